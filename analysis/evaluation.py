@@ -1,0 +1,106 @@
+"""A colouriser on a split: the per-image table, means for validation, and photographs to show."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from analysis import metrics
+from common import lab
+from common.shards import Split
+
+Colouriser = Callable[[Tensor], Tensor]  # L (B, 1, H, W) -> ab (B, 2, H, W), both as networks see them
+BATCH = 32
+
+METRICS = {  # name -> (title, direction: +1 higher is better, -1 lower is better, 0 descriptive)
+    "psnr_rgb": ("PSNR (RGB), dB", 1),
+    "psnr_ab": ("PSNR (ab), dB", 1),
+    "ssim": ("SSIM", 1),
+    "delta_e": ("ΔE₀₀", -1),
+    "colourfulness_difference": ("colourfulness: mean |CF − CF truth|", -1),
+    "colourfulness": ("colourfulness", 0),
+    "chroma": ("mean chroma C*", 0),
+    "grey_share": ("share of grey pixels", 0),
+    "ab_distance": ("ab distribution distance", -1),
+}
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Colourisers that learn nothing; every table has them, because PSNR rewards the mean colour."""
+
+    mean_ab: Tensor  # (2,), as networks see ab
+
+    def grey(self, L: Tensor) -> Tensor:
+        """ab = 0."""
+        return L.new_zeros(len(L), 2, *L.shape[2:])
+
+    def mean(self, L: Tensor) -> Tensor:
+        """The training split's mean ab everywhere."""
+        return self.mean_ab.to(L).view(1, 2, 1, 1).expand(len(L), 2, *L.shape[2:])
+
+
+def baselines(train: Split, images: int = 2000) -> Baselines:
+    """Baselines of a data set; the mean is over at most `images` training images, spread evenly."""
+    places = np.linspace(0, len(train) - 1, num=min(images, len(train))).astype(int)
+    total = torch.zeros(2, dtype=torch.float64)
+    for chunk in np.array_split(places, max(1, len(places) // BATCH)):
+        _, ab = lab.to_network(_tensor(train.centres(chunk)))
+        total += ab.double().mean(dim=(2, 3)).sum(dim=0)
+    return Baselines((total / len(places)).float())
+
+
+@torch.no_grad()
+def evaluate(colourise: Colouriser, split: Split, device: torch.device | str = "cpu") -> pd.DataFrame:
+    """All metrics of every image of a split: one row an image, in the split's order."""
+    parts = [metrics.all_metrics(images, truth) for _, images, truth in colourised(colourise, split, np.arange(len(split)), device)]
+    table = pd.DataFrame({name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]})
+    entries = split.entries()
+    labels = split.dataset.labels
+    table.insert(0, "image", [f"{entry.photograph}#{entry.tile}" for entry in entries])
+    table.insert(1, "photograph", [entry.photograph for entry in entries])
+    table.insert(2, "label", [labels[entry.label] if entry.label >= 0 else "" for entry in entries])
+    return table
+
+
+@torch.no_grad()
+def score(colourise: Colouriser, split: Split, images: int, device: torch.device | str = "cpu") -> dict[str, float]:
+    """Mean metrics over at most `images` images spread over a split; cheap enough to run during training."""
+    places = np.linspace(0, len(split) - 1, num=min(images, len(split))).astype(int)
+    parts = [metrics.all_metrics(found, truth) for _, found, truth in colourised(colourise, split, places, device)]
+    return {name: float(_finite_mean(torch.cat([part[name] for part in parts]))) for name in METRICS}
+
+
+@torch.no_grad()
+def samples(
+    colourise: Colouriser, split: Split, places: np.ndarray, device: torch.device | str = "cpu"
+) -> UInt8[np.ndarray, "n h w 3"]:
+    """Colourised photographs of chosen places of a split, for galleries and rating sheets."""
+    parts = [images for _, images, _ in colourised(colourise, split, places, device)]
+    return np.ascontiguousarray(torch.cat(parts).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def sample_places(split: Split, count: int) -> np.ndarray:
+    """`count` places spread evenly over a split: the same for every arm."""
+    return np.unique(np.linspace(0, len(split) - 1, num=min(count, len(split))).astype(int))
+
+
+def colourised(
+    colourise: Colouriser, split: Split, places: np.ndarray, device: torch.device | str
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Batches of (L, colourised, truth); the truth takes the same Lab round trip to uint8 as the colourised."""
+    for start in range(0, len(places), BATCH):
+        L, ab = lab.to_network(_tensor(split.centres(places[start : start + BATCH])).to(device))
+        yield L, lab.to_photographs(L, colourise(L)), lab.to_photographs(L, ab)
+
+
+def _tensor(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+
+
+def _finite_mean(values: Tensor) -> Tensor:
+    return values[torch.isfinite(values)].mean() if torch.isfinite(values).any() else values.mean()

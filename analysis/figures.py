@@ -1,0 +1,194 @@
+"""The report's figures. Each function draws one and returns it; `save` writes PNG and SVG."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+
+from analysis.evaluation import METRICS
+from analysis.results import Results
+from common import lab
+
+STYLE: Any = {
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 10,
+    "svg.hashsalt": "colourbench",
+}
+SMALL: Any = {"font.size": 9}
+DPI = 110
+SMOOTHING = 25  # points of a mutation's moving average
+
+
+def palette(arms: list[str]) -> dict[str, tuple[float, float, float]]:
+    """One colour-blind-safe colour for each arm, the same in every figure."""
+    return dict(zip(arms, sns.color_palette("colorblind", len(arms)), strict=True))
+
+
+def save(figure: Figure, folder: Path, name: str) -> Path:
+    """Writes NAME.png and NAME.svg and returns the PNG's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in ("svg", "png"):
+        figure.savefig(
+            folder / f"{name}.{suffix}", dpi=DPI, bbox_inches="tight", metadata={"Date": None} if suffix == "svg" else None
+        )
+    return folder / f"{name}.png"
+
+
+def curves(results: Results) -> Figure | None:
+    """Validation ΔE and colourfulness by images and by seconds: a line a seed, the mean in bold."""
+    table = results.curves
+    if table.empty:
+        return None
+    colours = palette(results.arms)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 7), layout="constrained")
+        axes = figure.subplots(2, 2, sharey="row")
+        for row, metric in enumerate(("validation/delta_e", "validation/colourfulness")):
+            for column, unit in enumerate(("images", "seconds")):
+                axis = axes[row, column]
+                for arm, mine in table.groupby("arm", sort=False):
+                    for _, one in mine.groupby("seed"):
+                        axis.plot(one[unit], one[metric], color=colours[str(arm)], alpha=0.35, linewidth=1)
+                    mean = mine.assign(place=mine.groupby("seed").cumcount()).groupby("place")[[unit, metric]].mean()
+                    axis.plot(
+                        mean[unit], mean[metric], color=colours[str(arm)], linewidth=2.2, marker="o", markersize=3, label=str(arm)
+                    )
+                axis.set_xlabel({"images": "training images drawn", "seconds": "seconds of training"}[unit])
+                axis.set_ylabel("validation " + METRICS[metric.rpartition("/")[2]][0])
+        axes[0, 0].legend(title="arm")
+    return figure
+
+
+def colourfulness(results: Results) -> Figure:
+    """Colourfulness of each test image against the truth's, an arm a panel; below the diagonal is too pale."""
+    table = results.table[results.table["arm"] != "grey"]
+    colours = palette(results.arms)
+    with mpl.rc_context(STYLE):
+        grid = sns.relplot(
+            table, x="colourfulness_truth", y="colourfulness", col="arm", hue="arm", palette=colours, col_wrap=3, height=3, s=14,
+            alpha=0.6, legend=False, linewidth=0,
+        )  # fmt: skip
+        top = float(table[["colourfulness", "colourfulness_truth"]].to_numpy().max()) * 1.05
+        for axis in grid.axes.flat:
+            axis.plot([0, top], [0, top], color="0.4", linewidth=1, linestyle="--")
+        grid.set(xlim=(0, top), ylim=(0, top))
+        grid.set_axis_labels("colourfulness of the truth", "colourfulness, colourised")
+        grid.set_titles("{col_name}")
+    figure: Figure = grid.figure
+    return figure
+
+
+def distribution(results: Results, metric: str = "delta_e") -> Figure:
+    """Each arm's distribution of one metric over the test images."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8, 0.6 + 0.55 * len(results.arms)), layout="constrained")
+        axis = figure.subplots()
+        sns.boxplot(
+            results.table,
+            x=metric,
+            y="arm",
+            hue="arm",
+            palette=palette(results.arms),
+            ax=axis,
+            fliersize=2,
+            legend=False,
+            width=0.6,
+        )
+        axis.set(xlabel=METRICS[metric][0], ylabel="")
+    return figure
+
+
+def ab_histograms(results: Results) -> Figure:
+    """Where the colours lie in the ab plane, on a log scale: truth and every arm."""
+    shown = {"truth": results.truth, **{arm: results.samples(arm) for arm in results.arms if arm != "grey"}}
+    edges = np.linspace(-100, 100, 81)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.3 * len(shown), 2.7), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(1, len(shown), sharey=True))
+        for axis, (name, photographs) in zip(axes, shown.items(), strict=True):
+            a, b = _ab(photographs)
+            counts, _, _ = np.histogram2d(b, a, bins=(edges, edges))
+            axis.imshow(np.log1p(counts), origin="lower", extent=(-100, 100, -100, 100), cmap="magma")
+            axis.set(title=name, xlabel="a")
+            axis.grid(False)
+        axes[0].set_ylabel("b")
+    return figure
+
+
+def mutations(results: Results) -> Figure | None:
+    """E-GAN's history: which mutation's child survived, smoothed, and the fitness of the fittest."""
+    runs = [run for run in results.cells if any(name.startswith("train/mutation_") for name in run.metrics)]
+    if not runs:
+        return None
+    run = runs[0]
+    names = sorted(name for name in run.metrics if name.startswith("train/mutation_"))
+    table = run.curves([*names, "train/quality", "train/diversity"])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
+        shares, fitness = figure.subplots(1, 2)
+        smooth = table[names].rolling(min(SMOOTHING, max(1, len(table) // 4)), min_periods=1).mean()
+        labels = [name.removeprefix("train/mutation_").replace("_", " ") for name in names]
+        shares.stackplot(table["images"], smooth.to_numpy().T, labels=labels, colors=sns.color_palette("colorblind", len(names)))
+        shares.set(
+            xlabel="training images drawn", ylabel="share of survivors", ylim=(0, 1), title=f"{run.name}: surviving mutations"
+        )
+        shares.legend(loc="lower left")
+        fitness.plot(table["images"], table["train/quality"], label="quality F_q")
+        fitness.plot(table["images"], table["train/diversity"], label="diversity F_d")
+        fitness.set(xlabel="training images drawn", title="fitness of the fittest child")
+        fitness.legend()
+    return figure
+
+
+def gallery(results: Results, places: list[int], titles: list[str]) -> Figure:
+    """Rows of photographs: input, every arm, truth."""
+    columns = {
+        "input": results.grey,
+        **{arm: results.samples(arm) for arm in results.arms if arm != "grey"},
+        "truth": results.truth,
+    }
+    with mpl.rc_context(SMALL):
+        figure = Figure(figsize=(1.55 * len(columns) + 0.8, 1.6 * len(places) + 0.3), layout="constrained")
+        axes = figure.subplots(len(places), len(columns), squeeze=False)
+        for row, (place, title) in enumerate(zip(places, titles, strict=True)):
+            for column, (name, photographs) in enumerate(columns.items()):
+                axis = axes[row, column]
+                axis.imshow(photographs[place], interpolation="lanczos")
+                axis.set_xticks([])
+                axis.set_yticks([])
+                if row == 0:
+                    axis.set_title(name)
+            axes[row, 0].set_ylabel(title)
+    return figure
+
+
+def gallery_choice(results: Results) -> tuple[list[int], list[str]]:
+    """Which samples to show: best, median and worst by the arms' mean ΔE, and the most and least colourful truths."""
+    names = results.sample_names
+    table = results.table[results.table["arm"] != "grey"]
+    means = table.groupby("image")[["delta_e", "colourfulness_truth"]].mean()
+    means = means.loc[means.index.intersection(pd.Index(names))]
+    by_error, by_colour = means["delta_e"].sort_values().index, means["colourfulness_truth"].sort_values().index
+    wanted = {
+        "lowest ΔE": by_error[0],
+        "median ΔE": by_error[len(by_error) // 2],
+        "highest ΔE": by_error[-1],
+        "most colourful": by_colour[-1],
+        "least colourful": by_colour[0],
+    }
+    return [names.index(str(name)) for name in wanted.values()], list(wanted)
+
+
+def _ab(photographs: UInt8[np.ndarray, "n h w 3"]) -> tuple[np.ndarray, np.ndarray]:
+    import torch
+
+    image = lab.rgb_to_lab(torch.from_numpy(photographs).permute(0, 3, 1, 2))
+    return image[:, 1].numpy().ravel(), image[:, 2].numpy().ravel()

@@ -1,0 +1,1 @@
+"""The human study: one blinded schedule, sheets to fill in, tables from the answers."""

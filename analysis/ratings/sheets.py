@@ -1,0 +1,256 @@
+"""Blinded rating sheets: an XLSX workbook and a CSV for each rater, with the key kept elsewhere."""
+
+import csv
+import hashlib
+import io
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from openpyxl import Workbook, load_workbook
+from openpyxl.drawing.image import Image as SheetImage
+from openpyxl.formatting.rule import FormulaRule
+from openpyxl.styles import Alignment, Font, PatternFill, Protection
+from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.worksheet import Worksheet
+from PIL import Image
+
+from analysis.ratings.schedule import RANDOM, TRUTH, Design, TestName, Trial, plan
+from common.errors import ColourbenchError
+from common.files import write_atomically
+
+SCHEMA = 1
+SHOWN = 256  # pixels: every photograph is enlarged alike to at least this
+GAP = 16
+FIRST_ROW = 4
+ANSWERS: dict[TestName, tuple[str, ...]] = {"pair": ("left", "right"), "opinion": ("1", "2", "3", "4", "5")}
+QUESTIONS: dict[TestName, str] = {
+    "pair": "One photograph has its real colours, the other was coloured by a computer. Which is real: left or right?",
+    "opinion": "How natural are the colours? 1 bad, 2 poor, 3 fair, 4 good, 5 excellent.",
+}
+Photographs = UInt8[np.ndarray, "n h w 3"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The photographs of a study: names, truth, and every arm's colours in the same order."""
+
+    study: str
+    names: list[str]
+    truth: Photographs
+    arms: dict[str, Photographs]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the sheets hide."""
+
+    study: str
+    design: Design
+    secret: str
+    trials: list[Trial]
+
+    def to_json(self) -> bytes:
+        """The key file's bytes."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Key":
+        """Reads a key file."""
+        found = json.loads(data)
+        return cls(found["study"], Design(**found["design"]), found["secret"], [Trial(**trial) for trial in found["trials"]])
+
+
+def write(material: Material, design: Design, folder: Path) -> Key:
+    """Writes key.json below `folder`, and below `folder/sheets`, which is what raters get, a workbook and a CSV for each.
+
+    The key's SHA-256 is written beside the sheets before the first answer, so that nobody can change it afterwards unseen.
+
+    Raises:
+        ColourbenchError: sheets exist already: they may be in somebody's hands.
+    """
+    if (folder / "key.json").exists():
+        raise ColourbenchError(
+            f"{folder} holds sheets already, perhaps in raters' hands; give another --out, or remove that folder"
+        )
+    secret = secrets.token_hex(16)
+    key = Key(material.study, design, secret, plan(design, material.names, list(material.arms), secret))
+    sheets = folder / "sheets"
+    (sheets / "images").mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "key.json", key.to_json())
+    write_atomically(sheets / "commitment.txt", f"SHA-256 of the key: {hashlib.sha256(key.to_json()).hexdigest()}\n".encode())
+    for rater in dict.fromkeys(trial.rater for trial in key.trials):
+        mine = [trial for trial in key.trials if trial.rater == rater]
+        pictures = {trial.code: _picture(trial, material, design) for trial in mine}
+        for code, picture in pictures.items():
+            write_atomically(sheets / "images" / f"{code}.png", picture)
+        _write_csv(sheets / f"{rater}.csv", mine)
+        _write_workbook(sheets / f"{rater}.xlsx", rater, mine, pictures, design.test)
+    return key
+
+
+def read_key(folder: Path) -> Key:
+    """The key of a folder of sheets."""
+    path = folder / "key.json"
+    if not path.is_file():
+        raise ColourbenchError(f"there is no {path}; make sheets first with `colourbench ratings sheets`")
+    return Key.from_json(path.read_bytes())
+
+
+def read_answers(path: Path, key: Key) -> dict[str, str]:
+    """The answers of a filled workbook or CSV: trial code -> answer; blank ones are left out.
+
+    Raises:
+        ColourbenchError: names the file and row of a wrong answer, a formula, or an unknown trial.
+    """
+    known = {trial.code for trial in key.trials}
+    answers: dict[str, str] = {}
+    for row, code, answer in _rows_of(path):
+        if code not in known:
+            raise ColourbenchError(f"{path}, row {row}: the trial {code!r} is not in this study's key")
+        if not answer:
+            continue
+        if answer not in ANSWERS[key.design.test]:
+            raise ColourbenchError(
+                f"{path}, row {row}: the answer {answer!r} should be one of {', '.join(ANSWERS[key.design.test])}"
+            )
+        answers[code] = answer
+    return answers
+
+
+def _rows_of(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Row number, trial code and answer of every row of a sheet."""
+    try:
+        yield from _workbook_rows(path) if path.suffix.lower() == ".xlsx" else _csv_rows(path)
+    except ColourbenchError:
+        raise
+    except Exception as error:  # a damaged workbook raises whatever its first broken part provokes
+        raise ColourbenchError(f"{path} cannot be read as a rating sheet: {str(error)[:120] or type(error).__name__}") from None
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        sample = file.read(2048)
+        file.seek(0)
+        reader = csv.DictReader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")  # Excel in many countries
+        for number, row in enumerate(reader, 2):
+            yield number, row["code"].strip(), (row["answer"] or "").strip().lower()
+
+
+def _workbook_rows(path: Path) -> Iterator[tuple[int, str, str]]:
+    sheet = load_workbook(path)["Ratings"]
+    for number, row in enumerate(sheet.iter_rows(min_row=FIRST_ROW, max_col=4), FIRST_ROW):
+        code, answer = row[1], row[3]
+        if code.value is None:
+            continue
+        if answer.data_type == "f":
+            raise ColourbenchError(f"{path}, row {number}: the answer is a formula; type the answer itself")
+        value = answer.value
+        text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        yield number, str(code.value), text.strip().lower()
+
+
+def _picture(trial: Trial, material: Material, design: Design) -> bytes:
+    """One PNG a trial. A pair is a single picture, so that no file's size or name tells its halves apart."""
+    place = material.names.index(trial.image)
+    truth = _enlarged(material.truth[place])
+    if trial.arm == TRUTH:
+        rated = truth
+    elif trial.arm == RANDOM:
+        rated = _enlarged(_random_colours(material.truth, place, trial.code))
+    else:
+        rated = _enlarged(material.arms[trial.arm][place])
+    if design.test == "pair":
+        gap = np.full((truth.shape[0], GAP, 3), 255, dtype=np.uint8)
+        left, right = (truth, rated) if trial.side == "left" else (rated, truth)
+        rated = np.concatenate([left, gap, right], axis=1)
+    buffer = io.BytesIO()
+    Image.fromarray(rated).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _random_colours(truth: Photographs, place: int, code: str) -> UInt8[np.ndarray, "h w 3"]:
+    """The photograph's L with the colours of another one, turned upside down (Zhang et al. 2016, "random")."""
+    import torch
+
+    from common import lab
+
+    draw = np.random.default_rng(int(code, 16))
+    other = (place + 1 + int(draw.integers(len(truth) - 1))) % len(truth) if len(truth) > 1 else place
+    pair = torch.from_numpy(truth[[place, other]]).permute(0, 3, 1, 2)
+    L, ab = lab.to_network(pair)
+    mixed = lab.to_photographs(L[:1], ab[1:].flip(2, 3))
+    return np.ascontiguousarray(mixed[0].permute(1, 2, 0).numpy())
+
+
+def _enlarged(photograph: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    image = Image.fromarray(photograph)
+    scale = max(1.0, SHOWN / max(image.size))
+    return np.asarray(image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS))
+
+
+def _write_csv(path: Path, trials: Sequence[Trial]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["trial", "code", "picture", "answer"])
+    writer.writerows([trial.trial, trial.code, f"images/{trial.code}.png", ""] for trial in trials)
+    write_atomically(path, buffer.getvalue().encode())
+
+
+def _write_workbook(path: Path, rater: str, trials: Sequence[Trial], pictures: dict[str, bytes], test: TestName) -> None:
+    book = Workbook()
+    sheet: Worksheet = book.active
+    sheet.title = "Ratings"
+    sheet["A1"], sheet["A2"] = f"Rating sheet of {rater}", QUESTIONS[test]
+    sheet["A1"].font, sheet["A2"].font = Font(bold=True, size=14), Font(size=12)
+    for column, (title, width) in enumerate(
+        (("trial", 8), ("code", 16), ("photograph", 78 if test == "pair" else 40), ("answer", 14)), 1
+    ):
+        cell = sheet.cell(FIRST_ROW - 1, column, title)
+        cell.font = Font(bold=True)
+        sheet.column_dimensions[cell.column_letter].width = width
+    for row, trial in enumerate(trials, FIRST_ROW):
+        _write_trial(sheet, row, trial, pictures[trial.code])
+    _guard_answers(sheet, f"D{FIRST_ROW}:D{FIRST_ROW + len(trials) - 1}", test)
+    sheet.freeze_panes = f"A{FIRST_ROW}"
+    book.properties.creator = "colourbench"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def _write_trial(sheet: Worksheet, row: int, trial: Trial, picture: bytes) -> None:
+    image = SheetImage(io.BytesIO(picture))
+    sheet.add_image(image, f"C{row}")
+    sheet.row_dimensions[row].height = image.height * 0.75 + 8  # pixels to points
+    sheet.cell(row, 1, trial.trial)
+    sheet.cell(row, 2, trial.code)
+    answer = sheet.cell(row, 4)
+    answer.protection = Protection(locked=False)
+    answer.font = Font(size=14)
+    for column in (1, 2, 4):
+        sheet.cell(row, column).alignment = Alignment(horizontal="center", vertical="center")
+
+
+def _guard_answers(sheet: Worksheet, cells: str, test: TestName) -> None:
+    """Only answers can be typed, only valid ones, and blank ones are yellow."""
+    choices = ",".join(ANSWERS[test])
+    rule = DataValidation(type="list", formula1=f'"{choices}"', allow_blank=True, showErrorMessage=True)
+    rule.error, rule.errorTitle = f"Choose one of {choices}", "Not an answer"
+    sheet.add_data_validation(rule)
+    rule.add(cells)
+    first = cells.partition(":")[0]
+    yellow = PatternFill(start_color="FFFFF2AB", end_color="FFFFF2AB", fill_type="solid")
+    sheet.conditional_formatting.add(cells, FormulaRule(formula=[f"ISBLANK({first})"], fill=yellow))
+    sheet.protection.sheet = True
+
+
+def key_summary(key: Key) -> dict[str, Any]:
+    """Counts for people."""
+    raters = {trial.rater for trial in key.trials}
+    return {"raters": len(raters), "trials": len(key.trials), "arms": sorted({trial.arm for trial in key.trials})}

@@ -1,0 +1,109 @@
+"""The report of a study: tables, figures, and one HTML page that opens without a network."""
+
+import base64
+import json
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from analysis import figures, tables
+from analysis.results import Results
+from common.tracking import Run
+
+FEW_PHOTOGRAPHS = 20
+
+
+def write(results: Results, folder: Path, commands: list[str]) -> Path:
+    """Writes tables/, figures/ and report.html below `folder` and returns the page's path.
+
+    Args:
+        commands: the commands that reproduce the study, shown at the end.
+    """
+    pairs = tables.pairwise(results)
+    headline, cost = tables.headline(results, pairs), tables.cost(results)
+    readable = {
+        "headline": tables.readable_headline(headline),
+        "pairwise": tables.readable_pairs(pairs),
+        "cost": tables.readable_cost(cost),
+    }
+    for name, frame in {"headline": headline, "pairwise": pairs, "cost": cost}.items():
+        tables.write(frame, readable[name], folder / "tables", name)
+    results.table.to_csv(folder / "tables" / "per_image.csv", index=False)
+    images = {name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in _draw(results).items()}
+    page = _template().render(
+        results=results,
+        tables={name: _html(frame) for name, frame in readable.items()},
+        images=images,
+        warnings=warnings(results),
+        runs=[_run_row(run) for run in results.cells],
+        settings=json.dumps(results.settings, indent=2, ensure_ascii=False),
+        commands=commands,
+    )
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def warnings(results: Results) -> list[str]:
+    """What a reader must know before believing the figures."""
+    found = []
+    photographs = results.table["photograph"].nunique()
+    if photographs < FEW_PHOTOGRAPHS:
+        found.append(
+            f"The test split holds {results.table['image'].nunique()} images cut from only {photographs} photographs. Photographs "
+            "are the unit of the statistics, so intervals are wide and hardly any difference can be significant with so few: "
+            "read this as a demonstration."
+        )
+    seeds = results.table[~results.table["arm"].isin(results.settings["baselines"])].groupby("arm")["seed"].nunique()
+    if len(seeds) and seeds.min() < 3:
+        found.append(f"Some arms have only {seeds.min()} seeds; three or more are needed to tell a method from its luck.")
+    expected = len(results.settings["arms"]) * len(results.settings["seeds"]) + len(results.settings["baselines"])
+    if len(results.cells) < expected:
+        found.append(
+            f"{expected - len(results.cells)} of {expected} runs are not finished; `colourbench compare` goes on with them."
+        )
+    return found
+
+
+def _draw(results: Results) -> dict[str, Figure]:
+    drawn = {
+        "gallery": figures.gallery(results, *figures.gallery_choice(results)),
+        "curves": figures.curves(results),
+        "distribution": figures.distribution(results),
+        "colourfulness": figures.colourfulness(results),
+        "ab_histograms": figures.ab_histograms(results),
+        "mutations": figures.mutations(results),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _embedded(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _html(frame: pd.DataFrame) -> Markup:
+    """A table; `**text**` becomes bold."""
+    bold = frame.map(lambda value: f"<strong>{value[2:-2]}</strong>" if str(value).startswith("**") else str(value))
+    return Markup(bold.to_html(index=False, escape=False, border=0))
+
+
+def _run_row(run: Run) -> dict[str, str]:
+    tags = run.tags
+    return {
+        "arm": tags["arm"],
+        "seed": tags["seed"],
+        "id": run.id,
+        "config": tags.get("config_sha256", "")[:12],
+        "precision": tags.get("precision", ""),
+        "code": tags.get("code_version", ""),
+    }
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(default=True), trim_blocks=True
+    )
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,117 @@
+"""A finished study as tables: reads its runs through the tracker, and the photographs that the runs kept."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+
+from analysis import evaluation
+from common.errors import ColourbenchError
+from common.shards import Dataset
+from common.tracking import Run, Store
+
+PER_IMAGE = "metrics.parquet"
+SAMPLES = "samples.npy"
+CURVES = ("validation/delta_e", "validation/psnr_rgb", "validation/colourfulness", "seconds", "updates")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The finished cells (arm x seed) of a study, its settings and its data set."""
+
+    name: str
+    settings: dict[str, Any]
+    dataset: Dataset
+    cells: list[Run]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Per-image metrics of every arm and seed."""
+        parts = [
+            pd.read_parquet(run.folder / PER_IMAGE).assign(arm=run.tags["arm"], seed=int(run.tags["seed"])) for run in self.cells
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms in the study's order."""
+        return list(dict.fromkeys(run.tags["arm"] for run in self.cells))
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Validation curves: columns arm, seed, images, seconds, updates and the metrics."""
+        parts = [
+            run.curves(CURVES).dropna().assign(arm=run.tags["arm"], seed=int(run.tags["seed"]))
+            for run in self.cells
+            if run.tags.get("baseline") != "yes"
+        ]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def samples(self, arm: str) -> UInt8[np.ndarray, "n h w 3"]:
+        """An arm's colourised sample photographs, of its first seed."""
+        run = next(run for run in self.cells if run.tags["arm"] == arm)
+        found: UInt8[np.ndarray, "n h w 3"] = np.load(run.folder / SAMPLES, allow_pickle=False)
+        return found
+
+    @cached_property
+    def truth(self) -> UInt8[np.ndarray, "n h w 3"]:
+        """The sample photographs in their true colours, after the same Lab round trip."""
+        parts = [
+            truth for _, _, truth in evaluation.colourised(lambda L: L.expand(-1, 2, -1, -1) * 0, self._test, self._places, "cpu")
+        ]
+        return np.concatenate([part.permute(0, 2, 3, 1).numpy() for part in parts])
+
+    @cached_property
+    def grey(self) -> UInt8[np.ndarray, "n h w 3"]:
+        """The sample photographs as the networks see them, without colour."""
+        return evaluation.samples(lambda L: L.expand(-1, 2, -1, -1) * 0, self._test, self._places)
+
+    @property
+    def sample_names(self) -> list[str]:
+        """The sample photographs' names, `file#tile`."""
+        entries = self._test.entries()
+        return [f"{entries[place].photograph}#{entries[place].tile}" for place in self._places]
+
+    @property
+    def _test(self) -> Any:
+        return self.dataset.split("test")
+
+    @property
+    def _places(self) -> np.ndarray:
+        return evaluation.sample_places(self._test, len(self.samples(self.arms[0])))
+
+
+def load(store: Store, data: Path, name: str) -> Results:
+    """The results of the study `name`.
+
+    Raises:
+        ColourbenchError: no such study, or none of its cells is finished.
+    """
+    parents = store.find(name, {"kind": "comparison"})
+    if not parents:
+        known = ", ".join(store.studies()) or "none yet"
+        raise ColourbenchError(f"there is no compared study {name!r}; run `colourbench compare STUDY.yaml` first (known: {known})")
+    parent = parents[-1]
+    settings = json.loads((parent.folder / "study.json").read_text(encoding="utf-8"))
+    cells = [run for run in store.find(name, {"mlflow.parentRunId": parent.id}) if run.status == "FINISHED"]
+    order = {arm: number for number, arm in enumerate([*settings["baselines"], *settings["arms"]])}
+    cells = sorted(
+        (run for run in cells if run.tags["arm"] in order), key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"]))
+    )
+    if not cells:
+        raise ColourbenchError(f"no run of the study {name!r} is finished; run `colourbench compare` again to go on")
+    return Results(name, settings, _dataset(data, settings, cells), cells)
+
+
+def _dataset(data: Path, settings: dict[str, Any], cells: list[Run]) -> Dataset:
+    dataset = Dataset(data / settings["dataset"])
+    if dataset.fingerprint != cells[0].tags["dataset_sha256"]:
+        raise ColourbenchError(
+            f"the data set {dataset.name} was prepared anew after this study ran; compare again, or prepare it as it was"
+        )
+    return dataset

@@ -1,0 +1,157 @@
+"""Tables of a study, and each as CSV, Markdown and LaTeX."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import comparison
+from analysis.evaluation import METRICS
+from analysis.results import Results
+
+HEADLINE = ("psnr_rgb", "psnr_ab", "ssim", "delta_e", "colourfulness", "colourfulness_difference", "grey_share", "ab_distance")
+MEAN_DIFFERENCE = "|mean CF − mean CF truth|"
+
+
+def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
+    """One row an arm: mean and 95 % interval of every metric; `best` marks an arm better than all others for sure."""
+    table = results.table
+    rows = []
+    for arm in results.arms:
+        mine = table[table["arm"] == arm]
+        row: dict[str, object] = {"arm": arm, "seeds": mine["seed"].nunique(), "images": mine["image"].nunique()}
+        for metric in HEADLINE:
+            interval = comparison.arm_interval(mine, metric)
+            row |= {metric: interval.estimate, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+        row["mean_colourfulness_difference"] = abs(mine["colourfulness"].mean() - mine["colourfulness_truth"].mean())
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    for metric in HEADLINE:
+        means = dict(zip(frame["arm"], frame[metric], strict=True))
+        best = comparison.clearly_best(pairs[pairs["metric"] == metric], means, METRICS[metric][1])
+        frame[f"{metric}_best"] = frame["arm"] == best
+    return frame
+
+
+def pairwise(results: Results) -> pd.DataFrame:
+    """Every pair of arms in every metric that has a direction."""
+    wanted = [metric for metric in HEADLINE if METRICS[metric][1]]
+    frames = [comparison.differences(results.table, metric) for metric in wanted]
+    return pd.concat(frames, ignore_index=True)
+
+
+def cost(results: Results) -> pd.DataFrame:
+    """What each arm cost: means over its seeds of images, updates, seconds, images a second and peak memory."""
+    rows = []
+    for arm in results.arms:
+        runs = [run for run in results.cells if run.tags["arm"] == arm and run.tags.get("baseline") != "yes"]
+        if not runs:
+            continue
+        mean = {name: sum(run.metrics.get(name, 0.0) for run in runs) / len(runs) for name in COST}
+        rows.append({"arm": arm, **mean, "images_per_second": mean["images"] / max(mean["seconds"], 1e-9)})
+    return pd.DataFrame(rows)
+
+
+COST = ("images", "updates", "critic_updates", "seconds", "peak_memory_gb", "generator_parameters")
+
+
+def readable_headline(frame: pd.DataFrame) -> pd.DataFrame:
+    """The headline table for people: `mean ± half interval`, in bold where best for sure."""
+    columns: dict[str, list[str]] = {"arm": frame["arm"].tolist(), "seeds": [str(n) for n in frame["seeds"]]}
+    for metric in HEADLINE:
+        arrow = {1: " ↑", -1: " ↓", 0: ""}[METRICS[metric][1]]
+        columns[METRICS[metric][0] + arrow] = [_cell(row, metric) for row in frame.to_dict("records")]
+    columns[MEAN_DIFFERENCE] = [f"{value:.2f}" for value in frame["mean_colourfulness_difference"]]
+    return pd.DataFrame(columns)
+
+
+def readable_pairs(frame: pd.DataFrame) -> pd.DataFrame:
+    """The pairwise table for people."""
+    if frame.empty:
+        return frame
+    return pd.DataFrame(
+        {
+            "metric": [METRICS[name][0] for name in frame["metric"]],
+            "first − second": frame["first"] + " − " + frame["second"],
+            "difference [95 % interval]": [f"{r.estimate:+.3g} [{r.low:+.3g}, {r.high:+.3g}]" for r in frame.itertuples()],
+            "p (Holm)": [_p(p) for p in frame["p_holm"]],
+            "seeds agreeing": [f"{r.seeds_agreeing}/{r.seeds}" for r in frame.itertuples()],
+            "verdict": [_verdict(r) for r in frame.to_dict("records")],
+        }
+    )
+
+
+def readable_cost(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cost table for people."""
+    if frame.empty:
+        return frame
+    return pd.DataFrame(
+        {
+            "arm": frame["arm"],
+            "images": [f"{n:,.0f}" for n in frame["images"]],
+            "generator updates": [f"{n:,.0f}" for n in frame["updates"]],
+            "critic updates": [f"{n:,.0f}" for n in frame["critic_updates"]],
+            "seconds": [f"{n:,.1f}" for n in frame["seconds"]],
+            "images/s": [f"{n:,.1f}" for n in frame["images_per_second"]],
+            "peak memory, GB": [f"{n:.2f}" for n in frame["peak_memory_gb"]],
+            "generator parameters": [f"{n:,.0f}" for n in frame["generator_parameters"]],
+        }
+    )
+
+
+def write(frame: pd.DataFrame, readable: pd.DataFrame, folder: Path, name: str) -> None:
+    """Writes NAME.csv with every figure, and NAME.md and NAME.tex for people."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(folder / f"{name}.csv", index=False)
+    (folder / f"{name}.md").write_text(markdown(readable), encoding="utf-8")
+    (folder / f"{name}.tex").write_text(latex(readable), encoding="utf-8")
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A GitHub table."""
+    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.itertuples(index=False)]
+    return "".join("| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |\n" for row in rows)
+
+
+def latex(frame: pd.DataFrame) -> str:
+    """A booktabs tabular; special characters are escaped and bold is \\textbf."""
+    plain = frame.map(_latex_text)
+    plain.columns = pd.Index([_latex_text(name) for name in frame.columns])
+    text: str = plain.to_latex(index=False, escape=False)
+    return text
+
+
+def _cell(row: dict[Hashable, Any], metric: str) -> str:
+    half = (row[f"{metric}_high"] - row[f"{metric}_low"]) / 2
+    digits = 3 if metric in ("ssim", "grey_share") else 2
+    text = f"{row[metric]:.{digits}f} ± {half:.{digits}f}"
+    return f"**{text}**" if row[f"{metric}_best"] else text
+
+
+def _verdict(row: dict[Hashable, Any]) -> str:
+    if row["p_holm"] >= 0.05:
+        return f"no significant difference; the design sees {row['detectable']:.2g} or more"
+    if row["seeds_agreeing"] < row["seeds"]:
+        return "significant over photographs, but seeds disagree"
+    better = (row["estimate"] > 0) == (METRICS[str(row["metric"])][1] > 0)
+    return f"{row['first'] if better else row['second']} is better"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _latex_text(value: object) -> str:
+    text = str(value)
+    bold = text.startswith("**")
+    text = text.strip("*")
+    for plain, escaped in _LATEX.items():
+        text = text.replace(plain, escaped)
+    return f"\\textbf{{{text}}}" if bold else text
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "−": "$-$", "Δ": r"$\Delta$",
+    "₀₀": r"$_{00}$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "<": "$<$", "|": r"$|$",
+}  # fmt: skip

@@ -1,0 +1,146 @@
+"""Checkpoints that survive a kill at any moment: atomic, checked, the previous one kept, weights-only on load.
+
+A checkpoint's name holds the images seen and the start of its own SHA-256 (`checkpoint-000012800-1f3a5c….pt`), so that the
+file needs no companion to be verified, and plain `torch.load` opens it.
+"""
+
+import hashlib
+import io
+import os
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import torch
+from torch import Tensor
+
+from common.errors import ColourbenchError
+from common.files import TEMPORARY, clear_temporary, file_sha256, sync_folder
+
+State = dict[str, Any]  # tensors and plain values only
+KEPT = 2
+_NAME = re.compile(r"^checkpoint-(\d+)-([0-9a-f]{16})\.pt$")
+
+
+class DamagedCheckpoint(ColourbenchError):
+    """A file that is no whole checkpoint."""
+
+
+def save(folder: Path, state: State, images: int) -> Path:
+    """Writes `state` and removes all but the newest two checkpoints.
+
+    Raises:
+        ColourbenchError: a tensor holds NaN or infinity, the disk is full, or the folder is read-only; what was there stays.
+    """
+    path = _save(folder, state, lambda digest: f"checkpoint-{images:012d}-{digest[:16]}.pt")
+    for old in _newest_first(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def save_file(path: Path, state: State) -> None:
+    """Writes `state` to `path`, whole or not at all; raises as `save` does."""
+    _save(path.parent, state, lambda digest: path.name)
+
+
+def latest(folder: Path, device: torch.device | str = "cpu") -> State | None:
+    """The newest whole checkpoint's state, or None. A damaged one is passed over with a warning."""
+    clear_temporary(folder)
+    for path in _newest_first(folder):
+        try:
+            return load(path, device)
+        except DamagedCheckpoint as error:
+            warnings.warn(f"{error}; going on from the one before", stacklevel=2)
+    return None
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> State:
+    """Loads tensors and plain values; code in a malicious file does not run.
+
+    Raises:
+        DamagedCheckpoint: the file is not what its name promises, or holds more than tensors and plain values.
+        ColourbenchError: there is no such file.
+    """
+    if not path.is_file():
+        raise ColourbenchError(f"there is no checkpoint {path}")
+    name = _NAME.match(path.name)
+    if name and file_sha256(path)[:16] != name[2]:
+        raise DamagedCheckpoint(f"{path} is damaged: its checksum does not match its name")
+    try:
+        state: State = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
+        raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {str(error).splitlines()[0]}") from None
+    return state
+
+
+def remove_all(folder: Path) -> None:
+    """Removes the checkpoints of a finished run, whose generator is saved on its own."""
+    for path in _newest_first(folder):
+        path.unlink(missing_ok=True)
+
+
+def _save(folder: Path, state: State, name: Callable[[str], str]) -> Path:
+    _refuse_non_finite(state)
+    temporary = folder / f"{TEMPORARY}{os.getpid()}-checkpoint.pt"
+    try:
+        path = folder / name(_write(temporary, state))
+        temporary.replace(path)
+        sync_folder(folder)
+    except (OSError, RuntimeError) as error:
+        raise ColourbenchError(f"cannot save a checkpoint in {folder}: {error}; free some space and run the same command") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+class _HashingFile(io.RawIOBase):
+    """Passes writes on and hashes them on the way, so that the file is not read again for its checksum."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.hash = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return self._file.write(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        super().close()
+
+
+def _write(path: Path, state: State) -> str:
+    with _HashingFile(path) as file:
+        torch.save(state, cast(IO[bytes], file))  # it writes once from start to end, which is all that a raw file needs to do
+    return file.hash.hexdigest()
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*.pt") if (match := _NAME.match(path.name))]
+    return [path for _, path in sorted(found, key=lambda item: (item[0], item[1].stat().st_mtime), reverse=True)]
+
+
+def _refuse_non_finite(state: State) -> None:
+    for name, tensor in _tensors(state):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ColourbenchError(f"{name} holds NaN or infinity; no checkpoint was written, the one before is good")
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _tensors(item, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _tensors(item, f"{name}[{number}]")

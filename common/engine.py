@@ -1,0 +1,123 @@
+"""Device, precision and ranks, through Lightning Fabric.
+
+Networks stay plain modules: no wrapper hides their parameters, so that the gradient penalty and the functional calls of
+E-GAN work the same on one device and on many. Gradients are averaged over ranks in one place, `Engine.average`.
+"""
+
+import logging
+import random
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from pydantic import Field
+from torch import Tensor
+
+from common.config import Settings
+from common.errors import ColourbenchError
+
+Precision = Literal["32-true", "bf16-mixed"]
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the run's own log says which precision was chosen
+
+
+class EngineConfig(Settings):
+    """Where and how precisely a run computes."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU where there is one."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """`bf16` computes convolutions in bfloat16 with float32 weights; `auto` does so where the device has instructions for it."""
+    threads: int = Field(default=0, ge=0, le=1024)
+    """CPU threads; 0 takes torch's own choice. The result depends on it in the last bits."""
+
+
+class Engine:
+    """Where tensors live, in which precision forwards run, and how ranks agree."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        if config.device == "cuda" and not torch.cuda.is_available():
+            raise ColourbenchError("engine.device is cuda and torch finds no GPU here; use cpu or auto")
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        kind = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = _precision(config.precision, kind)
+        self._fabric = Fabric(accelerator=kind, devices=1, precision=self.precision)
+        self.device = self._fabric.device
+        self.rank, self.ranks = self._fabric.global_rank, self._fabric.world_size
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which networks run forward."""
+        return self._fabric.autocast()
+
+    def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The mean of each tensor over all ranks; on one rank the tensors themselves."""
+        if self.ranks == 1:
+            return list(tensors)
+        return [cast(Tensor, self._fabric.all_reduce(tensor, reduce_op="mean")) for tensor in tensors]
+
+    def synchronise(self) -> None:
+        """Waits for the device, so that a clock read next tells the truth."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def peak_memory(self) -> int:
+        """Bytes: the device's peak since the process started, or on a CPU the process's."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return _process_peak()
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds python, numpy and torch on every device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every global random generator, as tensors and plain values."""
+    version, internal, gauss = random.getstate()
+    _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Undoes everything drawn since `random_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _precision(wanted: str, kind: str) -> Precision:
+    if wanted == "auto":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if kind == "cuda" else _cpu_has_bf16()
+        return "bf16-mixed" if fast else "32-true"
+    return "bf16-mixed" if wanted == "bf16" else "32-true"
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; elsewhere it is emulated, and slower than float32."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def _process_peak() -> int:
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB

@@ -1,0 +1,18 @@
+"""Errors that a user can mend: their text says what is wrong and what to do, and no traceback is shown."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ColourbenchError(Exception):
+    """A mistake or a condition outside the program, told in one or two lines."""
+
+
+class Interrupted(ColourbenchError):
+    """The user or the scheduler asked to stop; everything is saved and the same command goes on."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean X?`, or nothing where no known name resembles `name`."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

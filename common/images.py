@@ -1,0 +1,117 @@
+"""Decodes one untrusted image file into (H, W, 3) uint8 sRGB, or says in one sentence why not."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageCms, ImageOps
+
+from common.errors import ColourbenchError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+MAX_BYTES = 200 * 2**20
+MAX_PIXELS = 25_000_000
+
+
+class BadImage(ColourbenchError):
+    """A file that gives no photograph; the text is one sentence with the reason."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A decoded photograph: `rgb` is (H, W, 3) uint8 sRGB, upright; `remarks` say what decoding had to decide."""
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    remarks: tuple[str, ...] = ()
+
+
+def decode(file: Path | bytes) -> Photograph:
+    """Decodes a JPEG, PNG, WebP, TIFF, BMP or GIF.
+
+    EXIF orientation and ICC profiles are applied, 16-bit grey is scaled, transparency is composited on white, and of an
+    animation the first frame is taken.
+
+    Raises:
+        BadImage: whatever is wrong with the file, in one sentence.
+    """
+    data = file if isinstance(file, bytes) else _read(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about odd metadata that does not matter here
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return _convert(image)
+    except BadImage:
+        raise
+    except Exception as error:  # Pillow raises a dozen unrelated types on broken files; none may stop a run
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "cannot identify image file" in reason:
+            reason = "not a JPEG, PNG, WebP, TIFF, BMP or GIF image"
+        raise BadImage(f"broken image: {reason[:160]}") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadImage(f"the file is larger than {MAX_BYTES // 2**20} MiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadImage(f"cannot read the file: {error.strerror or error}") from None
+    if not data:
+        raise BadImage("the file is empty")
+    return data
+
+
+def _convert(image: Image.Image) -> Photograph:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BadImage(f"{width}x{height} pixels are more than {MAX_PIXELS // 10**6} million")
+    remarks = ["first frame of an animation"] if getattr(image, "n_frames", 1) > 1 else []
+    image.load()
+    upright = _upright(image)
+    if upright.mode in ("I", "F"):
+        raise BadImage("32-bit pixels have no agreed scale; save it with 8 or 16 bits")
+    rgb = _deep_grey(upright) if upright.mode.startswith("I;16") else _on_white(_to_srgb(upright))
+    return Photograph(np.ascontiguousarray(rgb), tuple(remarks))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image) or image
+    except Exception:  # broken EXIF is common, and the pixels are fine
+        return image
+
+
+def _deep_grey(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """16-bit grey, scaled: Pillow's own conversion clips everything above 255."""
+    samples = np.asarray(image).astype(np.uint16)
+    grey = np.round(samples / 257.0).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[samples == transparent] = 255
+    return np.stack([grey] * 3, axis=-1)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Applies an embedded ICC profile; an unusable profile is ignored, as browsers do."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "CMYK", "L"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    return converted or image
+
+
+def _on_white(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """Composites transparency on white, so that colours hidden under it do not show."""
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB"))
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))

@@ -1,0 +1,1 @@
+"""Networks: the pix2pix generator and critic, and how weights are drawn."""

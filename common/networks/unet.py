@@ -1,0 +1,84 @@
+"""The pix2pix U-Net generator (Isola et al. 2017, §6.1.1) for images of 32, 64, … 512 pixels."""
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from common.config import Settings
+from common.errors import ColourbenchError
+from common.networks.layers import NormName, initialise, norm
+
+SIZES = (32, 64, 128, 256, 512)
+WIDEST = 8  # channels grow from base_width to 8 x base_width: 64 to 512
+DROPOUT_BLOCKS = 3
+
+
+class UNetConfig(Settings):
+    """The generator's network."""
+
+    base_width: int = Field(default=64, ge=4, le=512)
+    """Channels of the first layer; they double up to eight times as many. pix2pix: 64."""
+    norm: NormName = "batch"
+    """Normalisation between convolutions."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of activations dropped in the three innermost widest up blocks; pix2pix's only noise."""
+
+
+class UNet(nn.Module):
+    """L (B, 1, H, W) -> ab (B, 2, H, W) in [-1, 1]; H and W are multiples of `stride`.
+
+    The depth follows the size, so that the bottleneck of a training image is 1x1. At 256 pixels and width 64 it has
+    54,409,858 parameters.
+
+    Raises:
+        ColourbenchError: `size` is no power of two from 32 to 512.
+    """
+
+    def __init__(self, config: UNetConfig, size: int) -> None:
+        super().__init__()
+        if size not in SIZES:
+            raise ColourbenchError(f"the U-Net is made for images of {', '.join(map(str, SIZES))} pixels, not {size}")
+        depth = size.bit_length() - 1
+        widths = [config.base_width * min(2**i, WIDEST) for i in range(depth)]
+        self.stride = size
+        self.downs = nn.ModuleList(_down(i, [1, *widths], depth, config) for i in range(depth))
+        self.ups = nn.ModuleList(_up(i, widths, config) for i in reversed(range(depth)))
+        initialise(self)
+
+    def forward(self, L: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
+        skips: list[Tensor] = []
+        x = L
+        for down in self.downs:
+            x = down(x)
+            skips.append(x)
+        x = self.ups[0](skips.pop())
+        for up in self.ups[1:]:  # each up block also sees the encoder's features of its own resolution
+            x = up(torch.cat([skips.pop(), x], dim=1))
+        return torch.tanh(x)
+
+
+def _down(i: int, widths: list[int], depth: int, config: UNetConfig) -> nn.Sequential:
+    """Down block i: halves the resolution. Outermost and innermost have no norm."""
+    bare = i in (0, depth - 1)
+    layers: list[nn.Module] = [] if i == 0 else [nn.LeakyReLU(0.2)]
+    bias = config.norm in ("instance", "none")  # a norm with its own shift makes a bias useless
+    layers.append(nn.Conv2d(widths[i], widths[i + 1], 4, 2, 1, bias=bias))
+    if not bare:
+        layers.append(norm(config.norm, widths[i + 1]))
+    return nn.Sequential(*layers)
+
+
+def _up(i: int, widths: list[int], config: UNetConfig) -> nn.Sequential:
+    """Up block i, the mirror of down block i: doubles the resolution. The outermost has no norm."""
+    innermost, outermost = i == len(widths) - 1, i == 0
+    incoming = widths[i] if innermost else 2 * widths[i]
+    outgoing = 2 if outermost else widths[i - 1]
+    bias = outermost or config.norm in ("instance", "none")
+    layers: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(incoming, outgoing, 4, 2, 1, bias=bias)]
+    if not outermost:
+        layers.append(norm(config.norm, outgoing))
+    from_bottom = len(widths) - 1 - i
+    if from_bottom < DROPOUT_BLOCKS and outgoing == WIDEST * config.base_width and config.dropout > 0:
+        layers.append(nn.Dropout(config.dropout))
+    return nn.Sequential(*layers)

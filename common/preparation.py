@@ -1,0 +1,215 @@
+"""Turns photographs into a data set: decode, filter, cut, split by whole photograph, write shards."""
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from common import filters, images
+from common.config import as_json, sha256
+from common.errors import ColourbenchError
+from common.files import file_sha256, write_atomically
+from common.shards import SCHEMA, SHARD_IMAGES, SPLITS, Dataset, Entry, ShardConfig
+from common.sources import SourceFile
+
+Square = UInt8[np.ndarray, "s s 3"]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A file that was left out."""
+
+    photograph: str
+    reason: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A photograph that passed the filters, cut into the squares that will be stored."""
+
+    file: SourceFile
+    squares: list[Square]
+    content_hash: str
+    look_hash: str
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is remembered of a photograph whose squares are on disk."""
+
+    file: SourceFile
+    tiles: int
+    content_hash: str
+    remarks: tuple[str, ...]
+
+
+def prepare(
+    files: Sequence[SourceFile], folder: Path, config: ShardConfig, seen: Callable[[int], None] = lambda n: None
+) -> Dataset:
+    """Decodes, filters and cuts `files` and writes them below `folder`; one bad file never stops it.
+
+    The folder appears under its name only when it is whole. `seen` is told how many more files are done.
+
+    Raises:
+        ColourbenchError: too few photographs were left; the message counts the reasons.
+    """
+    work = folder.with_name(f".{folder.name}.part-{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        manifest = {"name": folder.name, **_write(files, work, config, seen)}
+        write_atomically(work / "manifest.json", json.dumps(manifest, indent=1).encode())
+        shutil.rmtree(folder, ignore_errors=True)
+        work.replace(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Dataset(folder)
+
+
+def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: Callable[[int], None]) -> dict[str, Any]:
+    """Writes the shards and returns the manifest without its name."""
+    removed: list[Removal] = []
+    stored: list[Stored] = []
+    writer = _ShardWriter(work)
+    for item in _without_duplicates(_examine_all(files, config, seen), removed):
+        for square in item.squares:
+            writer.add(square)
+        stored.append(Stored(item.file, len(item.squares), item.content_hash, item.remarks))
+    if len(stored) < len(SPLITS):
+        raise ColourbenchError(_too_few(len(files), len(stored), removed))
+    shards = writer.close()
+    labels = sorted({item.file.label for item in stored if item.file.label is not None})
+    entries = [asdict(entry) for entry in _entries(stored, labels, config)]
+    return {
+        "schema": SCHEMA,
+        "sha256": sha256([shards, entries]),
+        "config": as_json(config),
+        "labels": labels,
+        "shards": shards,
+        "images": entries,
+        "removed": [asdict(item) for item in removed],
+    }
+
+
+def _examine_all(files: Sequence[SourceFile], config: ShardConfig, seen: Callable[[int], None]) -> Iterator[Examined | Removal]:
+    """Examines the files on all cores, in order, with a bounded number in memory (Pillow and numpy let go of the lock)."""
+    workers = os.cpu_count() or 1
+    queue = iter(files)
+    with ThreadPoolExecutor(workers) as pool:
+        while chunk := list(islice(queue, 16 * workers)):
+            yield from pool.map(lambda file: _examine(file, config), chunk)
+            seen(len(chunk))
+
+
+def _examine(file: SourceFile, config: ShardConfig) -> Examined | Removal:
+    try:
+        photograph = images.decode(file.path)
+    except images.BadImage as error:
+        return Removal(file.name, f"unreadable: {error}", {})
+    rgb = photograph.rgb
+    verdict = filters.judge(rgb, config.filters)
+    if verdict.reason:
+        return Removal(file.name, verdict.reason, verdict.figures)
+    squares = [_resized(square, config.stored) for square in _cut(rgb, config.tile)]
+    return Examined(file, squares, filters.content_hash(rgb), filters.look_hash(rgb), photograph.remarks)
+
+
+def _cut(rgb: UInt8[np.ndarray, "h w 3"], tile: int | None) -> list[Square]:
+    """The centre square, or the squares of `tile` pixels that fit, centred as a block."""
+    height, width = rgb.shape[:2]
+    side = min(tile or height, height, width)
+    rows, columns = (height // side, width // side) if tile else (1, 1)
+    top, left = (height - rows * side) // 2, (width - columns * side) // 2
+    corners = [(top + r * side, left + c * side) for r in range(rows) for c in range(columns)]
+    return [rgb[y : y + side, x : x + side] for y, x in corners]
+
+
+def _resized(square: Square, side: int) -> Square:
+    return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.LANCZOS))
+
+
+def _without_duplicates(items: Iterator[Examined | Removal], removed: list[Removal]) -> Iterator[Examined]:
+    """Passes each photograph once; removals are added to `removed`, those of copies with the name of the first."""
+    contents: dict[str, str] = {}
+    looks: dict[str, str] = {}
+    for item in items:
+        if isinstance(item, Removal):
+            removed.append(item)
+        elif twin := contents.get(item.content_hash) or looks.get(item.look_hash):
+            kind = "duplicate" if item.content_hash in contents else "near duplicate"
+            removed.append(Removal(item.file.name, f"{kind} of {twin}", {}))
+        else:
+            contents[item.content_hash] = looks[item.look_hash] = item.file.name
+            yield item
+
+
+def _entries(stored: Sequence[Stored], labels: Sequence[str], config: ShardConfig) -> Iterator[Entry]:
+    numbers = {label: number for number, label in enumerate(labels)}
+    splits = _splits([item.content_hash for item in stored], config)
+    for item, split in zip(stored, splits, strict=True):
+        label = numbers.get(item.file.label or "", -1)
+        for tile in range(item.tiles):
+            yield Entry(item.file.name, tile, label, split, item.remarks)
+
+
+def _splits(hashes: Sequence[str], config: ShardConfig) -> list[str]:
+    """Gives whole photographs to splits in the order of their content hashes: random, yet the same on every machine."""
+    order = sorted(range(len(hashes)), key=lambda i: hashes[i])
+    test = max(1, round(config.test * len(hashes)))
+    validation = max(1, round(config.validation * len(hashes)))
+    splits = ["train"] * len(hashes)
+    for place, i in enumerate(order):
+        if place < test:
+            splits[i] = "test"
+        elif place < test + validation:
+            splits[i] = "validation"
+    return splits
+
+
+class _ShardWriter:
+    """Collects squares and writes them as .npy files of SHARD_IMAGES images."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pending: list[Square] = []
+        self._shards: list[dict[str, Any]] = []
+
+    def add(self, square: Square) -> None:
+        self._pending.append(square)
+        if len(self._pending) == SHARD_IMAGES:
+            self._flush()
+
+    def close(self) -> list[dict[str, Any]]:
+        if self._pending:
+            self._flush()
+        return self._shards
+
+    def _flush(self) -> None:
+        path = self._folder / f"images-{len(self._shards):05d}.npy"
+        with path.open("wb") as file:
+            np.save(file, np.stack(self._pending), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        self._shards.append({"file": path.name, "images": len(self._pending), "sha256": file_sha256(path)})
+        self._pending = []
+
+
+def _too_few(files: int, kept: int, removed: Sequence[Removal]) -> str:
+    reasons = Counter(item.reason.partition(":")[0].partition(" of ")[0] for item in removed)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none removed"
+    return (
+        f"only {kept} of {files} files are colour photographs ({counts}); at least {len(SPLITS)} are needed, "
+        "one for each split. Check --root, or loosen the filter with --set filters.grey_chroma=…"
+    )

@@ -1,0 +1,228 @@
+"""The only door to MLflow: write runs, read runs."""
+
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from common.errors import ColourbenchError
+from common.files import locked
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+LOG_BATCH = 1000  # the most metrics that MLflow takes at once
+PARAM_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric value waiting to be logged; `step` is images seen, `time` milliseconds since 1970."""
+
+    key: str
+    value: float
+    step: int
+    time: int
+
+
+class Store:
+    """MLflow's store of one home: experiments are studies, parent runs studies or sweeps, child runs trials or cells.
+
+    The URI is MLFLOW_TRACKING_URI where that is set, and the SQLite file `home/mlflow.db` otherwise.
+
+    Raises:
+        ColourbenchError: the store cannot be opened; passwords in its URI are not shown.
+    """
+
+    def __init__(self, home: Path) -> None:
+        import mlflow
+
+        home.mkdir(parents=True, exist_ok=True)
+        self.home = home.resolve()
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        mlflow.set_tracking_uri(self.uri)
+        self._client = mlflow.MlflowClient(self.uri)
+        try:
+            with locked(self.home / ".mlflow.lock"):  # two processes must not migrate a fresh store at once
+                self._client.search_experiments(max_results=1)
+        except Exception as error:  # drivers raise types of their own for a wrong host, password or schema
+            reason = str(error).splitlines()[0][:200].replace(self.uri, "the store")
+            raise ColourbenchError(f"cannot open MLflow's store {redacted(self.uri)}: {reason}") from None
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment `name`, made where it is missing."""
+        with locked(self.home / ".mlflow.lock"):
+            found = self._client.get_experiment_by_name(name)
+            if found is not None:
+                return str(found.experiment_id)
+            location = (self.home / "artifacts" / name).as_uri() if self.uri.startswith("sqlite") else None
+            return str(self._client.create_experiment(name, artifact_location=location))
+
+    def open_run(
+        self, study: str, name: str, tags: Mapping[str, Any], params: Mapping[str, Any], parent: "Run | None" = None
+    ) -> "Run":
+        """The run of `study` with this name and `config_sha256`, taken up where it exists, made where not."""
+        existing = self.find(study, {"mlflow.runName": name, "config_sha256": tags.get("config_sha256", "")})
+        if existing:
+            run = existing[0]
+            if run.status != "FINISHED":
+                self._client.update_run(run.id, status="RUNNING")
+            return run
+        all_tags = {**tags, "study": study, **({"mlflow.parentRunId": parent.id} if parent else {})}
+        made = self._client.create_run(
+            self.experiment(study), run_name=name, tags={key: str(value) for key, value in all_tags.items()}
+        )
+        run = Run(self, self._client, made)
+        run.log_params(params)
+        return run
+
+    def find(self, study: str, tags: Mapping[str, str]) -> list["Run"]:
+        """The runs of a study with these tags, oldest first."""
+        experiment = self._client.get_experiment_by_name(study)
+        if experiment is None:
+            return []
+        query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        found: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [experiment.experiment_id], query, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            found += [Run(self, self._client, item) for item in page]
+            token = page.token
+            if not token:
+                return found
+
+    def run(self, reference: str) -> "Run":
+        """A run by its id, the start of its id, or `study/run name`.
+
+        Raises:
+            ColourbenchError: no run, or several, match.
+        """
+        study, _, name = reference.partition("/")
+        if name:
+            matches = self.find(study, {"mlflow.runName": name})
+        else:
+            matches = [run for item in self.studies() for run in self.find(item, {}) if run.id.startswith(reference)]
+        if len(matches) == 1:
+            return matches[0]
+        if not matches:
+            raise ColourbenchError(f"there is no run {reference!r} in {self.home}; `colourbench runs` lists them")
+        raise ColourbenchError(f"{reference!r} fits {len(matches)} runs: {', '.join(run.id[:8] for run in matches[:5])} …")
+
+    def studies(self) -> list[str]:
+        """The names of all experiments that hold runs of this suite."""
+        return sorted(item.name for item in self._client.search_experiments() if item.name != "Default")
+
+
+class Run:
+    """One MLflow run. Metrics are buffered: call `flush` when they should be durable."""
+
+    def __init__(self, store: Store, client: Any, run: Any) -> None:
+        self.store = store
+        self._client = client
+        self.id: str = run.info.run_id
+        self.name: str = run.info.run_name
+        self.status: str = run.info.status
+        self.tags: dict[str, str] = dict(run.data.tags)
+        self.params: dict[str, str] = dict(run.data.params)
+        self.metrics: dict[str, float] = dict(run.data.metrics)
+        self._artifact_uri: str = run.info.artifact_uri
+        self._pending: list[Row] = []
+
+    @property
+    def folder(self) -> Path:
+        """The local folder of the run's files: MLflow's own where that is local, else one that `finish` uploads."""
+        local = self._artifact_uri.removeprefix("file://")
+        path = Path(local) if "://" not in local else self.store.home / "artifacts" / self.id
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Logs parameters, in the batches that MLflow allows."""
+        from mlflow.entities import Param
+
+        items = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        for batch in _batches(items, PARAM_BATCH):
+            self._client.log_batch(self.id, params=batch)
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Buffers metric values; `step` is images seen."""
+        now = int(time.time() * 1000)
+        self._pending += [Row(key, float(value), step, now) for key, value in metrics.items()]
+
+    def pending(self) -> list[dict[str, Any]]:
+        """What is buffered, as plain values for a checkpoint: logged after it, and repeated after a kill in between."""
+        return [asdict(row) for row in self._pending]
+
+    def flush(self) -> None:
+        """Logs what is buffered, synchronously."""
+        from mlflow.entities import Metric
+
+        rows = [Metric(row.key, row.value, row.time, row.step) for row in self._pending if math.isfinite(row.value)]
+        for batch in _batches(rows, LOG_BATCH):
+            self._client.log_batch(self.id, metrics=batch)
+        self._pending = []
+
+    def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Logs the rows of a checkpoint that a kill kept from the store, and none twice."""
+        known = {key: {value.step for value in self.history(key)} for key in {row["key"] for row in rows}}
+        self._pending = [Row(**row) for row in rows if row["step"] not in known[row["key"]]]
+        self.flush()
+
+    def history(self, key: str) -> list[Any]:
+        """All values of a metric, with `step`, `value` and `timestamp`."""
+        return list(self._client.get_metric_history(self.id, key))
+
+    def curves(self, keys: Iterable[str]) -> pd.DataFrame:
+        """Metric histories as a table: one row a step, one column a metric."""
+        columns = {key: pd.Series({item.step: item.value for item in self.history(key)}, dtype=float) for key in keys}
+        return pd.DataFrame(columns).rename_axis("images").reset_index()
+
+    def tag(self, **tags: Any) -> None:
+        """Sets tags."""
+        for key, value in tags.items():
+            self._client.set_tag(self.id, key, str(value))
+            self.tags[key] = str(value)
+
+    def note(self, markdown: str) -> None:
+        """Sets the description that MLflow's UI shows."""
+        self._client.set_tag(self.id, "mlflow.note.content", markdown)
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Flushes, uploads where the artifact store is remote, and ends the run with FINISHED, FAILED or KILLED."""
+        self.flush()
+        if "://" in self._artifact_uri.removeprefix("file://"):
+            self._client.log_artifacts(self.id, str(self.folder))
+        self._client.set_terminated(self.id, status)
+        self.status = status
+
+
+def ui_command(store: Store, port: int) -> list[str]:
+    """The command that serves MLflow's UI on a store, on this machine only."""
+    uri = store.uri
+    if "://" in uri and uri.startswith("http"):
+        raise ColourbenchError(f"the runs are on a server already: open {redacted(uri)} in a browser")
+    artifacts = (store.home / "artifacts").as_uri()
+    served = ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
+    return [sys.executable, "-m", "mlflow", "server", *served, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+
+
+def redacted(uri: str) -> str:
+    """A URI without its password."""
+    scheme, separator, rest = uri.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{credentials.partition(':')[0]}:…@{host}" if at else uri
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+    return (items[i : i + size] for i in range(0, len(items), size))

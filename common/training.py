@@ -1,0 +1,90 @@
+"""The one training loop. It knows phases, not methods: n_critic, populations and pretraining need no branch here."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from common.batches import Batch, Batches
+from common.config import Settings
+from common.engine import Engine
+
+Losses = dict[str, Tensor]  # detached scalars; they become floats only when somebody logs them
+Unit = Literal["images", "updates", "seconds"]
+
+
+class Budget(Settings):
+    """How long a run trains. Which unit is fair is a question of the study, so it is explicit."""
+
+    amount: float = Field(default=100_000, gt=0)
+    """How many of `unit`."""
+    unit: Unit = "images"
+    """`images` drawn, generator `updates`, or `seconds` of training steps; the other two are recorded too."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with one kind of step; `amount` is its part of the budget, in the budget's unit."""
+
+    name: str
+    step: Callable[[Iterator[Batch]], Losses]
+    amount: float
+    generator_updates: int = 1  # of one step
+    critic_updates: int = 0
+
+
+@dataclass
+class Progress:
+    """How far a run is. `images` counts over all ranks; `seconds` is time inside steps."""
+
+    phase: int = 0
+    phase_start: float = 0.0  # the budget's unit count when this phase began
+    images: int = 0
+    updates: int = 0
+    critic_updates: int = 0
+    seconds: float = 0.0
+
+    def count(self, unit: Unit) -> float:
+        """The progress in one unit."""
+        return float({"images": self.images, "updates": self.updates, "seconds": self.seconds}[unit])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+Callback = Callable[[Progress, Losses], None]  # looks at a run after each step; it may raise to stop the run
+
+
+def train(
+    phases: Sequence[Phase],
+    batches: Batches,
+    unit: Unit,
+    progress: Progress,
+    engine: Engine,
+    callbacks: Sequence[Callback],
+) -> Progress:
+    """Runs the phases from where `progress` is until each has used its amount; `progress` is advanced in place."""
+    while progress.phase < len(phases):
+        phase = phases[progress.phase]
+        while progress.count(unit) - progress.phase_start < phase.amount:
+            losses = _timed_step(phase, batches, progress, engine)
+            for callback in callbacks:
+                callback(progress, losses)
+        progress.phase += 1
+        progress.phase_start = progress.count(unit)
+    return progress
+
+
+def _timed_step(phase: Phase, batches: Batches, progress: Progress, engine: Engine) -> Losses:
+    started = time.perf_counter()
+    losses = phase.step(batches)
+    engine.synchronise()
+    progress.seconds += time.perf_counter() - started
+    progress.images = batches.images
+    progress.updates += phase.generator_updates
+    progress.critic_updates += phase.critic_updates
+    return losses

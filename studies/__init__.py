@@ -1,0 +1,1 @@
+"""What is run: single runs, sweeps and comparisons."""

@@ -1,0 +1,87 @@
+"""Uses a trained run: colourises photographs at their own resolution."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from common import images, lab
+from common.errors import ColourbenchError
+from variants.variant import Variant
+
+
+def colourise_photograph(variant: Variant, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Colours a photograph, grey or not; its own L is kept at full resolution.
+
+    The generator sees the photograph with its shorter side at the size it was trained for, reflected out to the generator's
+    stride; its ab are cropped, enlarged and joined with the photograph's L.
+    """
+    pixels = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].to(variant.engine.device)
+    L, _ = lab.to_network(pixels)
+    ab = predict_ab(variant, L)
+    return np.ascontiguousarray(lab.to_photographs(L, ab)[0].permute(1, 2, 0).cpu().numpy())
+
+
+def predict_ab(variant: Variant, L: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 2 h w"]:
+    """ab for an L of any size, at that size."""
+    height, width = L.shape[2:]
+    scale = variant.size / min(height, width)
+    small = max(variant.size, round(height * scale)), max(variant.size, round(width * scale))
+    shrunk = F.interpolate(L, small, mode="bilinear", antialias=True, align_corners=False)
+    padded = pad_to_multiple(shrunk, variant.stride)
+    ab = variant.colourise(padded)[..., : small[0], : small[1]]
+    return F.interpolate(ab, (height, width), mode="bilinear", align_corners=False)
+
+
+def pad_to_multiple(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c h2 w2"]:
+    """Reflects the lower and right edges outwards until both sides are multiples of `stride`."""
+    while any(side % stride for side in x.shape[2:]):
+        down, right = (min(-side % stride, side - 1) for side in x.shape[2:])  # a reflection reaches no further than the image
+        x = F.pad(x, (0, right, 0, down), mode="reflect")
+    return x
+
+
+def colourise_files(variant: Variant, files: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path | ColourbenchError]]:
+    """Colourises each file to `out/NAME.png` and yields what became of it; a bad file is told, and the others go on."""
+    out.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
+    for file in files:
+        try:
+            rgb = images.decode(file).rgb
+        except ColourbenchError as error:
+            yield file, ColourbenchError(f"{file}: {error}")
+            continue
+        name = _free_name(file.stem, taken)
+        target = out / f"{name}.png"
+        Image.fromarray(colourise_photograph(variant, rgb)).save(target)
+        yield file, target
+
+
+def photographs_in(places: Iterable[Path]) -> list[Path]:
+    """Files as they are, and folders as the images they hold.
+
+    Raises:
+        ColourbenchError: a place does not exist, or nothing is left.
+    """
+    found: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise ColourbenchError(f"there is no file or folder {place}")
+        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in images.SUFFIXES) if place.is_dir() else [place]
+        found += inside
+    if not found:
+        raise ColourbenchError("these folders hold no image files")
+    return found
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    name, number = stem, 2
+    while name in taken:
+        name, number = f"{stem}-{number}", number + 1
+    taken.add(name)
+    return name

@@ -1,0 +1,81 @@
+"""Runs a study: every arm x seed under one budget, and the baselines; finished cells are not run again."""
+
+import json
+from collections.abc import Callable
+
+from analysis import evaluation
+from common.config import as_json, sha256
+from common.errors import ColourbenchError, Interrupted
+from common.files import write_atomically
+from common.shards import Dataset
+from common.tracking import Run
+from studies import sweep
+from studies.home import Home
+from studies.run import Place, train_run, write_test
+from studies.study import Cell, Study, cells
+
+Say = Callable[[str], None]
+
+
+def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError]:
+    """Runs what is missing of the study and returns the errors of the runs that failed; the others go on.
+
+    Raises:
+        Interrupted: a signal came; the same command goes on.
+        ColourbenchError: the study or its data set is wrong.
+    """
+    dataset = home.dataset(study.dataset)
+    planned = cells(study, lambda name: sweep.best_fields(home, name))
+    parent = _open_parent(home, study)
+    for baseline in study.baselines:
+        _run_baseline(home, study, baseline, dataset, parent)
+    failures = []
+    for number, cell in enumerate(planned, 1):
+        say(f"run {number} of {len(planned)}: {cell.name}")
+        try:
+            train_run(home.store, dataset, cell.config, _place(study, cell, parent))
+        except Interrupted:
+            parent.finish("KILLED")
+            raise
+        except ColourbenchError as error:
+            failures.append(ColourbenchError(f"{cell.name}: {error}"))
+    parent.note(_note(study))
+    parent.finish("FAILED" if failures else "FINISHED")
+    return failures
+
+
+def _open_parent(home: Home, study: Study) -> Run:
+    """The study's own run: the same for every change of seeds or arms, so that a study can grow."""
+    tags = {
+        "kind": "comparison",
+        "dataset": study.dataset,
+        "config_sha256": sha256([study.name, study.dataset, as_json(study.budget)]),
+    }
+    parent = home.store.open_run(study.name, "comparison", tags, {"budget": study.budget.amount, "unit": study.budget.unit})
+    write_atomically(parent.folder / "study.json", json.dumps(as_json(study), indent=2).encode())
+    return parent
+
+
+def _place(study: Study, cell: Cell, parent: Run) -> Place:
+    return Place(study.name, cell.name, {"kind": "cell", "arm": cell.arm}, parent)
+
+
+def _run_baseline(home: Home, study: Study, name: str, dataset: Dataset, parent: Run) -> None:
+    """A baseline needs no training, and one seed stands for all."""
+    tags = {
+        "kind": "cell", "arm": name, "seed": "0", "baseline": "yes", "variant": name, "dataset": study.dataset,
+        "dataset_sha256": dataset.fingerprint, "config_sha256": sha256([name, dataset.fingerprint]),
+    }  # fmt: skip
+    run = home.store.open_run(study.name, name, tags, {"baseline": name}, parent)
+    if run.status != "FINISHED":
+        colours = evaluation.baselines(dataset.split("train"))
+        write_test(run, colours.grey if name == "grey" else colours.mean, dataset, "cpu", 0)
+        run.finish()
+
+
+def _note(study: Study) -> str:
+    parts = [f"**{study.question}**" if study.question else "", f"Source: {study.source}" if study.source else ""]
+    parts.append(
+        f"Arms: {', '.join(study.arms)}. Seeds: {', '.join(map(str, study.seeds))}. Report: `colourbench report {study.name}`."
+    )
+    return "\n\n".join(part for part in parts if part)

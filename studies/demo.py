@@ -1,0 +1,98 @@
+"""The whole suite in miniature, on photographs that come with the dependencies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analysis.ratings.schedule import Design
+from common import preparation, sources
+from common.config import as_json, parse
+from common.files import write_atomically
+from common.shards import Dataset, ShardConfig
+from studies import deliver, sweep
+from studies.compare import compare
+from studies.home import Home
+from studies.run_config import RunConfig
+from studies.study import Study
+
+NAME = "demo"
+DATASET = "packaged-64"
+VARIANTS = ("cgan", "wgan_gp", "egan")
+TRIALS = 4
+
+Say = Callable[[str], None]
+
+SHARDS = ShardConfig(size=64, margin=8, tile=128, validation=0.13, test=0.35)
+RUN: dict[str, Any] = {
+    "dataset": DATASET,
+    "batches": {"size": 16},
+    "watch": {"validations": 5, "validation_images": 48, "log_steps": 5, "checkpoint_seconds": 20},
+}
+SMALL: dict[str, Any] = {"network": {"base_width": 24}}
+SWEEP_IMAGES = 1600
+COMPARE_IMAGES = 6400
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the demonstration made."""
+
+    dataset: Dataset
+    sweeps: dict[str, float]
+    report: Path
+    sheets: Path
+
+
+def run_demo(home: Home, say: Say, title: Say) -> Outcome:
+    """Prepares, sweeps, compares, reports and makes rating sheets; each step passes over what is already there."""
+    title("1 of 5 · prepare: photographs that come with scikit-image, scikit-learn and matplotlib")
+    dataset = _prepare(home)
+    deliver.describe_dataset(dataset, say)
+    title(f"2 of 5 · sweep: {TRIALS} trials for each of {', '.join(VARIANTS)}")
+    best = {variant: _sweep(home, variant, say) for variant in VARIANTS}
+    title("3 of 5 · compare: the best settings of each variant, L1 alone, and two baselines, over two seeds")
+    study = demo_study()
+    write_atomically(home.path / f"{NAME}.yaml", yaml.safe_dump(as_json(study), sort_keys=False, allow_unicode=True).encode())
+    for failure in compare(home, study, say):
+        say(f"failed: {failure}")
+    title("4 of 5 · report")
+    report = deliver.report(home, NAME)
+    title("5 of 5 · rating sheets: real or fake?")
+    sheets = deliver.rating_sheets(home, NAME, Design("pair", raters=2, trials=20))
+    return Outcome(dataset, best, report, sheets)
+
+
+def demo_study() -> Study:
+    """The comparison of the demonstration, as its YAML file says it."""
+    arms: dict[str, Any] = {"l1_only": {"variant": {"name": "regression", "generator": SMALL}}}
+    arms |= {variant: {"variant": {"name": variant}, "best_of": f"{NAME}-{variant}"} for variant in VARIANTS}
+    data = {
+        "name": NAME,
+        "question": "Which GAN colourises best under one budget of images? A demonstration on a handful of photographs.",
+        "dataset": DATASET,
+        "budget": {"amount": COMPARE_IMAGES, "unit": "images"},
+        "seeds": [0, 1],
+        "defaults": {key: value for key, value in RUN.items() if key != "dataset"},
+        "arms": arms,
+    }
+    return parse(Study, data, "the demonstration's study")
+
+
+def _prepare(home: Home) -> Dataset:
+    if DATASET in home.datasets():
+        return home.dataset(DATASET)
+    return preparation.prepare(sources.list_files("packaged", None), home.data / DATASET, SHARDS)
+
+
+def _sweep(home: Home, variant: str, say: Say) -> float:
+    """The best validation ΔE of a short sweep."""
+    data = RUN | {
+        "variant": {"name": variant, "generator": SMALL, "critic": SMALL},
+        "budget": {"amount": SWEEP_IMAGES, "unit": "images"},
+    }
+    base = parse(RunConfig, data, "the demonstration's sweep")
+    best = sweep.run_sweep(home, sweep.Sweep(f"{NAME}-{variant}", base, TRIALS, study=NAME), say)
+    return float(best.value or 0.0)

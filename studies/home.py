@@ -1,0 +1,61 @@
+"""Where everything is kept: the rooms of `--home`."""
+
+from pathlib import Path
+
+from common.errors import ColourbenchError
+from common.shards import Dataset
+from common.tracking import Store
+
+
+class Home:
+    """The folder that holds data sets, stores, reports and rating sheets."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ColourbenchError(f"cannot make the home folder {path}: {error.strerror}; choose another with --home") from None
+        self.path = path.resolve()
+        self._store: Store | None = None
+
+    @property
+    def data(self) -> Path:
+        """Prepared data sets."""
+        return self.path / "data"
+
+    @property
+    def store(self) -> Store:
+        """MLflow's store, opened when it is first needed."""
+        if self._store is None:
+            self._store = Store(self.path)
+        return self._store
+
+    @property
+    def optuna_url(self) -> str:
+        """The embedded store of the sweeps."""
+        return f"sqlite:///{self.path / 'optuna.db'}"
+
+    def report(self, study: str) -> Path:
+        """The folder of a study's report."""
+        return self.path / "reports" / study
+
+    def ratings(self, study: str) -> Path:
+        """The folder of a study's human ratings."""
+        return self.path / "ratings" / study
+
+    def dataset(self, name: str) -> Dataset:
+        """A prepared data set by name.
+
+        Raises:
+            ColourbenchError: there is none; the message names those there are.
+        """
+        if not (self.data / name / "manifest.json").is_file():
+            known = ", ".join(self.datasets()) or "none yet"
+            raise ColourbenchError(
+                f"there is no data set {name!r} in {self.data} (prepared: {known}); see `colourbench data prepare --help`"
+            )
+        return Dataset(self.data / name)
+
+    def datasets(self) -> list[str]:
+        """Names of the prepared data sets."""
+        return sorted(path.parent.name for path in self.data.glob("[!.]*/manifest.json"))

@@ -1,0 +1,35 @@
+"""The settings of one run."""
+
+from pydantic import Field
+
+from common.batches import BatchConfig
+from common.callbacks import WatchConfig
+from common.config import Settings, as_json, sha256
+from common.engine import EngineConfig
+from common.training import Budget
+from variants.registry import AnyVariantConfig
+
+
+class RunConfig(Settings):
+    """One training run."""
+
+    variant: AnyVariantConfig
+    """The training method and its hyper-parameters."""
+    dataset: str
+    """Name of a prepared data set."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Decides the first weights and every random draw."""
+    budget: Budget = Budget()
+    """How long to train."""
+    batches: BatchConfig = BatchConfig()
+    """How images are drawn."""
+    engine: EngineConfig = EngineConfig()
+    """Device and precision."""
+    watch: WatchConfig = WatchConfig()
+    """How often to look and to save."""
+
+    def identity(self, dataset_sha256: str) -> str:
+        """Hash of all that decides what is learnt: runs with the same identity have the same result on the same machine."""
+        settings = as_json(self)
+        del settings["watch"], settings["dataset"]
+        return sha256([settings, dataset_sha256])

@@ -1,0 +1,103 @@
+"""What a comparison is: a data set, arms, seeds and one budget, from a YAML file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from common.config import Settings, merge, parse, read_yaml_file
+from common.errors import ColourbenchError
+from common.training import Budget
+from studies.run_config import RunConfig
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Baseline = Literal["grey", "mean"]
+
+
+class Study(Settings):
+    """A comparison of arms under equal conditions."""
+
+    name: str = Field(pattern=NAME)
+    """Name of the study, of its MLflow experiment and of its report's folder."""
+    question: str = ""
+    """What the study asks, in a sentence or two."""
+    source: str = ""
+    """Where the question comes from."""
+    settled_by: str = ""
+    """What outcome would settle it."""
+    dataset: str = Field(pattern=NAME)
+    """A prepared data set."""
+    budget: Budget = Budget()
+    """The budget of every run, in one unit for all."""
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    """Every arm is trained once for each."""
+    baselines: tuple[Baseline, ...] = ("grey", "mean")
+    """Colourisers that learn nothing: `grey` is ab = 0, `mean` the training split's mean ab."""
+    defaults: dict[str, Any] = Field(default={})
+    """Fields of a run that all arms share."""
+    arms: dict[str, dict[str, Any]] = Field(min_length=1)
+    """For each arm the fields of a run that set it apart; `best_of: SWEEP` takes a sweep's best settings first."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study."""
+
+    arm: str
+    seed: int
+    config: RunConfig
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return f"{self.arm} seed {self.seed}"
+
+
+BestOf = Any  # (sweep name) -> dict of run fields; given by whoever can read the sweeps
+
+
+def read(path: Path) -> Study:
+    """A study from its YAML file.
+
+    Raises:
+        ColourbenchError: with one line for each mistake.
+    """
+    return parse(Study, read_yaml_file(path), str(path))
+
+
+def cells(study: Study, best_of: BestOf) -> list[Cell]:
+    """Every arm x seed, seeds outermost, so that a half-finished study has all arms.
+
+    Raises:
+        ColourbenchError: an arm has a wrong field.
+    """
+    configs = {arm: _arm_fields(study, arm, best_of) for arm in study.arms}
+    return list(_cells(study, configs))
+
+
+def _cells(study: Study, configs: dict[str, dict[str, Any]]) -> Iterator[Cell]:
+    for seed in study.seeds:
+        for arm, fields in configs.items():
+            yield Cell(arm, seed, parse(RunConfig, fields | {"seed": seed}, f"study {study.name}, arm {arm}"))
+
+
+def _arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
+    changes = dict(study.arms[arm])
+    for fixed in ("dataset", "budget", "seed"):
+        if fixed in changes or fixed in study.defaults:
+            raise ColourbenchError(
+                f"study {study.name}, arm {arm}: {fixed} is the study's and the same for every arm; set it at the top"
+            )
+    sweep = changes.pop("best_of", None)
+    tuned = best_of(sweep) if sweep else {}
+    fields = merge(merge(study.defaults, tuned), changes)
+    return fields | {"dataset": study.dataset, "budget": study.budget.model_dump()}

@@ -1,0 +1,1 @@
+"""The interchangeable training methods."""

@@ -1,0 +1,225 @@
+"""E-GAN (Wang et al. 2019): a population of generators evolves against one critic.
+
+Nothing in the method needs a network for each child. The children of one parent share its forward and the critic's forward;
+only the backwards differ. A child's weights follow from the parent's weights and moments and one gradient, so a child is kept
+as its gradient, and its weights exist only while it is evaluated. The gradient that gives a winner its diversity fitness is
+exactly the critic's next update, which is therefore free.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+from torch.func import functional_call
+
+from common.batches import Batch
+from common.engine import Engine
+from common.training import Losses
+from variants.objectives import (
+    least_squares_generator,
+    minimax_generator,
+    vanilla_critic,
+    vanilla_critic_fake,
+    vanilla_critic_real,
+    vanilla_generator,
+)
+from variants.player import Player
+from variants.variant import AdversarialConfig, AdversarialVariant
+
+MUTATIONS = {
+    "minimax": minimax_generator,
+    "heuristic": vanilla_generator,
+    "least_squares": least_squares_generator,
+}
+MutationName = Literal["minimax", "heuristic", "least_squares"]
+TINY = 1e-12  # keeps log‖∇‖ finite when the critic's gradient vanishes
+
+
+class EganConfig(AdversarialConfig):
+    """E-GAN."""
+
+    name: Literal["egan"] = "egan"
+    """The variant."""
+    mutations: tuple[MutationName, ...] = ("minimax", "heuristic", "least_squares")
+    """The objectives that children descend, any subset."""
+    parents: int = Field(default=1, ge=1, le=16)
+    """μ, how many generators survive each step."""
+    diversity_weight: float = Field(default=0.05, ge=0)
+    """γ, the weight of diversity in the fitness. The paper: 0.01 to 0.1."""
+    n_critic: int = Field(default=1, ge=1, le=100)
+    """Critic updates in each step. The authors: 3."""
+
+    @field_validator("mutations")
+    @classmethod
+    def _distinct(cls, mutations: tuple[MutationName, ...]) -> tuple[MutationName, ...]:
+        if not mutations or len(set(mutations)) < len(mutations):
+            raise ValueError("name at least one mutation, each once")
+        return mutations
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What judges all children alike: one batch, the noise of its forwards, and the real half of the critic's loss, once."""
+
+    batch: Batch
+    noise: int
+    real_loss: Tensor
+    real_gradients: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """F_q, F_d and F of a child, and the critic's loss and gradients on its photographs."""
+
+    quality: Tensor
+    diversity: Tensor
+    fitness: Tensor
+    critic_loss: Tensor
+    critic_gradients: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Child:
+    """A parent one step further: its number, the mutation, the generator's gradient, and what evaluation found."""
+
+    parent: int
+    mutation: str
+    gradients: list[Tensor]
+    buffers: dict[str, Tensor]
+    reconstruction: Tensor
+    judgement: Judgement
+
+    @property
+    def fitness(self) -> float:
+        """F."""
+        return float(self.judgement.fitness)
+
+
+class Egan(AdversarialVariant):
+    """Variation, evaluation, selection, critic update (Algorithm 1, begun with the generators instead of the critic)."""
+
+    Config = EganConfig
+    config: EganConfig
+
+    def __init__(self, config: EganConfig, engine: Engine, size: int) -> None:
+        super().__init__(config, engine, size)
+        self.population = [self.generator] + [self.new_generator() for _ in range(config.parents - 1)]
+
+    @property
+    def critic_updates(self) -> int:
+        """Critic updates in one step."""
+        return self.config.n_critic
+
+    def step(self, batches: Iterator[Batch]) -> Losses:
+        """One generation: every parent tries every mutation on one batch, and one more batch judges all children alike."""
+        batch, judge = next(batches), self._judge(next(batches))
+        survivors: list[Child] = []
+        for number, parent in enumerate(self.population):
+            for child in self._children(number, parent, batch, judge):
+                survivors = sorted([*survivors, child], key=lambda c: c.fitness, reverse=True)
+                del survivors[self.config.parents :]
+        self._replace_parents(survivors)
+        self._update_critic(survivors, batches)
+        return _history(survivors, self.config.mutations)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The population and the critic."""
+        return {"population": [player.state_dict() for player in self.population], "critic": self.critic.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores the population and the critic; the fittest comes first."""
+        for player, saved in zip(self.population, state["population"], strict=True):
+            player.load_state_dict(saved)
+        self.critic.load_state_dict(state["critic"])
+        self.generator = self.population[0]
+
+    def _judge(self, batch: Batch) -> Judge:
+        noise = int(torch.randint(2**62, ()))  # one seed for all children: they differ by their weights alone
+        real_loss = vanilla_critic_real(self.critic(batch.L, batch.ab))
+        return Judge(batch, noise, real_loss.detach(), self.critic.gradients(real_loss))
+
+    def _children(self, number: int, parent: Player, batch: Batch, judge: Judge) -> Iterator[Child]:
+        """Variation (§3.2): one forward of generator and critic serves all mutations; each has its own backward."""
+        fake = parent(batch.L)
+        logits = self.critic(batch.L, fake)
+        reconstruction = self.reconstruction(fake, batch)
+        buffers = dict(parent.network.named_buffers())
+        for mutation in self.config.mutations:
+            loss = MUTATIONS[mutation](logits) + self.config.reconstruction_weight * reconstruction
+            gradients = parent.gradients(loss, retain_graph=mutation != self.config.mutations[-1])
+            own_buffers = {name: buffer.clone() for name, buffer in buffers.items()}
+            judgement = self._evaluate(parent, gradients, own_buffers, judge)
+            yield Child(number, mutation, gradients, own_buffers, reconstruction.detach(), judgement)
+
+    def _evaluate(self, parent: Player, gradients: list[Tensor], buffers: dict[str, Tensor], judge: Judge) -> Judgement:
+        """Evaluation (§3.3): F = F_q + γ F_d, F_q = E[σ(D(fake))] (eq. 5), F_d = -log‖∇_D critic loss‖ (eq. 6)."""
+        fake_logits = self.critic(judge.batch.L, self._colours(parent, gradients, buffers, judge))
+        fake_loss = vanilla_critic_fake(fake_logits)
+        fake_gradients = self.critic.gradients(fake_loss)
+        critic_gradients = [real + fake for real, fake in zip(judge.real_gradients, fake_gradients, strict=True)]
+        (quality,) = self.engine.average([torch.sigmoid(fake_logits.detach()).mean()])
+        norm = torch.stack([gradient.norm() for gradient in critic_gradients]).norm()
+        diversity = -torch.log(norm + TINY)
+        fitness = quality + self.config.diversity_weight * diversity
+        return Judgement(quality, diversity, fitness, judge.real_loss + fake_loss.detach(), critic_gradients)
+
+    def _colours(self, parent: Player, gradients: list[Tensor], buffers: dict[str, Tensor], judge: Judge) -> Tensor:
+        """ab of a child on the judge's batch; its weights exist only in here."""
+        weights = parent.stepped(gradients)
+        devices = [self.engine.device] if self.engine.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices), self.engine.autocast():
+            torch.manual_seed(judge.noise)
+            fake: Tensor = functional_call(parent.network, (weights, buffers), (judge.batch.L,))
+        return fake.float()
+
+    def _replace_parents(self, survivors: list[Child]) -> None:
+        """Selection: the fittest children become the parents; a parent is copied only where two of its children live."""
+        parents = self.population
+        unused = [player for number, player in enumerate(parents) if number not in {child.parent for child in survivors}]
+        taken: set[int] = set()
+        population: list[Player] = []
+        for child in survivors:
+            player = parents[child.parent]
+            if child.parent in taken:
+                player = unused.pop()
+                player.copy_from(parents[child.parent])
+            taken.add(child.parent)
+            population.append(player)
+        for child, player in zip(survivors, population, strict=True):
+            player.step(child.gradients)
+            for name, buffer in player.network.named_buffers():
+                buffer.copy_(child.buffers[name])
+        self.population, self.generator = population, population[0]
+
+    def _update_critic(self, survivors: list[Child], batches: Iterator[Batch]) -> None:
+        """The first update is the mean of the survivors' fitness gradients; further ones take fresh batches."""
+        every = zip(*(child.judgement.critic_gradients for child in survivors), strict=True)
+        self.critic.step([torch.stack(gradients).mean(0) for gradients in every])
+        for _ in range(self.config.n_critic - 1):
+            batch = next(batches)
+            losses = []
+            for player in self.population:
+                with torch.no_grad():
+                    fake = player(batch.L)
+                losses.append(vanilla_critic(self.critic(batch.L, batch.ab), self.critic(batch.L, fake)))
+            self.critic.update(torch.stack(losses).mean())
+
+
+def _history(survivors: list[Child], mutations: tuple[str, ...]) -> Losses:
+    """What the report draws: the fittest child's figures, and the share of the survivors that each mutation gave."""
+    best = survivors[0].judgement
+    shares = {
+        f"mutation_{name}": best.fitness.new_tensor(sum(child.mutation == name for child in survivors) / len(survivors))
+        for name in mutations
+    }
+    return {
+        "critic": best.critic_loss,
+        "quality": best.quality,
+        "diversity": best.diversity,
+        "fitness": best.fitness,
+        "reconstruction": survivors[0].reconstruction,
+        **shares,
+    }
