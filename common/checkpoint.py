@@ -70,7 +70,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
     if name and file_sha256(path)[:16] != name[2]:
         raise DamagedCheckpoint(f"{path} is damaged: its checksum does not match its name")
     try:
-        state: State = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch comments on odd pickles before it refuses them
+            state: State = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
         raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {str(error).splitlines()[0]}") from None
     return state

@@ -41,7 +41,7 @@ def judge(rgb: UInt8[np.ndarray, "h w 3"], config: FilterConfig) -> Verdict:
     """Applies the rules for size, grey, tint and low colour to one photograph."""
     height, width = rgb.shape[:2]
     if min(height, width) < config.min_side:
-        return Verdict("too small", {"width": width, "height": height})
+        return Verdict("too small", {"width": float(width), "height": float(height)})
     figures = chroma_figures(rgb)
     if figures["chroma_mean"] < config.grey_chroma and figures["chroma_p95"] < config.grey_peak:
         return Verdict("grey", figures)

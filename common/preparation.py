@@ -136,7 +136,7 @@ def _cut(rgb: UInt8[np.ndarray, "h w 3"], tile: int | None) -> list[Square]:
     return [rgb[y : y + side, x : x + side] for y, x in corners]
 
 
-def _resized(square: Square, side: int) -> Square:
+def _resized(square: Square, side: int) -> UInt8[np.ndarray, "t t 3"]:
     return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.LANCZOS))
 
 

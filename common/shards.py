@@ -74,7 +74,7 @@ class Dataset:
 
     def split(self, name: str) -> "Split":
         """One of "train", "validation", "test"."""
-        return Split(self, np.array([i for i, entry in enumerate(self.entries) if entry.split == name]))
+        return Split(self, np.array([i for i, entry in enumerate(self.entries) if entry.split == name], dtype=np.int64))
 
     def read(self, indices: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
         """Stored images by their place in the manifest."""
@@ -86,7 +86,7 @@ class Dataset:
             if file_sha256(self.folder / shard["file"]) != shard["sha256"]:
                 raise ColourbenchError(f"{self.folder / shard['file']} is damaged; prepare the data set {self.name} again")
 
-    def _open(self, shard: dict[str, Any]) -> np.ndarray[Any, Any]:
+    def _open(self, shard: dict[str, Any]) -> np.ndarray:
         path = self.folder / shard["file"]
         expected = (shard["images"], self.config.stored, self.config.stored, 3)
         try:

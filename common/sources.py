@@ -1,5 +1,6 @@
 """Named photograph sources: each yields the files it holds, with a label where the layout gives one."""
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +40,11 @@ def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
 
 def packaged(root: Path | None = None, download: bool = False) -> list[SourceFile]:
     """The photographs that scikit-image, scikit-learn and matplotlib carry, the grey ones included: the filter takes those out."""
-    import matplotlib
-    import skimage
-    import sklearn
-
     photographs = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "motorcycle_left.png", "rocket.jpg")
     grey = ("brick.png", "camera.png", "coins.png", "grass.png")
-    places = [Path(skimage.__file__).parent / "data" / name for name in (*photographs, *grey)]
-    places += [Path(sklearn.__file__).parent / "datasets" / "images" / name for name in ("china.jpg", "flower.jpg")]
-    places += [Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"]
+    places = [_package("skimage") / "data" / name for name in (*photographs, *grey)]
+    places += [_package("sklearn") / "datasets" / "images" / name for name in ("china.jpg", "flower.jpg")]
+    places += [_package("matplotlib") / "mpl-data" / "sample_data" / "grace_hopper.jpg"]
     return [SourceFile(path, path.name) for path in places if path.exists()]
 
 
@@ -123,6 +120,14 @@ def list_files(name: str, root: Path | None, download: bool = False) -> list[Sou
     if not files:
         raise ColourbenchError(f"the source {name} holds no image files")
     return files
+
+
+def _package(name: str) -> Path:
+    """An installed package's folder, found without importing it."""
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:
+        raise ColourbenchError(f"the package {name} is not installed; run `make setup`")
+    return Path(found.origin).parent
 
 
 def _images_below(root: Path) -> Iterator[Path]:

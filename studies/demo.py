@@ -28,12 +28,12 @@ Say = Callable[[str], None]
 SHARDS = ShardConfig(size=64, margin=8, tile=128, validation=0.13, test=0.35)
 RUN: dict[str, Any] = {
     "dataset": DATASET,
-    "batches": {"size": 16},
+    "batches": {"size": 8},
     "watch": {"validations": 5, "validation_images": 48, "log_steps": 5, "checkpoint_seconds": 20},
 }
-SMALL: dict[str, Any] = {"network": {"base_width": 24}}
-SWEEP_IMAGES = 1600
-COMPARE_IMAGES = 6400
+SMALL: dict[str, Any] = {"network": {"base_width": 16}}
+SWEEP_IMAGES = 640
+COMPARE_IMAGES = 3200
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Player:
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One Adam step."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = _laid_out_like(gradient, parameter)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
 
@@ -82,11 +82,15 @@ class Player:
         m = state["exp_avg"].clone() if state else torch.zeros_like(child)
         v = state["exp_avg_sq"].clone() if state else torch.zeros_like(child)
         t = state["step"].clone() if state else torch.zeros((), dtype=torch.float32, device=child.device)
-        adam(
-            [child], [gradient], [m], [v], [], [t], fused=True, amsgrad=False, beta1=group["betas"][0], beta2=group["betas"][1],
-            lr=group["lr"], weight_decay=0.0, eps=group["eps"], maximize=False,
-        )  # fmt: skip
+        beta1, beta2 = group["betas"]
+        fixed = {"fused": True, "amsgrad": False, "weight_decay": 0.0, "maximize": False, "eps": group["eps"]}
+        adam([child], [_laid_out_like(gradient, child)], [m], [v], [], [t], beta1=beta1, beta2=beta2, lr=group["lr"], **fixed)
         return child
+
+
+def _laid_out_like(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient in the parameter's memory layout: fused Adam walks both in memory order and never compares their strides."""
+    return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
 
 
 def _cloned(value: Any) -> Any:

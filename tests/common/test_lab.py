@@ -1,0 +1,68 @@
+import numpy as np
+import torch
+from skimage import color
+
+from common import lab
+
+
+def grid() -> torch.Tensor:
+    """Every 15th value of each channel, corners of the cube included: uint8 (1, 3, 18, 324)."""
+    axis = np.arange(0, 256, 15)
+    values = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(18, 324, 3).astype(np.uint8)
+    return torch.from_numpy(values).permute(2, 0, 1)[None]
+
+
+def as_image(tensor: torch.Tensor) -> np.ndarray:
+    return tensor[0].permute(1, 2, 0).numpy()
+
+
+def test_rgb_to_lab_equals_skimage() -> None:
+    rgb = grid()
+    expected = color.rgb2lab(as_image(rgb))
+    assert np.abs(as_image(lab.rgb_to_lab(rgb)) - expected).max() < 1e-3
+    assert np.abs(as_image(lab.rgb_to_lab(rgb.float() / 255)) - expected).max() < 1e-3
+
+
+def test_float64_stays_float64_and_is_exact() -> None:
+    found = lab.rgb_to_lab(grid().double() / 255)
+    assert found.dtype == torch.float64
+    assert np.abs(as_image(found) - color.rgb2lab(as_image(grid()))).max() < 1e-9
+
+
+def test_lab_to_rgb_equals_skimage_inside_the_gamut() -> None:
+    values = lab.rgb_to_lab(grid())
+    expected = color.lab2rgb(as_image(values.double()))
+    assert np.abs(as_image(lab.lab_to_rgb(values)) - expected).max() < 1e-4
+
+
+def test_back_and_forth_in_lab_units() -> None:
+    values = lab.rgb_to_lab(grid().double() / 255)
+    again = lab.rgb_to_lab(lab.lab_to_rgb(values))
+    assert (again - values).abs().max() < 1e-3
+
+
+def test_round_trip_of_uint8_is_the_identity() -> None:
+    rgb = grid()
+    assert torch.equal(lab.to_photographs(*lab.to_network(rgb)), rgb)
+
+
+def test_network_scale() -> None:
+    L, ab = lab.split(torch.tensor([0.0, 110.0, -55.0]).view(1, 3, 1, 1))
+    assert L.item() == -1.0
+    assert ab.flatten().tolist() == [1.0, -0.5]
+
+
+def test_no_nan_outside_the_gamut_forwards_and_backwards() -> None:
+    draw = torch.Generator().manual_seed(0)
+    values = (torch.rand(4, 3, 32, 32, generator=draw) * 300 - 150).requires_grad_()
+    rgb = lab.lab_to_rgb(values)
+    rgb.sum().backward()
+    assert torch.isfinite(rgb).all()
+    assert values.grad is not None and torch.isfinite(values.grad).all()
+    assert rgb.min() >= 0 and rgb.max() <= 1
+
+
+def test_gradient_at_black_is_finite() -> None:
+    rgb = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    lab.rgb_to_lab(rgb).sum().backward()
+    assert rgb.grad is not None and torch.isfinite(rgb.grad).all()

@@ -1,0 +1,100 @@
+"""What all tests share: shape checks switched on, one thread, small photographs with known colours."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ["COLUMNS"] = "200"  # the help must not wrap differently on a narrow terminal
+
+from jaxtyping import install_import_hook
+
+install_import_hook(["common", "variants", "analysis"], "beartype.beartype")
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from common import preparation, sources
+from common.engine import Engine, EngineConfig
+from common.shards import Dataset, ShardConfig
+from common.tracking import Store
+
+torch.set_num_threads(1)
+
+CORPORA = Path(os.environ.get("COLOURBENCH_CORPORA", Path(__file__).resolve().parents[2] / "shared" / "corpora"))
+
+
+def photograph(seed: int, size: tuple[int, int] = (80, 96)) -> np.ndarray:
+    """A colourful picture: smooth colour fields whose hue follows their lightness, with some noise. (H, W, 3) uint8."""
+    draw = np.random.default_rng(seed)
+    height, width = size
+    y, x = np.mgrid[0:height, 0:width] / max(size)
+    phase = draw.uniform(0, 2 * np.pi, size=3)
+    waves = [np.sin(2 * np.pi * (draw.uniform(0.5, 2) * x + draw.uniform(0.5, 2) * y) + p) for p in phase]
+    rgb = 127 + 90 * np.stack(waves, axis=-1) + draw.normal(0, 4, size=(height, width, 3))
+    return np.clip(rgb, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-four photographs in two class folders."""
+    root = tmp_path_factory.mktemp("photographs")
+    for number in range(24):
+        folder = root / ("field" if number % 2 else "sea")
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(photograph(number)).save(folder / f"{number:02d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def dataset(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Those photographs at 32 pixels, prepared in a home folder: its path is `dataset.folder.parents[1]`."""
+    config = ShardConfig(size=32, margin=4, validation=0.2, test=0.2)
+    folder = tmp_path_factory.mktemp("home") / "data" / "fields-32"
+    return preparation.prepare(sources.list_files("folder", photo_folder), folder, config)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """Float32 on the CPU."""
+    return Engine(EngineConfig(device="cpu", precision="32"))
+
+
+@pytest.fixture
+def store(tmp_path: Path, fresh_store: Path) -> Store:
+    """An empty MLflow store."""
+    (tmp_path / "mlflow.db").write_bytes(fresh_store.read_bytes())
+    return Store(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's schema, made once: it takes seconds."""
+    home = tmp_path_factory.mktemp("fresh-store")
+    Store(home)
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def home(tmp_path: Path, dataset: Dataset, fresh_store: Path) -> Path:
+    """A home folder with the data set and an empty store."""
+    shutil.copytree(dataset.folder.parent, tmp_path / "home" / "data")
+    shutil.copy(fresh_store, tmp_path / "home" / "mlflow.db")
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """A folder of awkward images made by others, where there is one."""
+    if not CORPORA.is_dir():
+        pytest.skip("no folder of awkward images: set COLOURBENCH_CORPORA to one")
+    return CORPORA
+
+
+@pytest.fixture(scope="session")
+def make_photograph() -> Callable[..., np.ndarray]:
+    """The maker of test photographs."""
+    return photograph

@@ -1,0 +1,147 @@
+"""What every variant must do; a new one in the registry is tested here without another line."""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from common.batches import Batch
+from common.engine import Engine, EngineConfig, random_state, restore_random_state, seed_everything
+from common.training import Budget
+from studies.spaces import SPACES
+from variants.registry import VARIANTS, build
+from variants.variant import Variant, VariantConfig
+
+SIZE = 32
+NAMES = list(VARIANTS)
+
+
+def small(name: str, **fields: object) -> VariantConfig:
+    given = {"generator": {"network": {"base_width": 8}}, "critic": {"network": {"base_width": 8}}, **fields}
+    known = VARIANTS[name].Config.model_fields
+    return VARIANTS[name].Config.model_validate({key: value for key, value in given.items() if key in known})
+
+
+def toy_batches(seed: int = 0, size: int = 8) -> Iterator[Batch]:
+    """Endless batches in which ab is a known function of L: a = L / 2, b = -L / 3."""
+    draw = torch.Generator().manual_seed(seed)
+    while True:
+        L = torch.rand(size, 1, SIZE // 8, SIZE // 8, generator=draw) * 2 - 1
+        L = torch.nn.functional.interpolate(L, SIZE, mode="bilinear")
+        yield Batch(L, torch.cat([L / 2, -L / 3], dim=1), torch.full((size,), -1))
+
+
+def new(name: str, engine: Engine, **fields: object) -> Variant:
+    seed_everything(0)
+    return build(small(name, **fields), engine, SIZE)
+
+
+def weights(variant: Variant) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = {}
+
+    def walk(value: object, name: str) -> None:
+        if isinstance(value, torch.Tensor):
+            found[name] = value.clone()
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                walk(item, f"{name}.{key}")
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
+                walk(item, f"{name}.{number}")
+
+    walk(variant.state_dict(), "")
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_updates_every_weight_and_returns_detached_scalars(name: str, engine: Engine) -> None:
+    variant = new(name, engine)
+    before = weights(variant)
+    batches = toy_batches()
+    for _ in range(2):
+        losses = variant.step(batches)
+    assert losses and all(loss.shape == () and not loss.requires_grad and torch.isfinite(loss) for loss in losses.values())
+    after = weights(variant)
+    learnt = [
+        key for key in before if ".network." in key and key.endswith("weight")
+    ]  # a Wasserstein critic's offset has no gradient
+    unchanged = [key for key in learnt if torch.equal(before[key], after[key])]
+    assert learnt and unchanged == []
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resumed_variant_goes_on_bit_by_bit(name: str, precision: str) -> None:
+    engine = Engine(EngineConfig.model_validate({"device": "cpu", "precision": precision}))
+    whole = new(name, engine)
+    batches = list(zip(range(12), toy_batches(), strict=False))
+    stream = iter([batch for _, batch in batches] * 20)
+    for _ in range(3):
+        whole.step(stream)
+    state, noise = copy.deepcopy(whole.state_dict()), random_state()
+    rest = [next(stream) for _ in range(40)]
+    expected = [whole.step(it) for it in [iter(rest)] for _ in range(4)]
+
+    seed_everything(99)
+    resumed = build(small(name), engine, SIZE)
+    resumed.load_state_dict(state)
+    restore_random_state(noise)
+    found = [resumed.step(it) for it in [iter(rest)] for _ in range(4)]
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(expected, found, strict=True) for key in a)
+    first, second = weights(whole), weights(resumed)
+    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_a_toy_mapping(name: str, engine: Engine) -> None:
+    variant = new(name, engine, reconstruction_weight=100.0)
+    batches, held_out = toy_batches(1), next(toy_batches(2, size=16))
+    error = (variant.colourise(held_out.L) - held_out.ab).abs().mean()
+    for _ in range(150):
+        variant.step(batches)
+    learnt = (variant.colourise(held_out.L) - held_out.ab).abs().mean()
+    assert learnt < 0.35 * error
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_colourising_changes_nothing(name: str, engine: Engine) -> None:
+    variant = new(name, engine, test_time="dropout")
+    variant.step(toy_batches())
+    before = weights(variant)
+    L = next(toy_batches(5)).L
+    ab = variant.colourise(L)
+    assert ab.shape == (8, 2, SIZE, SIZE) and ab.abs().max() <= 1
+    after = weights(variant)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert variant.generator.network.training
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_test_time_behaviour(name: str, engine: Engine) -> None:
+    L = next(toy_batches(5)).L
+    for mode, repeats in (("running", True), ("batch", True), ("dropout", False)):
+        variant = new(name, engine, test_time=mode)
+        variant.step(toy_batches())
+        assert torch.equal(variant.colourise(L), variant.colourise(L)) == repeats
+    running = new(name, engine, test_time="running")
+    running.step(toy_batches())
+    assert torch.allclose(running.colourise(L)[:1], running.colourise(L[:1]), atol=1e-5)  # no image depends on its neighbours
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_schedule_splits_the_budget(name: str, engine: Engine) -> None:
+    budget = Budget(amount=1000, unit="images")
+    plain, mixed, pure = (new(name, engine, pretraining=share).phases(budget) for share in (0.0, 0.25, 1.0))
+    assert [(phase.name, phase.amount) for phase in plain] == [("adversarial", 1000)]
+    assert [(phase.name, phase.amount) for phase in mixed] == [("pretrain_generator", 250), ("adversarial", 750)]
+    assert [phase.name for phase in pure] == ["pretrain_generator"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_a_search_space_of_real_fields(name: str) -> None:
+    for path in SPACES[name]:
+        value: object = {"variant": small(name).model_dump()}
+        for part in path.split("."):
+            assert isinstance(value, dict) and part in value, path
+            value = value[part]
