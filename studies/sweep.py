@@ -129,10 +129,8 @@ def _open(home: Home, sweep: Sweep, space: Space) -> optuna.Study:
 
 
 def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
-    """Stops a trial that is worse than the median of the trials before it, after a third of its validations."""
-    return optuna.pruners.MedianPruner(
-        n_startup_trials=min(5, max(1, sweep.trials // 4)), n_warmup_steps=0, n_min_trials=1, interval_steps=1
-    )
+    """Stops a trial that is worse than the median of the trials before it."""
+    return optuna.pruners.MedianPruner(n_startup_trials=min(5, max(1, sweep.trials // 4)))
 
 
 def _check_same(study: optuna.Study, sweep: Sweep, space: Space) -> None:
@@ -214,20 +212,20 @@ def _run_trial(home: Home, sweep: Sweep, trial: optuna.Trial, number: int, space
     for path, value in suggest(space, trial).items():
         _assign(fields, path, value)
     config = parse(RunConfig, fields, f"sweep {sweep.name}, trial {number}")
-    last = float("nan")
+    last, reports = float("nan"), 0
 
     def report(images: int, metrics: dict[str, float]) -> None:
-        nonlocal last
-        last = metrics[sweep.objective]
+        nonlocal last, reports
+        last, reports = metrics[sweep.objective], reports + 1
         trial.report(last, images)
-        if trial.should_prune():
+        if reports > config.watch.validations / 3 and trial.should_prune():  # the first figures of a GAN say little
             raise optuna.TrialPruned
 
     place = Place(
         sweep.experiment, f"{sweep.name} trial {number:03d}", {"kind": "trial", "sweep": sweep.name, "trial": str(number)}, parent
     )
     run = train_run(home.store, dataset, config, place, report, test=False)
-    if last != last:  # the run was finished before this process began
+    if not reports:  # the run was finished before this process began
         last = run.metrics[f"validation/{sweep.objective}"]
     trial.set_user_attr("mlflow_run", run.id)
     return last

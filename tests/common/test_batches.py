@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from common import lab
-from common.batches import Batches, BatchConfig
+from common.batches import BatchConfig, Batches
 from common.errors import ColourbenchError
 from common.shards import Dataset
 

@@ -12,7 +12,7 @@ CONFIG = FilterConfig()
 
 def sepia(grey: np.ndarray) -> np.ndarray:
     """A sepia print of a grey photograph."""
-    return np.clip(grey[..., None] * np.array([1.0, 0.86, 0.67]), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(grey[..., None] * np.array([1.0, 0.86, 0.67]), 0, 255), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])

@@ -97,7 +97,7 @@ def test_unet_equals_the_nested_reference() -> None:
 
 def test_dropout_stands_in_the_three_innermost_widest_blocks() -> None:
     network = UNet(UNetConfig(base_width=4), 256)
-    dropped = [any(isinstance(layer, nn.Dropout) for layer in up) for up in network.ups]
+    dropped = [any(isinstance(layer, nn.Dropout) for layer in up.children()) for up in network.ups.children()]
     assert dropped == [True, True, True, False, False, False, False, False]
 
 

@@ -15,7 +15,7 @@ FAKE = torch.tensor([[-0.7, 1.5], [0.0, -30.0]], dtype=torch.float64).view(2, 1,
 
 
 def sigmoid(x: torch.Tensor) -> np.ndarray:
-    return 1 / (1 + np.exp(-x.numpy()))
+    return np.asarray(1 / (1 + np.exp(-x.numpy())))
 
 
 def test_formulas() -> None:
