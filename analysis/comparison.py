@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 RESAMPLES = 10_000
 EXACT_UP_TO = 13  # photographs; 2^13 sign patterns are still enumerated
@@ -147,13 +146,16 @@ def sign_flip(sums: Float[np.ndarray, " photographs"], resamples: int = RESAMPLE
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (Holm 1979)."""
-    return [float(value) for value in multipletests(list(p), method="holm")[1]]
+    """Holm's step-down correction (Holm 1979): the k-th smallest of n times n - k + 1, and none below its predecessor.
 
-
-def interquartile_mean(scores: Sequence[Sequence[float]] | np.ndarray) -> float:
-    """The mean of the middle half of all scores (Agarwal et al. 2021)."""
-    return float(stats.trim_mean(np.asarray(scores).ravel(), 0.25))
+    statsmodels has it too, but collects all garbage at each call, which made a simulated study six times slower.
+    """
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values)
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return [float(value) for value in corrected]
 
 
 def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -> str | None:

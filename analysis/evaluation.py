@@ -21,11 +21,11 @@ METRICS = {  # name -> (title, direction: +1 higher is better, -1 lower is bette
     "psnr_ab": ("PSNR (ab), dB", 1),
     "ssim": ("SSIM", 1),
     "delta_e": ("ΔE₀₀", -1),
-    "colourfulness_difference": ("colourfulness: mean |CF − CF truth|", -1),
-    "colourfulness": ("colourfulness", 0),
+    "colourfulness_difference": ("mean |ΔCF|", -1),
+    "colourfulness": ("colourfulness CF", 0),
     "chroma": ("mean chroma C*", 0),
-    "grey_share": ("share of grey pixels", 0),
-    "ab_distance": ("ab distribution distance", -1),
+    "grey_share": ("grey pixels", 0),
+    "ab_distance": ("ab distance", -1),
 }
 
 

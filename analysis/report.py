@@ -10,6 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import figures, tables
+from analysis.evaluation import METRICS
 from analysis.results import Results
 from common.tracking import Run
 
@@ -35,7 +36,8 @@ def write(results: Results, folder: Path, commands: list[str]) -> Path:
     images = {name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in _draw(results).items()}
     page = _template().render(
         results=results,
-        tables={name: _html(frame) for name, frame in readable.items()},
+        tables={name: _html(readable[name]) for name in ("headline", "cost")},
+        pairs=_pairs_by_metric(readable["pairwise"]),
         images=images,
         warnings=warnings(results),
         runs=[_run_row(run) for run in results.cells],
@@ -88,6 +90,14 @@ def _html(frame: pd.DataFrame) -> Markup:
     """A table; `**text**` becomes bold."""
     bold = frame.map(lambda value: f"<strong>{value[2:-2]}</strong>" if str(value).startswith("**") else str(value))
     return Markup(bold.to_html(index=False, escape=False, border=0))
+
+
+def _pairs_by_metric(frame: pd.DataFrame) -> list[tuple[str, Markup]]:
+    """One table a metric, ΔE first: it is the one that colourisation is about."""
+    if frame.empty:
+        return []
+    titles = sorted(dict.fromkeys(frame["metric"]), key=lambda title: title != METRICS["delta_e"][0])
+    return [(title, _html(frame[frame["metric"] == title].drop(columns="metric"))) for title in titles]
 
 
 def _run_row(run: Run) -> dict[str, str]:

@@ -11,7 +11,7 @@ from analysis.evaluation import METRICS
 from analysis.results import Results
 
 HEADLINE = ("psnr_rgb", "psnr_ab", "ssim", "delta_e", "colourfulness", "colourfulness_difference", "grey_share", "ab_distance")
-MEAN_DIFFERENCE = "|mean CF − mean CF truth|"
+MEAN_DIFFERENCE = "|Δ mean CF|"
 
 
 def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:

@@ -90,7 +90,8 @@ class LogLosses:
                     f"the loss {name!r} became {value} within the {self._steps} steps before image {progress.images} "
                     f"(update {progress.updates}); {self._last_good()}. Try a lower learning rate, or engine.precision=32"
                 )
-        self._run.log(dict(zip(names, means, strict=True)) | cost(progress), progress.images)
+        logged = {f"train/{name}": value for name, value in zip(names, means, strict=True)}
+        self._run.log(logged | cost(progress), progress.images)
 
     def state_dict(self) -> list[dict[str, Tensor]]:
         """The steps gathered since the last logging, so that a resumed run logs the same averages."""

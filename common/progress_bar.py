@@ -37,15 +37,14 @@ class ProgressBar:
         self._bar.stop()
 
     def __call__(self, progress: Progress, losses: Losses) -> None:
-        self._last = progress
         speed = (progress.images - self._first) / max(time.monotonic() - self._started, 1e-9)
         self._bar.update(self._task, completed=progress.count(self._budget.unit), note=f"{speed:.0f} images/s {self._note}")
 
-    def show(self, metrics: dict[str, float]) -> None:
+    def show(self, progress: Progress, metrics: dict[str, float]) -> None:
         """Shows a validation's figures; in a log each is a line."""
         self._note = f"ΔE {metrics['delta_e']:.2f}, colourfulness {metrics['colourfulness']:.1f}"
         if not self._console.is_terminal:
-            done = self._bar.tasks[self._task].completed
+            done = progress.count(self._budget.unit)
             self._console.print(
                 f"{self._name}: {done:,.0f} of {self._budget.amount:,.0f} {self._budget.unit}, {self._note}", highlight=False
             )

@@ -49,8 +49,7 @@ class Store:
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        mlflow.set_tracking_uri(self.uri)
-        self._client = mlflow.MlflowClient(self.uri)
+        self._client = mlflow.MlflowClient(self.uri)  # never set_tracking_uri: it would decide for every later store too
         try:
             with locked(self.home / ".mlflow.lock"):  # two processes must not migrate a fresh store at once
                 self._client.search_experiments(max_results=1)

@@ -177,7 +177,7 @@ def _train(session: Session, report: Report | None) -> None:
         def look(now: Progress) -> None:
             losses.settle(now)
             metrics = _validate(session, now)
-            bar.show(metrics)
+            bar.show(now, metrics)
             if report:
                 report(now.images, metrics)
 
@@ -239,10 +239,11 @@ def _finish(session: Session, test: bool) -> None:
     state = {"size": session.dataset.config.size, "network": generator.state_dict(), "identity": run.tags["config_sha256"]}
     checkpoint.save_file(run.folder / GENERATOR, state)
     parameters = sum(parameter.numel() for parameter in generator.parameters())
-    run.log({"peak_memory_gb": engine.peak_memory() / 1e9, "generator_parameters": parameters}, session.progress.images)
-    run.log({"images": session.progress.images}, session.progress.images)
+    images = session.progress.images
+    cost = {"peak_memory_gb": engine.peak_memory() / 1e9, "generator_parameters": float(parameters), "images": float(images)}
+    run.log(cost, images)
     if test:
-        write_test(run, session.variant.colourise, session.dataset, engine.device, session.progress.images)
+        write_test(run, session.variant.colourise, session.dataset, engine.device, images)
     run.finish()
     if session.config.watch.keep == "generator":
         checkpoint.remove_all(run.folder)

@@ -188,7 +188,7 @@ def _random_colours(truth: Photographs, place: int, code: str) -> UInt8[np.ndarr
     return np.ascontiguousarray(mixed[0].permute(1, 2, 0).numpy())
 
 
-def _enlarged(photograph: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def _enlarged(photograph: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
     image = Image.fromarray(photograph)
     scale = max(1.0, SHOWN / max(image.size))
     return np.asarray(image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS))

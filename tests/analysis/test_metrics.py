@@ -1,0 +1,148 @@
+"""Metrics against skimage, published pairs and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import wasserstein_distance
+from skimage import color, data
+from skimage import metrics as reference
+
+from analysis import metrics
+from common import lab
+
+# L1 a1 b1 L2 a2 b2 ΔE00: Sharma, Wu & Dalal 2005, Table 1
+SHARMA = """
+50 2.6772 -79.7751 50 0 -82.7485 2.0425
+50 3.1571 -77.2803 50 0 -82.7485 2.8615
+50 2.8361 -74.0200 50 0 -82.7485 3.4412
+50 -1.3802 -84.2814 50 0 -82.7485 1.0000
+50 -1.1848 -84.8006 50 0 -82.7485 1.0000
+50 -0.9009 -85.5211 50 0 -82.7485 1.0000
+50 0 0 50 -1 2 2.3669
+50 -1 2 50 0 0 2.3669
+50 2.4900 -0.0010 50 -2.4900 0.0009 7.1792
+50 2.4900 -0.0010 50 -2.4900 0.0010 7.1792
+50 2.4900 -0.0010 50 -2.4900 0.0011 7.2195
+50 2.4900 -0.0010 50 -2.4900 0.0012 7.2195
+50 -0.0010 2.4900 50 0.0009 -2.4900 4.8045
+50 -0.0010 2.4900 50 0.0010 -2.4900 4.8045
+50 -0.0010 2.4900 50 0.0011 -2.4900 4.7461
+50 2.5 0 50 0 -2.5 4.3065
+50 2.5 0 73 25 -18 27.1492
+50 2.5 0 61 -5 29 22.8977
+50 2.5 0 56 -27 -3 31.9030
+50 2.5 0 58 24 15 19.4535
+50 2.5 0 50 3.1736 0.5854 1.0000
+50 2.5 0 50 3.2972 0 1.0000
+50 2.5 0 50 1.8634 0.5757 1.0000
+50 2.5 0 50 3.2592 0.3350 1.0000
+60.2574 -34.0099 36.2677 60.4626 -34.1751 39.4387 1.2644
+63.0109 -31.0961 -5.8663 62.8187 -29.7946 -4.0864 1.2630
+61.2901 3.7196 -5.3901 61.4292 2.2480 -4.9620 1.8731
+35.0831 -44.1164 3.7933 35.0232 -40.0716 1.5901 1.8645
+22.7233 20.0904 -46.6940 23.0331 14.9730 -42.5619 2.0373
+36.4612 47.8580 18.3852 36.2715 50.5065 21.2231 1.4146
+90.8027 -2.0831 1.4410 91.1528 -1.6435 0.0447 1.4441
+90.9257 -0.5406 -0.9208 88.6381 -0.8985 -0.7239 1.5381
+6.7747 -0.2908 -2.4247 5.8714 -0.0985 -2.2286 0.6377
+2.0776 0.0795 -1.1350 0.9033 -0.0636 -0.5514 0.9082
+"""
+
+
+def tensor(*images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def noisy(image: np.ndarray, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, 25, image.shape)
+    return np.asarray(np.clip(image + noise, 0, 255), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def truth() -> list[np.ndarray]:
+    return [data.astronaut()[::4, ::4], data.coffee()[:128, :128], data.chelsea()[100:228, 100:228]]
+
+
+@pytest.fixture(scope="module")
+def images(truth: list[np.ndarray]) -> list[np.ndarray]:
+    return [noisy(image, seed) for seed, image in enumerate(truth)]
+
+
+def test_psnr_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
+    expected = [reference.peak_signal_noise_ratio(t, i, data_range=255) for i, t in zip(images, truth, strict=True)]
+    assert metrics.psnr(tensor(*images), tensor(*truth)).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_psnr_does_not_wrap_around() -> None:
+    black, bright = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
+    assert metrics.psnr(tensor(black), tensor(bright)).item() == pytest.approx(0.0)
+
+
+def test_identical_photographs(truth: list[np.ndarray]) -> None:
+    both = tensor(*truth)
+    found = metrics.all_metrics(both, both)
+    assert torch.isinf(found["psnr_rgb"]).all() and torch.isinf(found["psnr_ab"]).all()
+    assert found["ssim"].tolist() == pytest.approx([1.0] * 3, abs=1e-5)
+    assert found["delta_e"].abs().max() < 1e-3 and found["colourfulness_difference"].abs().max() == 0
+
+
+def test_psnr_ab_against_float64(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
+    expected = []
+    for image, true in zip(images, truth, strict=True):
+        mse = ((color.rgb2lab(image)[..., 1:] - color.rgb2lab(true)[..., 1:]) ** 2).mean()
+        expected.append(20 * math.log10(220) - 10 * math.log10(mse))
+    found = metrics.psnr_ab(lab.rgb_to_lab(tensor(*images)), lab.rgb_to_lab(tensor(*truth)))
+    assert found.tolist() == pytest.approx(expected, abs=1e-3)
+
+
+def test_ssim_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
+    options = {"channel_axis": 2, "data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = [reference.structural_similarity(t, i, **options) for i, t in zip(images, truth, strict=True)]
+    assert metrics.ssim(tensor(*images), tensor(*truth)).tolist() == pytest.approx(expected, abs=2e-4)
+
+
+def test_ciede2000_of_sharmas_pairs() -> None:
+    table = np.array([[float(value) for value in line.split()] for line in SHARMA.strip().splitlines()])
+    assert len(table) == 34
+    first, second = (torch.from_numpy(table[:, k : k + 3].T.copy()).reshape(1, 3, 34, 1) for k in (0, 3))
+    assert metrics.delta_e_pixels(first, second).flatten().tolist() == pytest.approx(table[:, 6].tolist(), abs=1e-4)
+
+
+def test_ciede2000_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
+    expected = [color.deltaE_ciede2000(color.rgb2lab(t), color.rgb2lab(i)).mean() for i, t in zip(images, truth, strict=True)]
+    found = metrics.delta_e(lab.rgb_to_lab(tensor(*images)), lab.rgb_to_lab(tensor(*truth)))
+    assert found.tolist() == pytest.approx(expected, abs=2e-3)
+
+
+def test_ciede2000_of_grey_pixels_is_no_nan() -> None:
+    grey, vivid = (torch.tensor(values).view(1, 3, 1, 1) for values in ([50.0, 0.0, 0.0], [50.0, 120.0, -120.0]))
+    assert torch.isfinite(metrics.delta_e(grey, vivid)).all() and metrics.delta_e(grey, grey).item() == 0
+
+
+def test_colourfulness_of_known_pictures() -> None:
+    red, grey = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 99, np.uint8)
+    red[..., 0] = 255
+    half = red.copy()
+    half[:4] = (0, 255, 0)
+    assert metrics.colourfulness(tensor(red, half, grey)).tolist() == pytest.approx([85.5296, 293.25, 0.0], abs=1e-2)
+
+
+@pytest.mark.parametrize(("name", "value"), [("astronaut", 72.6052), ("chelsea", 37.9574), ("coffee", 76.9179)])
+def test_colourfulness_of_known_photographs(name: str, value: float) -> None:
+    assert metrics.colourfulness(tensor(getattr(data, name)())).item() == pytest.approx(value, abs=1e-3)
+
+
+def test_ab_distance_is_scipys_wasserstein(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
+    first, second = lab.rgb_to_lab(tensor(images[0])), lab.rgb_to_lab(tensor(truth[0]))
+    expected = np.mean([wasserstein_distance(first[0, k].flatten(), second[0, k].flatten()) for k in (1, 2)])
+    assert metrics.ab_distance(first, second).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_chroma_and_grey_share() -> None:
+    half = torch.zeros(1, 3, 2, 2)
+    half[0, 1, 0] = 3.0
+    half[0, 2, 0] = 4.0
+    assert metrics.chroma(half).item() == 2.5
+    assert metrics.grey_share(half).item() == 0.5

@@ -1,0 +1,244 @@
+"""Runs as users meet them: real processes, real kills, real MLflow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from common.config import parse
+from common.errors import ColourbenchError, Interrupted
+from common.shards import Dataset
+from common.tracking import Run, Store
+from studies.run import Place, load_run, train_run
+from studies.run_config import RunConfig
+from variants.registry import VARIANTS
+
+PLACE = Place("study", "run", {"kind": "run", "arm": "x"})
+
+
+def config(variant: str = "cgan", images: int = 96, **fields: object) -> RunConfig:
+    network = {"network": {"base_width": 8}}
+    adversarial = {} if variant == "regression" else {"critic": network}
+    data = {
+        "variant": {"name": variant, "generator": network, **adversarial},
+        "dataset": "fields-32",
+        "budget": {"amount": images, "unit": "images"},
+        "batches": {"size": 4},
+        "engine": {"device": "cpu", "precision": "32", "threads": 1},
+        "watch": {"validations": 3, "log_steps": 3, "preview_images": 2, "checkpoint_seconds": 1e9},
+    }
+    return parse(RunConfig, data | fields)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run.folder / "generator.pt", weights_only=True)["network"]
+    return state
+
+
+def losses(run: Run) -> dict[str, list[tuple[int, float]]]:
+    return {
+        key: [(item.step, item.value) for item in run.history(key)]
+        for key in run.store.run(run.id).metrics
+        if key.startswith(("train/", "validation/", "test/"))
+    }
+
+
+def test_a_run_leaves_everything_it_promises(store: Store, dataset: Dataset) -> None:
+    run = train_run(store, dataset, config(), PLACE)
+    found = store.run(run.id)
+    assert found.status == "FINISHED"
+    assert found.tags["variant"] == "cgan" and found.tags["seed"] == "0" and len(found.tags["config_sha256"]) == 64
+    assert found.params["variant.reconstruction_weight"] == "100.0" and found.params["budget.unit"] == "images"
+    assert json.loads((run.folder / "config.json").read_text())["variant"]["name"] == "cgan"
+    assert [path.name for path in sorted((run.folder / "previews").iterdir())] == ["000000032.png", "000000064.png", "000000096.png"]
+    table = pd.read_parquet(run.folder / "metrics.parquet")
+    assert len(table) == len(dataset.split("test")) and found.metrics["test/delta_e"] == pytest.approx(table["delta_e"].mean())
+    steps = [item.step for item in run.history("validation/delta_e")]
+    assert steps == [32, 64, 96]
+    seconds = run.curves(["validation/delta_e", "seconds", "updates"]).dropna()
+    assert seconds["updates"].tolist() == [8, 16, 24] and seconds["seconds"].is_monotonic_increasing
+    assert not list(run.folder.glob("checkpoint-*"))
+
+
+def test_a_finished_run_is_not_trained_again(store: Store, dataset: Dataset) -> None:
+    first = train_run(store, dataset, config(), PLACE)
+    written = (first.folder / "generator.pt").stat().st_mtime_ns
+    assert train_run(store, dataset, config(), PLACE).id == first.id
+    assert (first.folder / "generator.pt").stat().st_mtime_ns == written
+
+
+def test_same_seed_same_result_other_seed_other_result(store: Store, dataset: Dataset) -> None:
+    one, two, other = (
+        train_run(store, dataset, config(seed=seed), Place("study", f"run {name}", {"arm": "x"})) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(one).values(), weights(two).values(), strict=True))
+    assert losses(one) == losses(two) != losses(other)
+
+
+TRAIN = """
+import sys, json
+from pathlib import Path
+from common.config import parse
+from common.shards import Dataset
+from common.tracking import Store
+from studies.run import Place, train_run
+from studies.run_config import RunConfig
+home = Path(sys.argv[1])
+config = parse(RunConfig, json.loads(sys.argv[2]))
+train_run(Store(home), Dataset(home / "data" / "fields-32"), config, Place("study", sys.argv[3], {"arm": "x"}))
+"""
+
+
+def start(home: Path, settings: RunConfig, name: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", TRAIN, str(home), settings.model_dump_json(), name]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_a_killed_run_resumes_bit_by_bit(variant: str, home: Path) -> None:
+    """SIGKILL in the middle, through a change of phase: weights and every logged figure equal those of an unbroken run."""
+    fields = config(variant).model_dump(mode="json")
+    fields["variant"]["pretraining"] = 0.25
+    fields["budget"]["amount"] = 320 if variant == "wgan_gp" else 240
+    fields["watch"]["checkpoint_seconds"] = 1e-3  # after every step
+    settings = parse(RunConfig, fields)
+    store = Store(home)
+    dataset = Dataset(home / "data" / "fields-32")
+    whole = train_run(store, dataset, settings, Place("study", "whole", {"arm": "x"}))
+
+    process = start(home, settings, "broken")
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        runs = store.find("study", {"mlflow.runName": "broken"})
+        if runs and any(int(path.name.split("-")[1]) >= 100 for path in runs[0].folder.glob("checkpoint-*")):
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    [broken] = store.find("study", {"mlflow.runName": "broken"})
+    assert broken.status == "RUNNING" and not (broken.folder / "generator.pt").exists()
+
+    resumed = train_run(store, dataset, settings, Place("study", "broken", {"arm": "x"}))
+    assert resumed.id == broken.id
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(resumed).values(), strict=True))
+    assert losses(resumed) == losses(whole)
+
+
+def test_sigterm_saves_and_tells_how_to_go_on(home: Path) -> None:
+    process = start(home, config(images=100_000), "stopped")
+    store = Store(home)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not store.find("study", {"mlflow.runName": "stopped"}):
+        time.sleep(0.1)
+    time.sleep(2)
+    process.terminate()
+    error = process.communicate(timeout=60)[1]
+    [run] = store.find("study", {"mlflow.runName": "stopped"})
+    assert "stopped by SIGTERM" in error and "the same command goes on" in error
+    assert run.status == "KILLED" and len(list(run.folder.glob("checkpoint-*"))) == 1
+
+
+def test_divergence_names_the_loss_and_marks_the_run(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    from variants.cgan import Cgan
+
+    original = Cgan.step
+
+    def diverging(self: Cgan, batches: object) -> dict[str, torch.Tensor]:
+        found = original(self, batches)  # type: ignore[arg-type]
+        return found | {"critic": found["critic"] * float("nan")}
+
+    monkeypatch.setattr(Cgan, "step", diverging)
+    with pytest.raises(ColourbenchError, match=r"'critic' became nan .* image 12 .*no checkpoint had been written"):
+        train_run(store, dataset, config(), PLACE)
+    [run] = store.find("study", {})
+    assert run.status == "FAILED"
+
+
+def test_out_of_memory_names_the_batch_size(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    from variants.cgan import Cgan
+
+    def greedy(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Cgan, "step", greedy)
+    with pytest.raises(ColourbenchError, match=r"out of memory with batches\.size=4"):
+        train_run(store, dataset, config(), PLACE)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(store: Store, dataset: Dataset) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(images: int, metrics: dict[str, float]) -> None:
+        raise Stop
+
+    fields = config().model_dump(mode="json")
+    fields["watch"]["checkpoint_seconds"] = 1e-3
+    settings = parse(RunConfig, fields)
+    with pytest.raises(Stop):
+        train_run(store, dataset, settings, PLACE, report=stop)
+    [first] = store.find("study", {})
+    fields["seed"] = 5
+    other = store.open_run("study", "other", {"config_sha256": parse(RunConfig, fields).identity(dataset.fingerprint)}, {})
+    for path in first.folder.glob("checkpoint-*"):
+        (other.folder / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ColourbenchError, match="written with other settings"):
+        train_run(store, dataset, parse(RunConfig, fields), Place("study", "other", {"arm": "x"}))
+
+
+def test_two_processes_do_not_train_one_run(store: Store, dataset: Dataset) -> None:
+    inner: list[ColourbenchError] = []
+
+    def again(images: int, metrics: dict[str, float]) -> None:
+        with pytest.raises(ColourbenchError) as error:
+            train_run(store, dataset, config(), PLACE)
+        inner.append(error.value)
+
+    train_run(store, dataset, config(), PLACE, report=again)
+    assert "being trained by another process" in str(inner[0])
+
+
+def test_what_is_watched_does_not_change_what_is_learnt(store: Store, dataset: Dataset) -> None:
+    fields = config().model_dump(mode="json")
+    fields["variant"]["test_time"] = "dropout"
+    often = {**fields, "watch": {**fields["watch"], "validations": 12, "log_steps": 1}}
+    one, two = (
+        train_run(store, dataset, parse(RunConfig, settings), Place("study", name, {"arm": "x"}))
+        for name, settings in (("seldom", fields), ("often", often))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(one).values(), weights(two).values(), strict=True))
+
+
+@pytest.mark.parametrize(("unit", "amount"), [("updates", 7), ("seconds", 0.5)])
+def test_budgets_in_other_units(unit: str, amount: float, store: Store, dataset: Dataset) -> None:
+    run = train_run(store, dataset, config(budget={"unit": unit, "amount": amount}), PLACE)
+    metrics = store.run(run.id).metrics
+    assert metrics["updates"] == 7 if unit == "updates" else metrics["seconds"] >= 0.5
+    assert metrics["images"] == 4 * metrics["updates"]
+
+
+def test_a_loaded_run_colourises_as_it_did(store: Store, dataset: Dataset) -> None:
+    from analysis import evaluation
+
+    run = train_run(store, dataset, config("egan"), PLACE)
+    variant, settings = load_run(run, "cpu")
+    table = evaluation.evaluate(variant.colourise, dataset.split("test"))
+    assert settings == config("egan")
+    assert table["delta_e"].mean() == pytest.approx(store.run(run.id).metrics["test/delta_e"], abs=1e-5)
+
+
+def test_an_unfinished_run_cannot_be_loaded(store: Store) -> None:
+    run = store.open_run("study", "empty", {"config_sha256": "x"}, {})
+    with pytest.raises(ColourbenchError, match="no trained generator"):
+        load_run(run)
+
+
+def test_interrupted_is_no_failure() -> None:
+    assert issubclass(Interrupted, ColourbenchError)
