@@ -11,6 +11,8 @@ from PIL import Image
 from common import lab
 from common.config import Settings
 
+LIGHTNESS_BIN = 4.0  # in units of L
+
 
 class FilterConfig(Settings):
     """What is removed; the defaults were set on Intel scenes, Imagenette, cats and dogs, flowers and 19th-century prints."""
@@ -21,12 +23,10 @@ class FilterConfig(Settings):
     """Mean chroma C* (Lab) below which, with `grey_peak`, an image is grey."""
     grey_peak: float = 6.0
     """95th percentile of C* below which an image is grey."""
-    low_chroma: float = 5.0
+    low_chroma: float = 3.0
     """Mean chroma below which an image has too little colour to teach any."""
-    tint_concentration: float = 0.985
-    """Share of the chroma that points in one hue direction; above it the image is tinted (sepia, cyanotype)."""
-    tint_spread: float = 2.5
-    """Standard deviation of ab across that direction, in Lab units; a tinted image is also below this."""
+    toned_spread: float = 2.0
+    """Spread of ab among pixels of one lightness, in Lab units, below which an image is a toned print (sepia, cyanotype)."""
 
 
 @dataclass(frozen=True)
@@ -38,38 +38,34 @@ class Verdict:
 
 
 def judge(rgb: UInt8[np.ndarray, "h w 3"], config: FilterConfig) -> Verdict:
-    """Applies the rules for size, grey, tint and low colour to one photograph."""
+    """Applies the rules for size, grey, toning and low colour to one photograph."""
     height, width = rgb.shape[:2]
     if min(height, width) < config.min_side:
         return Verdict("too small", {"width": float(width), "height": float(height)})
     figures = chroma_figures(rgb)
     if figures["chroma_mean"] < config.grey_chroma and figures["chroma_p95"] < config.grey_peak:
         return Verdict("grey", figures)
-    if figures["hue_concentration"] > config.tint_concentration and figures["spread_across"] < config.tint_spread:
-        return Verdict("tinted", figures)
+    if figures["spread_at_lightness"] < config.toned_spread:
+        return Verdict("toned", figures)
     if figures["chroma_mean"] < config.low_chroma:
         return Verdict("low colour", figures)
     return Verdict("", figures)
 
 
 def chroma_figures(rgb: UInt8[np.ndarray, "h w 3"]) -> dict[str, float]:
-    """Mean and 95th percentile of C*, the concentration of hue in [0, 1], and the spread of ab across the main hue.
+    """Mean and 95th percentile of C*, and the RMS distance of ab from its mean at the same L, all in Lab units.
 
-    The hue's concentration is |Σ(a, b)| / Σ C*: 1 where all colours have one hue (Mardia & Jupp 2000, §2.3, weighted by chroma).
+    In a toned print colour is a function of lightness, so that the last figure is near 0 whatever the hue; a sky or a meadow of
+    one hue still varies at each lightness.
     """
-    ab = _ab(_thumbnail(rgb, 256))
-    chroma = np.hypot(ab[0], ab[1])
-    total = ab.sum(axis=1)
-    length = float(np.hypot(*total))
-    direction = total / length if length > 0 else np.array([1.0, 0.0])
-    across = ab[1] * direction[0] - ab[0] * direction[1]
-    figures = {
-        "chroma_mean": float(chroma.mean()),
-        "chroma_p95": float(np.percentile(chroma, 95)),
-        "hue_concentration": length / float(chroma.sum()) if chroma.sum() > 0 else 1.0,
-        "spread_across": float(across.std()),
-    }
-    return {name: round(value, 4) for name, value in figures.items()}
+    L, a, b = _lab(_thumbnail(rgb, 256))
+    chroma = np.hypot(a, b)
+    bins = (L / LIGHTNESS_BIN).astype(int)
+    count = np.maximum(np.bincount(bins), 1)
+    mean_a, mean_b = np.bincount(bins, a) / count, np.bincount(bins, b) / count
+    spread = np.sqrt(((a - mean_a[bins]) ** 2 + (b - mean_b[bins]) ** 2).mean())
+    figures = {"chroma_mean": chroma.mean(), "chroma_p95": np.percentile(chroma, 95), "spread_at_lightness": spread}
+    return {name: round(float(value), 4) for name, value in figures.items()}
 
 
 def content_hash(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
@@ -93,6 +89,6 @@ def _thumbnail(rgb: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, 
     return np.asarray(image)
 
 
-def _ab(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "2 n"]:
+def _lab(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 n"]:
     tensor = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]
-    return np.asarray(lab.rgb_to_lab(tensor)[0, 1:].reshape(2, -1).numpy(), dtype=np.float64)
+    return np.asarray(lab.rgb_to_lab(tensor)[0].reshape(3, -1).numpy(), dtype=np.float64).clip(min=[[0], [-200], [-200]])

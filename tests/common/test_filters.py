@@ -34,8 +34,15 @@ def test_colour_is_kept_even_with_a_grey_corner() -> None:
     assert filters.judge(picture, CONFIG).reason == ""
 
 
-def test_sepia_is_tinted() -> None:
-    assert filters.judge(sepia(data.camera()), CONFIG).reason == "tinted"
+def test_sepia_is_toned() -> None:
+    assert filters.judge(sepia(data.camera()), CONFIG).reason == "toned"
+
+
+def test_one_hue_alone_is_no_toning() -> None:
+    """A meadow: green everywhere, but not one green for each lightness."""
+    draw = np.random.default_rng(0)
+    meadow = np.stack([draw.integers(20, 90, (96, 96)), draw.integers(90, 200, (96, 96)), draw.integers(10, 60, (96, 96))], axis=-1)
+    assert filters.judge(meadow.astype(np.uint8), CONFIG).reason == ""
 
 
 def test_too_small() -> None:

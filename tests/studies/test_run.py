@@ -57,7 +57,11 @@ def test_a_run_leaves_everything_it_promises(store: Store, dataset: Dataset) -> 
     assert found.tags["variant"] == "cgan" and found.tags["seed"] == "0" and len(found.tags["config_sha256"]) == 64
     assert found.params["variant.reconstruction_weight"] == "100.0" and found.params["budget.unit"] == "images"
     assert json.loads((run.folder / "config.json").read_text())["variant"]["name"] == "cgan"
-    assert [path.name for path in sorted((run.folder / "previews").iterdir())] == ["000000032.png", "000000064.png", "000000096.png"]
+    assert [path.name for path in sorted((run.folder / "previews").iterdir())] == [
+        "000000032.png",
+        "000000064.png",
+        "000000096.png",
+    ]
     table = pd.read_parquet(run.folder / "metrics.parquet")
     assert len(table) == len(dataset.split("test")) and found.metrics["test/delta_e"] == pytest.approx(table["delta_e"].mean())
     steps = [item.step for item in run.history("validation/delta_e")]
@@ -76,7 +80,8 @@ def test_a_finished_run_is_not_trained_again(store: Store, dataset: Dataset) -> 
 
 def test_same_seed_same_result_other_seed_other_result(store: Store, dataset: Dataset) -> None:
     one, two, other = (
-        train_run(store, dataset, config(seed=seed), Place("study", f"run {name}", {"arm": "x"})) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+        train_run(store, dataset, config(seed=seed), Place("study", f"run {name}", {"arm": "x"}))
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert all(torch.equal(a, b) for a, b in zip(weights(one).values(), weights(two).values(), strict=True))
     assert losses(one) == losses(two) != losses(other)
