@@ -178,7 +178,7 @@ def _explain(model: type[BaseModel], data: Mapping[str, Any], error: dict[str, A
 
 
 def _real_path(data: Any, location: tuple[Any, ...]) -> list[Any]:
-    """Drops the union tags that pydantic puts into a location (`variant.cgan.seed` is written `variant.seed`)."""
+    """Drops the union tags that pydantic puts into a location (`variant.NAME.field` is written `variant.field`)."""
     path: list[Any] = []
     for part in location:
         if isinstance(data, Mapping) and part not in data and data.get("name") == part:

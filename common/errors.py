@@ -14,5 +14,6 @@ class Interrupted(ColourbenchError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean X?`, or nothing where no known name resembles `name`."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    names = list(known)
+    close = [item for item in names if item.startswith(name)] or difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]}?" if close else ""

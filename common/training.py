@@ -41,7 +41,7 @@ class Progress:
     """How far a run is. `images` counts over all ranks; `seconds` is time inside steps."""
 
     phase: int = 0
-    phase_start: float = 0.0  # the budget's unit count when this phase began
+    phase_start: float = 0.0  # the budget's unit count at this phase's start
     images: int = 0
     updates: int = 0
     critic_updates: int = 0

@@ -1,0 +1,101 @@
+"""The door to MLflow against MLflow itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from common.errors import ColourbenchError
+from common.tracking import Store, redacted, ui_command
+
+
+def test_runs_carry_study_tags_parameters_and_parent(store: Store) -> None:
+    parent = store.open_run("study", "parent", {"kind": "comparison", "config_sha256": "p"}, {})
+    child = store.open_run("study", "child", {"variant": "x", "config_sha256": "c"}, {"a.b": 1, "long": "x" * 9000}, parent)
+    found = mlflow.MlflowClient(store.uri).get_run(child.id)
+    assert found.data.tags["mlflow.parentRunId"] == parent.id and found.data.tags["study"] == "study"
+    assert found.data.params["a.b"] == "1" and len(found.data.params["long"]) == 6000
+    assert store.find("study", {"variant": "x"})[0].id == child.id
+
+
+def test_a_run_is_known_by_name_and_settings(store: Store) -> None:
+    first = store.open_run("study", "run", {"config_sha256": "1"}, {})
+    assert store.open_run("study", "run", {"config_sha256": "1"}, {}).id == first.id
+    assert store.open_run("study", "run", {"config_sha256": "2"}, {}).id != first.id
+
+
+def test_metrics_are_buffered_and_more_than_one_batch_is_logged(store: Store) -> None:
+    run = store.open_run("study", "run", {"config_sha256": "1"}, {})
+    for step in range(1500):
+        run.log({"loss": step / 2}, step)
+    assert run.history("loss") == []
+    run.flush()
+    assert [(item.step, item.value) for item in run.history("loss")] == [(step, step / 2) for step in range(1500)]
+
+
+def test_a_kill_after_the_checkpoint_loses_no_metric_and_repeats_none(store: Store) -> None:
+    run = store.open_run("study", "run", {"config_sha256": "1"}, {})
+    run.log({"loss": 1.0, "other": 5.0}, 10)
+    run.flush()
+    for step in (20, 30):
+        run.log({"loss": float(step)}, step)
+    saved = run.pending()  # what the checkpoint holds; then the process dies, after some rows or none reached the store
+    reached = store.run(run.id)
+    reached.log({"loss": 20.0}, 20)
+    reached.flush()
+    resumed = store.run(run.id)
+    resumed.restore(saved)
+    assert [item.step for item in resumed.history("loss")] == [10, 20, 30]
+
+
+def test_runs_are_found_by_id_its_start_and_name(store: Store) -> None:
+    run = store.open_run("study", "my run", {"config_sha256": "1"}, {})
+    store.open_run("study", "other", {"config_sha256": "2"}, {})
+    assert store.run(run.id).id == store.run(run.id[:12]).id == store.run("study/my run").id == run.id
+    with pytest.raises(ColourbenchError, match="no run 'zzz'"):
+        store.run("zzz")
+    with pytest.raises(ColourbenchError, match="fits 2 runs"):
+        store.run("")
+
+
+def test_files_lie_in_mlflows_own_artifact_folder(store: Store) -> None:
+    run = store.open_run("study", "run", {"config_sha256": "1"}, {})
+    (run.folder / "table.csv").write_text("a,b\n")
+    assert [item.path for item in mlflow.MlflowClient(store.uri).list_artifacts(run.id)] == ["table.csv"]
+
+
+def test_status_and_note(store: Store) -> None:
+    run = store.open_run("study", "run", {"config_sha256": "1"}, {})
+    run.note("**what came out**")
+    run.finish("FAILED")
+    again = store.run(run.id)
+    assert again.status == "FAILED" and again.tags["mlflow.note.content"] == "**what came out**"
+    assert store.open_run("study", "run", {"config_sha256": "1"}, {}).id == run.id
+    assert store.run(run.id).status == "RUNNING"  # taken up again
+
+
+OPEN = "import sys; from pathlib import Path; from common.tracking import Store; Store(Path(sys.argv[1])).experiment('s')"
+
+
+def test_many_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", OPEN, str(tmp_path)], stderr=subprocess.PIPE) for _ in range(3)]
+    assert [(process.communicate()[1], process.returncode)[1] for process in processes] == [0, 0, 0]
+
+
+def test_a_store_that_cannot_be_opened_does_not_show_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@127.0.0.1:1/db")
+    with pytest.raises(ColourbenchError) as error:
+        Store(tmp_path)
+    assert "postgresql://me:…@127.0.0.1:1/db" in str(error.value) and "secret" not in str(error.value)
+
+
+def test_redaction() -> None:
+    assert redacted("postgresql://u:p@h/d") == "postgresql://u:…@h/d"
+    assert redacted("sqlite:///x.db") == "sqlite:///x.db"
+
+
+def test_the_ui_is_served_on_this_machine_only(store: Store) -> None:
+    command = ui_command(store, 5001)
+    assert command[command.index("--host") + 1] == "127.0.0.1" and store.uri in command

@@ -1,0 +1,196 @@
+"""A study from its YAML to its report."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from analysis.ratings.schedule import Design
+from common.config import parse
+from common.errors import ColourbenchError
+from studies import compare as module
+from studies import deliver
+from studies.compare import compare
+from studies.home import Home
+from studies.run import train_run
+from studies.study import Study, cells, read
+from studies.sweep import Sweep, run_sweep
+
+NETWORK = {"network": {"base_width": 4}}
+
+
+def study(**fields: object) -> Study:
+    data = {
+        "name": "fair",
+        "question": "Which?",
+        "dataset": "fields-32",
+        "budget": {"amount": 24, "unit": "images"},
+        "seeds": [0, 1],
+        "defaults": {
+            "batches": {"size": 4},
+            "engine": {"device": "cpu", "precision": "32", "threads": 1},
+            "watch": {"validations": 2, "preview_images": 0},
+            "variant": {"generator": NETWORK},
+        },
+        "arms": {
+            "l1_only": {"variant": {"name": "regression"}},
+            "cgan": {"variant": {"name": "cgan", "critic": NETWORK}},
+            "egan": {"variant": {"name": "egan", "critic": NETWORK}},
+        },
+    }
+    return parse(Study, data | fields, "study")
+
+
+def no_sweeps(name: str) -> dict[str, object]:
+    raise AssertionError(name)
+
+
+@pytest.fixture(scope="module")
+def compared(dataset_home: Path) -> Home:
+    """A home in which the study has run."""
+    home = Home(dataset_home)
+    assert compare(home, study(), lambda text: None) == []
+    return home
+
+
+@pytest.fixture(scope="module")
+def dataset_home(dataset: object, fresh_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("compared")
+    shutil.copytree(dataset.folder.parent, home / "data")  # type: ignore[attr-defined]
+    shutil.copy(fresh_store, home / "mlflow.db")
+    return home
+
+
+def test_every_arm_and_seed_has_a_run_and_baselines_one(compared: Home) -> None:
+    runs = compared.store.find("fair", {"kind": "cell"})
+    found = sorted((run.tags["arm"], run.tags["seed"], run.status) for run in runs)
+    trained = [(arm, seed, "FINISHED") for arm in ("cgan", "egan", "l1_only") for seed in "01"]
+    assert found == sorted([*trained, ("grey", "0", "FINISHED"), ("mean", "0", "FINISHED")])
+    assert {run.metrics["images"] for run in runs if run.tags["arm"] not in ("grey", "mean")} == {24.0}
+
+
+def test_finished_cells_are_not_run_again(compared: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {run.id: run.folder.stat().st_mtime_ns for run in compared.store.find("fair", {})}
+    assert compare(compared, study(), lambda text: None) == []
+    assert {run.id for run in compared.store.find("fair", {})} == set(before)
+
+
+def test_more_seeds_join_the_same_study(compared: Home, tmp_path: Path) -> None:
+    home = Home(Path(shutil.copytree(compared.path, tmp_path / "grown")))
+    # artefacts are named absolutely in the store, so the copy still reads the first home's files
+    compare(home, study(seeds=[0, 1, 2]), lambda text: None)
+    assert len(home.store.find("fair", {"kind": "comparison"})) == 1
+    assert len(home.store.find("fair", {"arm": "cgan"})) == 3
+
+
+def test_the_report_has_everything(compared: Home) -> None:
+    page = deliver.report(compared, "fair")
+    html = page.read_text()
+    assert all(word in html for word in ("l1_only", "cgan", "egan", "grey", "mean", "Which?", "ΔE₀₀", "Evolution"))
+    assert "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html  # it opens without a network
+    assert "Photographs are the unit" in html and "only 2 seeds" in html
+    folder = page.parent
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert {
+        f"{name}.{suffix}" for name in ("gallery", "curves", "colourfulness", "mutations") for suffix in ("png", "svg")
+    } <= names
+    assert {f"{name}.{s}" for name in ("headline", "pairwise", "cost") for s in ("csv", "md", "tex")} <= {
+        path.name for path in (folder / "tables").iterdir()
+    }
+
+
+def test_tables_equal_a_direct_computation(compared: Home) -> None:
+    folder = deliver.report(compared, "fair").parent / "tables"
+    headline = pd.read_csv(folder / "headline.csv").set_index("arm")
+    images = pd.read_csv(folder / "per_image.csv")
+    means = images.groupby("arm")["delta_e"].mean()
+    assert headline["delta_e"].to_dict() == pytest.approx(means.to_dict())
+    cf = images.groupby("arm")[["colourfulness", "colourfulness_truth"]].mean()
+    assert headline["mean_colourfulness_difference"].to_dict() == pytest.approx((cf.iloc[:, 0] - cf.iloc[:, 1]).abs().to_dict())
+    by_image = (images["colourfulness"] - images["colourfulness_truth"]).abs().groupby(images["arm"]).mean()
+    assert headline["colourfulness_difference"].to_dict() == pytest.approx(by_image.to_dict())
+    pairs = pd.read_csv(folder / "pairwise.csv")
+    assert len(pairs[pairs["metric"] == "delta_e"]) == 10
+    row = pairs[(pairs["metric"] == "delta_e") & (pairs["first"] == "l1_only") & (pairs["second"] == "cgan")].iloc[0]
+    assert row["estimate"] == pytest.approx(means["l1_only"] - means["cgan"])
+    assert r"\begin{tabular}" in (folder / "headline.tex").read_text()
+    assert all(line.startswith("| ") and line.endswith(" |") for line in (folder / "headline.md").read_text().splitlines())
+
+
+def test_rating_sheets_come_from_the_test_split(compared: Home) -> None:
+    sheets = deliver.rating_sheets(compared, "fair", Design("pair", 2, 8))
+    key = json.loads((sheets.parent / "key.json").read_text())
+    tests = {f"{entry.photograph}#{entry.tile}" for entry in compared.dataset("fields-32").split("test").entries()}
+    assert {trial["image"] for trial in key["trials"]} <= tests
+    assert {trial["arm"] for trial in key["trials"] if trial["kind"] == "test"} <= {"l1_only", "cgan", "egan"}
+    assert deliver.rating_sheets(compared, "fair", Design("pair", 2, 8)) == sheets  # the same command keeps them
+    with pytest.raises(ColourbenchError, match="has no arm wgan"):
+        deliver.rating_sheets(compared, "fair", Design("pair", 1, 8), compared.path / "other", ["wgan"])
+
+
+def test_a_failed_arm_does_not_stop_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = train_run
+
+    def sometimes(store: object, dataset: object, config: object, place: object) -> object:
+        if place.name == "cgan seed 0":  # type: ignore[attr-defined]
+            raise ColourbenchError("out of memory with batches.size=4")
+        return original(store, dataset, config, place)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train_run", sometimes)
+    [failure] = compare(Home(home), study(), lambda text: None)
+    assert str(failure) == "cgan seed 0: out of memory with batches.size=4"
+    assert len(Home(home).store.find("fair", {"kind": "cell"})) == 7
+    assert "1 of 8 runs are not finished" in deliver.report(Home(home), "fair").read_text()
+
+
+def test_best_of_takes_a_sweeps_settings(home: Path) -> None:
+    [cell] = [c for c in cells(study(seeds=[0]), no_sweeps) if c.arm == "cgan"]
+    run_sweep(Home(home), Sweep("tuned", cell.config, 2), lambda text: None)
+    arms = {"cgan": {"variant": {"name": "cgan"}, "best_of": "tuned"}}
+    fields = {"variant": {"name": "cgan", "reconstruction_weight": 33.0}}
+    [chosen] = cells(study(seeds=[4], arms=arms), lambda name: fields if name == "tuned" else {})
+    assert chosen.config.variant.reconstruction_weight == 33.0 and chosen.config.seed == 4  # type: ignore[attr-defined]
+    assert compare(Home(home), study(seeds=[0], arms=arms, baselines=[]), lambda text: None) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arms": {"a": {"variant": {"name": "vae"}}}}, "arm a: variant: .*'vae'"),
+        ({"arms": {"a": {"variant": {"name": "cgan", "lambda": 3}}}}, r"variant\.lambda is not a known field"),
+        ({"arms": {"a": {"variant": {"name": "cgan"}, "budget": {"amount": 3}}}}, "budget is the study's"),
+    ],
+)
+def test_wrong_arms(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ColourbenchError, match=message):
+        cells(study(**change), no_sweeps)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arms": {}}, "arms"),
+        ({"seeds": [1, 1]}, "a seed stands twice"),
+        ({"name": "a/b"}, "name"),
+        ({"seed": 1}, "did you mean seeds"),
+    ],
+)
+def test_wrong_studies(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ColourbenchError, match=message):
+        study(**change)
+
+
+@pytest.mark.parametrize("path", sorted(Path("studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_of_the_suite_are_valid(path: Path) -> None:
+    found = read(path)
+    assert found.name == path.stem and found.question and found.source and found.settled_by
+    assert cells(found, no_sweeps)
+    assert yaml.safe_load(path.read_text())["dataset"]
+
+
+def test_a_study_that_never_ran(home: Path) -> None:
+    with pytest.raises(ColourbenchError, match="run `colourbench compare"):
+        deliver.report(Home(home), "nothing")

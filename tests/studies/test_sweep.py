@@ -1,0 +1,175 @@
+"""Sweeps: resumed after kills, pruned, honest about failures, and never looking at the test split."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from common.config import parse
+from common.errors import ColourbenchError
+from studies import sweep, sweep_history
+from studies.home import Home
+from studies.run_config import RunConfig
+from studies.sweep import Sweep, run_sweep
+
+
+def config(variant: str = "cgan", **fields: object) -> RunConfig:
+    network = {"network": {"base_width": 4}}
+    data = {
+        "variant": {"name": variant, "generator": network, "critic": network},
+        "dataset": "fields-32",
+        "budget": {"amount": 24, "unit": "images"},
+        "batches": {"size": 4},
+        "engine": {"device": "cpu", "precision": "32", "threads": 1},
+        "watch": {"validations": 3, "preview_images": 0, "checkpoint_seconds": 1e-3},
+    }
+    return parse(RunConfig, data | fields)
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def test_a_sweep_ends_with_its_trials_in_both_stores(home: Path) -> None:
+    place = Home(home)
+    best = run_sweep(place, Sweep("s", config(), trials=5), quiet)
+    study = sweep.load(place, "s")
+    states = [trial.state for trial in study.trials]
+    assert len(states) == 5 and set(states) <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert best.value == min(t.value for t in study.trials if t.value is not None)
+    [parent] = place.store.find("s", {"kind": "sweep"})
+    children = place.store.find("s", {"mlflow.parentRunId": parent.id})
+    assert len(children) == 5 and parent.status == "FINISHED"
+    assert [run.tags["trial"] for run in children] == ["0", "1", "2", "3", "4"]
+    by_state = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED"}
+    assert [run.status for run in children] == [by_state[state] for state in states]
+    assert not any(key.startswith("test/") for run in children for key in run.metrics)  # the test split is not for choosing
+    assert "Best delta_e" in place.store.run(parent.id).tags["mlflow.note.content"]
+
+
+def test_the_first_trial_is_the_papers_preset(home: Path) -> None:
+    run_sweep(Home(home), Sweep("s", config(), trials=1), quiet)
+    [trial] = sweep.load(Home(home), "s").trials
+    assert trial.params["variant.generator.adam.learning_rate"] == 2e-4 and trial.params["variant.reconstruction_weight"] == 100.0
+
+
+def test_the_same_command_adds_nothing_and_more_trials_go_on(home: Path) -> None:
+    for trials, expected in ((2, 2), (2, 2), (4, 4)):
+        run_sweep(Home(home), Sweep("s", config(), trials=trials), quiet)
+        study = sweep.load(Home(home), "s")
+        assert len(study.trials) == expected
+    rates = [trial.params["variant.generator.adam.learning_rate"] for trial in study.trials]
+    assert len(set(rates)) == 4  # a resumed sampler does not repeat itself
+
+
+def test_same_seed_same_sweep(tmp_path: Path, home: Path) -> None:
+    import shutil
+
+    shutil.copytree(home, tmp_path / "again")
+    values = []
+    for place in (home, tmp_path / "again"):
+        run_sweep(Home(place), Sweep("s", config(), trials=3), quiet)
+        values.append([(trial.params, trial.value) for trial in sweep.load(Home(place), "s").trials])
+    assert values[0] == values[1]
+
+
+SWEEP = """
+import sys
+from pathlib import Path
+from common.config import parse
+from studies.home import Home
+from studies.run_config import RunConfig
+from studies.sweep import Sweep, run_sweep
+run_sweep(Home(Path(sys.argv[1])), Sweep("s", RunConfig.model_validate_json(sys.argv[2]), int(sys.argv[3])), print)
+"""
+
+
+def test_every_trial_ends_once_whatever_is_killed(home: Path) -> None:
+    """SIGKILLs of the launcher at random moments; the same command goes on until six trials are done."""
+    draw = random.Random(1)
+    settings = config(budget={"amount": 400, "unit": "images"})
+    command = [sys.executable, "-c", SWEEP, str(home), settings.model_dump_json(), "6"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    for _ in range(4):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(draw.uniform(7, 11))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run_sweep(Home(home), Sweep("s", settings, 6), quiet)
+    trials = sweep.load(Home(home), "s").trials
+    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert len(finished) == 6
+    assert not [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
+    runs = [trial.user_attrs["run"] for trial in finished]
+    assert len(set(runs)) == 6  # a trial that was tried again is the same run, and counts once
+    dead = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert all(any(t.params == trial.params for t in finished) for trial in dead if trial.params)
+    [parent] = Home(home).store.find("s", {"kind": "sweep"})
+    children = Home(home).store.find("s", {"mlflow.parentRunId": parent.id})
+    assert {run.status for run in children} <= {"FINISHED", "KILLED"} and len(children) == 6
+
+
+def test_failures_are_told_and_three_in_a_row_stop(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ColourbenchError("out of memory with batches.size=4")
+
+    monkeypatch.setattr(sweep, "train_run", broken)
+    said: list[str] = []
+    with pytest.raises(ColourbenchError, match=r"three trials in a row failed; the last one: out of memory"):
+        run_sweep(Home(home), Sweep("s", config(), trials=5), said.append)
+    assert sum("failed: out of memory" in line for line in said) == 3
+    assert {trial.state for trial in sweep.load(Home(home), "s").trials} == {TrialState.FAIL}
+
+
+def test_another_sweep_under_the_same_name_is_refused(home: Path) -> None:
+    run_sweep(Home(home), Sweep("s", config(), trials=1), quiet)
+    with pytest.raises(ColourbenchError, match=r"exists with another base \(batches\.size was 4 and is 2\)"):
+        run_sweep(Home(home), Sweep("s", config(batches={"size": 2}), trials=1), quiet)
+    with pytest.raises(ColourbenchError, match="another"):
+        run_sweep(Home(home), Sweep("s", config(), trials=1, objective="psnr_rgb"), quiet)
+
+
+def test_wrong_objective_and_store(home: Path) -> None:
+    with pytest.raises(ColourbenchError, match="the objectives are delta_e"):
+        run_sweep(Home(home), Sweep("s", config(), 1, objective="fid"), quiet)
+    with pytest.raises(ColourbenchError) as error:
+        run_sweep(Home(home), Sweep("s", config(), 1, storage="postgresql://me:secret@127.0.0.1:1/x"), quiet)
+    assert "cannot open the sweeps' store postgresql://me:…@127.0.0.1:1/x" in str(error.value) and "secret" not in str(error.value)
+
+
+def test_best_fields_are_a_runs_fields(home: Path) -> None:
+    place = Home(home)
+    best = run_sweep(place, Sweep("s", config("egan"), trials=2), quiet)
+    fields = sweep.best_fields(place, "s")
+    assert fields["variant"]["name"] == "egan" and "dataset" not in fields and "budget" not in fields
+    assert fields["variant"]["generator"]["adam"]["learning_rate"] == best.params["variant.generator.adam.learning_rate"]
+    with pytest.raises(ColourbenchError, match="no sweep 'none'"):
+        sweep.best_fields(place, "none")
+
+
+def test_history_is_readable(home: Path) -> None:
+    place = Home(home)
+    assert sweep_history.text(place, None) == "no sweep yet"
+    run_sweep(place, Sweep("s", config(), trials=2), quiet)
+    text = sweep_history.text(place, "s")
+    assert text.splitlines()[0].startswith("s: 2 complete; objective delta_e (minimize)")
+    assert sum(line.startswith("*") for line in text.splitlines()) == 1
+
+
+def test_spaces_are_suggested_within_their_bounds() -> None:
+    from studies.spaces import SPACES, Number, suggest
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for space in SPACES.values():
+        values = [suggest(space, study.ask()) for _ in range(20)]
+        for path, place in space.items():
+            for found in values:
+                inside = place.low <= found[path] <= place.high if isinstance(place, Number) else found[path] in place.options
+                assert inside, path
