@@ -49,9 +49,10 @@ class Store:
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self._client = mlflow.MlflowClient(self.uri)  # never set_tracking_uri: it would decide for every later store too
         try:
             with locked(self.home / ".mlflow.lock"):  # two processes must not migrate a fresh store at once
+                # never set_tracking_uri: it would decide for every later store of this process too
+                self._client = mlflow.MlflowClient(self.uri)
                 self._client.search_experiments(max_results=1)
         except Exception as error:  # drivers raise types of their own for a wrong host, password or schema
             reason = str(error).splitlines()[0][:200].replace(self.uri, "the store")
@@ -179,8 +180,8 @@ class Run:
         self.flush()
 
     def history(self, key: str) -> list[Any]:
-        """All values of a metric, with `step`, `value` and `timestamp`."""
-        return list(self._client.get_metric_history(self.id, key))
+        """All values of a metric, with `step`, `value` and `timestamp`, by step."""
+        return sorted(self._client.get_metric_history(self.id, key), key=lambda item: (item.step, item.timestamp))
 
     def curves(self, keys: Iterable[str]) -> pd.DataFrame:
         """Metric histories as a table: one row a step, one column a metric."""

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def recipe() -> dict[str, str]:
     """The recipe's three pieces of code, by the file that the README puts them in."""
     section = (ROOT / "README.md").read_text().split("## Adding a variant")[1].split("\n## ")[0]
-    return {name: code for name, code in re.findall(r"`(\S+\.py)`[^\n]*\n\n```python\n(.*?)```", section, re.DOTALL)}
+    return dict(re.findall(r"`(\S+\.py)`[^\n]*\n\n```python\n(.*?)```", section, re.DOTALL))
 
 
 def test_the_recipe_gives_a_variant_that_passes_the_contract(tmp_path: Path) -> None:
