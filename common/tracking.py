@@ -65,7 +65,8 @@ class Store:
             if found is not None:
                 return str(found.experiment_id)
             location = (self.home / "artifacts" / name).as_uri() if self.uri.startswith("sqlite") else None
-            return str(self._client.create_experiment(name, artifact_location=location))
+            kind = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens on its page for language models
+            return str(self._client.create_experiment(name, artifact_location=location, tags=kind))
 
     def open_run(
         self, study: str, name: str, tags: Mapping[str, Any], params: Mapping[str, Any], parent: "Run | None" = None

@@ -33,4 +33,4 @@ def test_the_recipe_gives_a_variant_that_passes_the_contract(tmp_path: Path) -> 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/variants/test_contract.py", "-k", "lsgan"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "9 passed" in done.stdout
+    assert "8 passed" in done.stdout

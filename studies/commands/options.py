@@ -1,0 +1,67 @@
+"""What several verbs share: the home folder, --set and --config, and how a line is said.
+
+Verbs import what is heavy inside themselves, so that --help is quick.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from common.errors import ColourbenchError
+
+if TYPE_CHECKING:
+    from studies.home import Home
+    from studies.run_config import RunConfig
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="COLOURBENCH_HOME", help="Folder that holds everything colourbench writes.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="a.b=v", help="Change a field, as often as needed; `colourbench config VARIANT` lists them."),
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with fields of a run; --set wins over it.")]
+VariantArgument = Annotated[str, typer.Argument(help="regression, cgan, wgan_gp or egan.")]
+RunArgument = Annotated[str, typer.Argument(help="A run's id, the start of it, or STUDY/RUN NAME.")]
+DEFAULT_HOME = Path("runs")
+
+
+def say(text: str) -> None:
+    """Prints a line."""
+    print(text, flush=True)
+
+
+@cache
+def open_home(path: Path) -> "Home":
+    """The home folder, opened once."""
+    from studies.home import Home
+
+    return Home(path)
+
+
+def run_settings(
+    variant: str, data: str | None, seed: int | None, images: int | None, changes: list[str] | None, file: Path | None
+) -> "RunConfig":
+    """A run's settings from a file, short options and --set, in rising order of precedence."""
+    from common.config import merge, override, parse, read_yaml_file
+    from studies.run_config import RunConfig
+    from variants.registry import variant_class
+
+    variant_class(variant)
+    given: dict[str, Any] = merge(read_yaml_file(file) if file else {}, {"variant": {"name": variant}})
+    short = {"dataset": data, "seed": seed, "budget": {"amount": images, "unit": "images"} if images else None}
+    fields = override(merge(given, {key: value for key, value in short.items() if value is not None}), changes or [])
+    if "dataset" not in fields:
+        raise ColourbenchError("no data set is named; add --data DATASET (`colourbench data list` shows those that are prepared)")
+    return parse(RunConfig, fields, str(file) if file and not changes else "settings")
+
+
+def valid_name(name: str) -> str:
+    from studies.study import NAME
+
+    if not re.match(NAME, name):
+        raise ColourbenchError(f"{name!r} cannot be a name: use letters, digits, '.', '_' and '-'; choose one with --name")
+    return name

@@ -1,0 +1,62 @@
+"""Verbs of the human study: make sheets, read them back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.errors import ColourbenchError
+from studies.commands.options import DEFAULT_HOME, HomeOption, open_home, say
+
+
+def sheets(
+    study: Annotated[str, typer.Argument(help="A study that was compared.")],
+    test: Annotated[str, typer.Option(help="`pair`: which of two is real; `opinion`: naturalness from 1 to 5.")] = "pair",
+    raters: Annotated[int, typer.Option(min=1, max=1000, help="How many raters.")] = 10,
+    trials: Annotated[int, typer.Option(min=4, max=1000, help="Questions for each rater, control questions included.")] = 40,
+    seed: Annotated[int, typer.Option(help="Decides order, sides and who sees what.")] = 0,
+    arms: Annotated[
+        list[str] | None, typer.Option("--arm", help="Rate this arm, as often as needed; by default all but the baselines.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default runs/ratings/STUDY.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Makes blinded rating sheets, an XLSX and a CSV for each rater. Hand out the folder `sheets`, and keep `key.json`.
+
+    Example: colourbench ratings sheets demo --test opinion --raters 15 --trials 30
+    """
+    from analysis.ratings.schedule import Design
+    from analysis.ratings.sheets import QUESTIONS, key_summary, read_key
+    from studies import deliver
+
+    if test not in QUESTIONS:
+        raise ColourbenchError(f"--test {test}: choose {' or '.join(QUESTIONS)}")
+    folder = deliver.rating_sheets(open_home(home), study, Design(test, raters, trials, seed), out, arms or [])
+    counts = key_summary(read_key(folder.parent))
+    say(f"sheets for {counts['raters']} raters, {counts['trials']} trials: {folder}")
+    say(f"the key, which raters must not see: {folder.parent / 'key.json'}")
+    say(f"when they are filled in: colourbench ratings tables {study}")
+
+
+def tables(
+    study: Annotated[str, typer.Argument(help="The study whose sheets were filled in.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Filled sheets; by default those in the study's sheets folder.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--from", help="Folder with key.json; by default runs/ratings/STUDY.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Reads filled sheets and writes fooling rates or opinion scores by arm, with intervals, and one tidy table.
+
+    Example: colourbench ratings tables demo ~/returned/*.xlsx
+    """
+    from studies import deliver
+
+    place = folder or open_home(home).ratings(study)
+    for name, frame in deliver.rating_results(place, files or []).items():
+        say(
+            f"{name.replace('_', ' ')}:\n{frame.round(3).to_string(index=False)}\n"
+            if len(frame)
+            else f"{name}: needs two raters or more\n"
+        )
+    say(f"tidy answers: {place / 'responses.csv'}\ntables: {place / 'tables'}")

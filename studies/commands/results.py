@@ -1,0 +1,84 @@
+"""Verbs about what came out: evaluate, report, list runs, colourise."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.errors import ColourbenchError
+from studies.commands.options import DEFAULT_HOME, HomeOption, RunArgument, open_home, say
+
+
+def evaluate(
+    run: RunArgument,
+    data: Annotated[str | None, typer.Option(help="Another data set than the one it was trained on.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Scores a trained run on a test split, image by image.
+
+    Example: colourbench evaluate 3f2a91c0 --data pets-64
+    """
+    from analysis import evaluation
+    from studies.run import load_run
+
+    found = open_home(home).store.run(run)
+    variant, settings = load_run(found)
+    name = data or settings.dataset
+    table = evaluation.evaluate(variant.colourise, open_home(home).dataset(name).split("test"), variant.engine.device)
+    path = found.folder / f"metrics-{name}.csv"
+    table.to_csv(path, index=False)
+    say(f"{found.name} on the test split of {name} ({len(table)} images):")
+    for metric, (title, _) in evaluation.METRICS.items():
+        say(f"  {title:<38}{table[metric].mean():10.4f}")
+    say(f"image by image: {path}")
+
+
+def report(study: Annotated[str, typer.Argument(help="A study that was compared.")], home: HomeOption = DEFAULT_HOME) -> None:
+    """Writes a study's tables (CSV, Markdown, LaTeX), figures (PNG, SVG) and one self-contained HTML page.
+
+    Example: colourbench report demo
+    """
+    from studies import deliver
+
+    page = deliver.report(open_home(home), study)
+    say(f"report: {page}\ntables and figures: {page.parent}")
+
+
+def runs(
+    study: Annotated[str | None, typer.Argument(help="A study; without it, all.")] = None, home: HomeOption = DEFAULT_HOME
+) -> None:
+    """Lists runs with their id, status and test figures.
+
+    Example: colourbench runs demo
+    """
+    store = open_home(home).store
+    for name in [study] if study else store.studies():
+        say(f"{name}:")
+        for item in store.find(name, {}):
+            figures = {key: item.metrics.get(f"test/{key}") for key in ("delta_e", "psnr_rgb", "colourfulness")}
+            shown = "  ".join(f"{key} {value:.2f}" for key, value in figures.items() if value is not None)
+            say(f"  {item.id[:8]}  {item.status:<9} {item.name:<40} {shown}")
+
+
+def colourise(
+    run: RunArgument,
+    photographs: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the coloured photographs.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Colourises photographs at their own resolution with a trained run.
+
+    Example: colourbench colourise 3f2a91c0 ~/old-photos --out coloured
+    """
+    from studies.colourise import colourise_files, photographs_in
+    from studies.run import load_run
+
+    files = photographs_in(photographs)
+    variant, _ = load_run(open_home(home).store.run(run), device)
+    bad = 0
+    for file, result in colourise_files(variant, files, out):
+        bad += isinstance(result, ColourbenchError)
+        say(str(result) if isinstance(result, ColourbenchError) else f"{file} -> {result}")
+    if bad:
+        raise ColourbenchError(f"{bad} of {len(files)} files could not be coloured")

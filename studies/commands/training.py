@@ -1,0 +1,110 @@
+"""Verbs that train: one run, a sweep, a comparison."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.errors import ColourbenchError
+from studies.commands.options import (
+    DEFAULT_HOME,
+    ConfigOption,
+    HomeOption,
+    SetOption,
+    VariantArgument,
+    open_home,
+    run_settings,
+    say,
+    valid_name,
+)
+
+
+def train(
+    variant: VariantArgument,
+    data: Annotated[str | None, typer.Option(help="A prepared data set.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides the first weights and every random draw.")] = None,
+    images: Annotated[int | None, typer.Option(help="Short for --set budget.amount=N --set budget.unit=images.")] = None,
+    study: Annotated[str, typer.Option(help="MLflow experiment that the run joins.")] = "train",
+    changes: SetOption = None,
+    config: ConfigOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Trains one run and evaluates it on the test split. The same command again resumes it, or says that it is done.
+
+    Example: colourbench train wgan_gp --data flowers-64 --images 50000 --set variant.n_critic=3
+    """
+    from common.config import sha256
+    from studies.run import Place, train_run
+
+    settings = run_settings(variant, data, seed, images, changes, config)
+    dataset = open_home(home).dataset(settings.dataset)
+    short = sha256(settings.identity(dataset.fingerprint))[:6]
+    place = Place(study, f"{variant} {settings.dataset} seed {settings.seed} {short}", {"kind": "run", "arm": variant})
+    run = train_run(open_home(home).store, dataset, settings, place)
+    say(f"{run.name} is trained (run {run.id[:8]}): its files are in {run.folder}")
+    say(f"  next: colourbench evaluate {run.id[:8]}, or colourbench colourise {run.id[:8]} PHOTO --out coloured")
+
+
+def sweep(
+    variant: VariantArgument,
+    data: Annotated[str | None, typer.Option(help="A prepared data set.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Finished trials that the sweep should have, pruned ones included.")] = 20,
+    name: Annotated[str | None, typer.Option(help="Name of the sweep; by default VARIANT-DATASET.")] = None,
+    objective: Annotated[
+        str, typer.Option(help="Validation metric: delta_e, psnr_rgb, psnr_ab, ssim or colourfulness_difference.")
+    ] = "delta_e",
+    images: Annotated[int | None, typer.Option(help="Short for --set budget.amount=N --set budget.unit=images.")] = None,
+    storage: Annotated[str, typer.Option(help="Optuna store; by default an SQLite file in the home folder.")] = "",
+    changes: SetOption = None,
+    config: ConfigOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Searches a variant's hyper-parameters with Optuna; every trial is a run in MLflow. The same command again goes on.
+
+    Example: colourbench sweep egan --data flowers-64 --trials 30 --images 20000
+    """
+    from studies import sweep as sweeps
+
+    settings = run_settings(variant, data, None, images, changes, config)
+    name = valid_name(name or f"{variant}-{settings.dataset}")
+    best = sweeps.run_sweep(open_home(home), sweeps.Sweep(name, settings, trials, objective, storage=storage), say)
+    say(f"\nbest {objective} {best.value:.4g}, with")
+    for path, value in best.params.items():
+        say(f"  --set {path}={value}")
+    say(f"use it in a study with `best_of: {name}`; look at it with colourbench sweeps {name}, or colourbench ui")
+
+
+def sweeps(
+    name: Annotated[str | None, typer.Argument(help="A sweep; without it, all are listed.")] = None,
+    storage: Annotated[str, typer.Option(help="Optuna store; by default an SQLite file in the home folder.")] = "",
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Shows the history of a sweep, trial by trial.
+
+    Example: colourbench sweeps demo-cgan
+    """
+    from studies import sweep_history
+
+    say(sweep_history.text(open_home(home), name, storage))
+
+
+def compare(
+    study: Annotated[Path, typer.Argument(help="A study's YAML file.")],
+    dataset: Annotated[str | None, typer.Option("--data", help="Use this data set instead of the file's.")] = None,
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Trains every arm and seed of a study under one budget, and its baselines. Finished runs are not run again.
+
+    Example: colourbench compare studies/variants.yaml --data flowers-64 --set budget.amount=20000
+    """
+    from common.config import override, parse, read_yaml_file
+    from studies.compare import compare as run_comparison
+    from studies.study import Study
+
+    fields = override(read_yaml_file(study), [*([f"dataset={dataset}"] if dataset else []), *(changes or [])])
+    settings = parse(Study, fields, str(study))
+    failures = run_comparison(open_home(home), settings, say)
+    if failures:
+        raise ColourbenchError("\n".join(str(failure) for failure in failures))
+    say(f"the study {settings.name} is complete; next: colourbench report {settings.name}")
