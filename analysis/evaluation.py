@@ -29,42 +29,55 @@ METRICS = {  # name -> (title, direction: +1 higher is better, -1 lower is bette
 }
 
 
-@dataclass(frozen=True)
-class Baselines:
-    """Colourisers that learn nothing; every table has them, because PSNR rewards the mean colour."""
-
-    mean_ab: Tensor  # (2,), as networks see ab
-
-    def grey(self, L: Tensor) -> Tensor:
-        """ab = 0."""
-        return L.new_zeros(len(L), 2, *L.shape[2:])
-
-    def mean(self, L: Tensor) -> Tensor:
-        """The training split's mean ab everywhere."""
-        return self.mean_ab.to(L).view(1, 2, 1, 1).expand(len(L), 2, *L.shape[2:])
+def grey(L: Tensor) -> Tensor:
+    """The baseline ab = 0."""
+    return L.new_zeros(len(L), 2, *L.shape[2:])
 
 
-def baselines(train: Split, images: int = 2000) -> Baselines:
-    """Baselines of a data set; the mean is over at most `images` training images, spread evenly."""
+def constant(ab: Tensor) -> Colouriser:
+    """The baseline that gives every pixel the same ab (2,), for instance the training split's mean."""
+    return lambda L: ab.to(L).view(1, 2, 1, 1).expand(len(L), 2, *L.shape[2:])
+
+
+def mean_ab(train: Split, images: int = 2000) -> Tensor:
+    """The mean ab (2,), as networks see it, over at most `images` training images spread evenly."""
     places = np.linspace(0, len(train) - 1, num=min(images, len(train))).astype(int)
     total = torch.zeros(2, dtype=torch.float64)
     for chunk in np.array_split(places, max(1, len(places) // BATCH)):
         _, ab = lab.to_network(_tensor(train.centres(chunk)))
         total += ab.double().mean(dim=(2, 3)).sum(dim=0)
-    return Baselines((total / len(places)).float())
+    return (total / len(places)).float()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one pass over a split found: `table` has a row an image, `samples` (N, H, W, 3) are some of the colourised photographs."""
+
+    table: pd.DataFrame
+    samples: UInt8[np.ndarray, "n h w 3"]
 
 
 @torch.no_grad()
-def evaluate(colourise: Colouriser, split: Split, device: torch.device | str = "cpu") -> pd.DataFrame:
-    """All metrics of every image of a split: one row an image, in the split's order."""
-    parts = [metrics.all_metrics(images, truth) for _, images, truth in colourised(colourise, split, np.arange(len(split)), device)]
-    table = pd.DataFrame({name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]})
-    entries = split.entries()
-    labels = split.dataset.labels
-    table.insert(0, "image", [f"{entry.photograph}#{entry.tile}" for entry in entries])
-    table.insert(1, "photograph", [entry.photograph for entry in entries])
-    table.insert(2, "label", [labels[entry.label] if entry.label >= 0 else "" for entry in entries])
-    return table
+def evaluate(colourise: Colouriser, split: Split, device: torch.device | str = "cpu", samples: int = 0) -> Evaluation:
+    """All metrics of every image of a split, in its order, and `samples` photographs spread over it (see `sample_places`)."""
+    wanted = sample_places(split, samples)
+    parts, kept, seen = [], [], 0
+    for _, images, truth in colourised(colourise, split, np.arange(len(split)), device):
+        parts.append(metrics.all_metrics(images, truth))
+        here = wanted[(wanted >= seen) & (wanted < seen + len(images))] - seen
+        kept.append(images[torch.from_numpy(here).to(images.device)].permute(0, 2, 3, 1).cpu())
+        seen += len(images)
+    columns = {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]}
+    return Evaluation(pd.DataFrame(_names(split) | columns), np.ascontiguousarray(torch.cat(kept).numpy()))
+
+
+def _names(split: Split) -> dict[str, list[str]]:
+    entries, labels = split.entries(), split.dataset.labels
+    return {
+        "image": [f"{entry.photograph}#{entry.tile}" for entry in entries],
+        "photograph": [entry.photograph for entry in entries],
+        "label": [labels[entry.label] if entry.label >= 0 else "" for entry in entries],
+    }
 
 
 @torch.no_grad()
@@ -73,15 +86,6 @@ def score(colourise: Colouriser, split: Split, images: int, device: torch.device
     places = np.linspace(0, len(split) - 1, num=min(images, len(split))).astype(int)
     parts = [metrics.all_metrics(found, truth) for _, found, truth in colourised(colourise, split, places, device)]
     return {name: float(_finite_mean(torch.cat([part[name] for part in parts]))) for name in METRICS}
-
-
-@torch.no_grad()
-def samples(
-    colourise: Colouriser, split: Split, places: np.ndarray, device: torch.device | str = "cpu"
-) -> UInt8[np.ndarray, "n h w 3"]:
-    """Colourised photographs of chosen places of a split, for galleries and rating sheets."""
-    parts = [images for _, images, _ in colourised(colourise, split, places, device)]
-    return np.ascontiguousarray(torch.cat(parts).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def sample_places(split: Split, count: int) -> np.ndarray:

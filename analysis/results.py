@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import UInt8
 
 from analysis import evaluation
 from common.errors import ColourbenchError
-from common.shards import Dataset
+from common.shards import Dataset, Split
 from common.tracking import Run, Store
 
 PER_IMAGE = "metrics.parquet"
@@ -61,15 +62,18 @@ class Results:
     @cached_property
     def truth(self) -> UInt8[np.ndarray, "n h w 3"]:
         """The sample photographs in their true colours, after the same Lab round trip."""
-        parts = [
-            truth for _, _, truth in evaluation.colourised(lambda L: L.expand(-1, 2, -1, -1) * 0, self._test, self._places, "cpu")
-        ]
-        return np.concatenate([part.permute(0, 2, 3, 1).numpy() for part in parts])
+        return self._shown[1]
 
     @cached_property
     def grey(self) -> UInt8[np.ndarray, "n h w 3"]:
         """The sample photographs as the networks see them, without colour."""
-        return evaluation.samples(lambda L: L.expand(-1, 2, -1, -1) * 0, self._test, self._places)
+        return self._shown[0]
+
+    @cached_property
+    def _shown(self) -> tuple[UInt8[np.ndarray, "n h w 3"], UInt8[np.ndarray, "n h w 3"]]:
+        batches = list(evaluation.colourised(evaluation.grey, self._test, self._places, "cpu"))
+        grey, truth = (torch.cat([batch[k] for batch in batches]).permute(0, 2, 3, 1).numpy() for k in (1, 2))
+        return np.ascontiguousarray(grey), np.ascontiguousarray(truth)
 
     @property
     def sample_names(self) -> list[str]:
@@ -78,7 +82,7 @@ class Results:
         return [f"{entries[place].photograph}#{entries[place].tile}" for place in self._places]
 
     @property
-    def _test(self) -> Any:
+    def _test(self) -> Split:
         return self.dataset.split("test")
 
     @property

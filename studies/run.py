@@ -251,9 +251,7 @@ def _finish(session: Session, test: bool) -> None:
 
 def write_test(run: Run, colourise: evaluation.Colouriser, dataset: Dataset, device: torch.device | str, images: int) -> None:
     """Per-image metrics of the test split, sample photographs, and the metrics' means."""
-    split = dataset.split("test")
-    table = evaluation.evaluate(colourise, split, device)
-    table.to_parquet(run.folder / PER_IMAGE, index=False)
-    places = evaluation.sample_places(split, SAMPLE_IMAGES)
-    np.save(run.folder / SAMPLES, evaluation.samples(colourise, split, places, device))
-    run.log({f"test/{name}": float(table[name].mean()) for name in evaluation.METRICS}, images)
+    found = evaluation.evaluate(colourise, dataset.split("test"), device, SAMPLE_IMAGES)
+    found.table.to_parquet(run.folder / PER_IMAGE, index=False)
+    np.save(run.folder / SAMPLES, found.samples)
+    run.log({f"test/{name}": float(found.table[name].mean()) for name in evaluation.METRICS}, images)

@@ -17,6 +17,7 @@ from openpyxl.drawing.image import Image as SheetImage
 from openpyxl.formatting.rule import FormulaRule
 from openpyxl.styles import Alignment, Font, PatternFill, Protection
 from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 from PIL import Image
 
@@ -218,6 +219,8 @@ def _write_workbook(path: Path, rater: str, trials: Sequence[Trial], pictures: d
         _write_trial(sheet, row, trial, pictures[trial.code])
     _guard_answers(sheet, f"D{FIRST_ROW}:D{FIRST_ROW + len(trials) - 1}", test)
     sheet.freeze_panes = f"A{FIRST_ROW}"
+    sheet.page_setup.fitToHeight = 0  # printed: as wide as the page, as many pages as it takes
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     book.properties.creator = "colourbench"
     buffer = io.BytesIO()
     book.save(buffer)

@@ -24,7 +24,7 @@ def evaluate(
     found = open_home(home).store.run(run)
     variant, settings = load_run(found)
     name = data or settings.dataset
-    table = evaluation.evaluate(variant.colourise, open_home(home).dataset(name).split("test"), variant.engine.device)
+    table = evaluation.evaluate(variant.colourise, open_home(home).dataset(name).split("test"), variant.engine.device).table
     path = found.folder / f"metrics-{name}.csv"
     table.to_csv(path, index=False)
     say(f"{found.name} on the test split of {name} ({len(table)} images):")

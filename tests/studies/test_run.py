@@ -234,7 +234,7 @@ def test_a_loaded_run_colourises_as_it_did(store: Store, dataset: Dataset) -> No
 
     run = train_run(store, dataset, config("egan"), PLACE)
     variant, settings = load_run(run, "cpu")
-    table = evaluation.evaluate(variant.colourise, dataset.split("test"))
+    table = evaluation.evaluate(variant.colourise, dataset.split("test")).table
     assert settings == config("egan")
     assert table["delta_e"].mean() == pytest.approx(store.run(run.id).metrics["test/delta_e"], abs=1e-5)
 

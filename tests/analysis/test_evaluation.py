@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+import torch
+
+from analysis import evaluation, metrics
+from common import lab
+from common.shards import Dataset
+
+
+def test_table_and_samples_come_from_one_pass(dataset: Dataset) -> None:
+    split = dataset.split("train")
+    calls: list[int] = []
+
+    def half(L: torch.Tensor) -> torch.Tensor:
+        calls.append(len(L))
+        return torch.cat([L / 4, -L / 4], dim=1)
+
+    found = evaluation.evaluate(half, split, samples=5)
+    assert sum(calls) == len(split) == len(found.table)
+    truth = torch.from_numpy(split.centres(np.arange(len(split)))).permute(0, 3, 1, 2)
+    L, ab = lab.to_network(truth)
+    images = lab.to_photographs(L, torch.cat([L / 4, -L / 4], dim=1))
+    expected = metrics.all_metrics(images, lab.to_photographs(L, ab))
+    for name in evaluation.METRICS:
+        assert found.table[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5), name
+    places = evaluation.sample_places(split, 5)
+    assert len(places) == 5 and np.array_equal(found.samples, images[places].permute(0, 2, 3, 1).numpy())
+    assert found.table["photograph"].tolist() == [entry.photograph for entry in split.entries()]
+    assert set(found.table["label"]) == {"field", "sea"}
+
+
+def test_baselines(dataset: Dataset) -> None:
+    train = dataset.split("train")
+    _, ab = lab.to_network(torch.from_numpy(train.centres(np.arange(len(train)))).permute(0, 3, 1, 2))
+    mean = evaluation.mean_ab(train)
+    assert mean.tolist() == pytest.approx(ab.mean(dim=(0, 2, 3)).tolist(), abs=1e-6)
+    L = torch.zeros(3, 1, 4, 4)
+    assert evaluation.grey(L).shape == (3, 2, 4, 4) and evaluation.grey(L).abs().max() == 0
+    assert evaluation.constant(mean)(L)[2, :, 1, 3].tolist() == pytest.approx(mean.tolist())
+
+
+def test_score_is_the_mean_over_a_spread(dataset: Dataset) -> None:
+    split = dataset.split("validation")
+    found = evaluation.score(evaluation.grey, split, images=1000)
+    table = evaluation.evaluate(evaluation.grey, split).table
+    assert found == pytest.approx({name: table[name].mean() for name in evaluation.METRICS}, rel=1e-5)
