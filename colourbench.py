@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from common.errors import ColourbenchError, Interrupted
+from common.errors import ColourbenchError, Interrupted, first_line
 from studies.commands import data, ratings, results, training
 from studies.commands.options import DEFAULT_HOME, HomeOption, VariantArgument, open_home, run_settings, say
 
@@ -100,6 +100,9 @@ def main() -> None:
         app()
 
 
+STORES = ("mlflow", "sqlalchemy", "optuna", "sqlite3")  # whose errors have no common type
+
+
 @contextmanager
 def _told_plainly() -> Iterator[None]:
     try:
@@ -113,6 +116,10 @@ def _told_plainly() -> Iterator[None]:
     except OSError as error:
         hint = {28: "free some space, or choose another --home", 13: "check the folder's permissions, or choose another --home"}
         _end(error, f"error: {error.strerror or error}: {error.filename or ''} {hint.get(error.errno or 0, '')}".rstrip(": "), 1)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in STORES:
+            raise
+        _end(error, f"error: the store of runs or sweeps failed: {first_line(error)}; is its disk full, or its server down?", 1)
 
 
 def _end(error: BaseException, text: str, status: int) -> None:

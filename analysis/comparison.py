@@ -1,12 +1,12 @@
 """The statistics that compare arms: paired bootstrap, sign-flip test, Holm's correction.
 
-The unit is photograph x seed. Tiles of one photograph are no independent observations, so photographs are resampled whole;
-seeds are strata: each seed's photographs are resampled on their own. Seeds themselves are few, so what varies between them
-is shown beside every difference instead of being hidden in its interval.
+The unit is photograph x seed. Tiles of one photograph are no independent observations, and neither are the same photograph's
+colours under two seeds: so photographs are resampled whole, with all their tiles and all their seeds. Seeds themselves are few,
+so what varies between them is shown beside every difference (how many seeds agree) instead of being hidden in its interval.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy import stats
 
 RESAMPLES = 10_000
+LEVEL = 0.05
 EXACT_UP_TO = 13  # photographs; 2^13 sign patterns are still enumerated
 CHUNK = 500  # resamples held in memory at once
 
@@ -46,7 +47,7 @@ class Difference:
     low: float
     high: float
     p: float
-    detectable: float  # the smallest difference that this design sees with 80 % power at 5 %
+    detectable: float  # the smallest difference seen with 80 % power at 5 % over all pairs; inf where none can be
     seeds: int
     seeds_agreeing: int  # seeds whose own mean difference has the sign of the estimate
     photographs: int
@@ -58,32 +59,40 @@ def arm_interval(table: pd.DataFrame, metric: str, resamples: int = RESAMPLES, s
     Args:
         table: one row an image and seed, with columns `seed`, `photograph` and the metric.
     """
+    if not np.isfinite(table[metric]).any():
+        return Interval(*[float("nan")] * 3)
     values, weights = _matrices(table, metric)
-    return _interval(_weighted_mean(values, weights), bootstrap_means(values, weights, resamples, seed))
+    return _interval(_weighted_mean(values, weights), bootstrap_means(values, weights, resamples, seed), values.shape[1])
 
 
 def differences(table: pd.DataFrame, metric: str, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
     """All pairs of arms in one metric, with Holm's correction over the pairs.
 
     Args:
-        table: one row an arm, seed and image, with columns `arm`, `seed`, `image`, `photograph` and the metric.
+        table: one row an arm, seed and image, with columns `arm`, `baseline`, `seed`, `image`, `photograph` and the metric.
     """
     arms = list(dict.fromkeys(table["arm"]))
-    rows = [difference(table, metric, a, b, resamples, seed) for a, b in combinations(arms, 2)]
-    frame = pd.DataFrame([vars(row) for row in rows])
-    if len(frame):
-        frame["p_holm"] = holm(frame["p"].tolist())
-    return frame
+    chosen = list(combinations(arms, 2))
+    rows = [difference(table, metric, a, b, resamples, seed, level=LEVEL / len(chosen)) for a, b in chosen]
+    frame = pd.DataFrame([vars(row) for row in rows], columns=[field.name for field in fields(Difference)])
+    return frame.assign(p_holm=holm(frame["p"].tolist()))
 
 
-def difference(table: pd.DataFrame, metric: str, first: str, second: str, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
-    """Two arms in one metric, paired by image and seed; an arm without seeds (a baseline) is paired with every seed."""
+def difference(
+    table: pd.DataFrame, metric: str, first: str, second: str, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> Difference:
+    """Two arms in one metric, paired by image and seed; a baseline, which has no seeds, is paired with every seed.
+
+    Without a common image and seed all figures are NaN and p is 1.
+    """
     paired = pair(table, metric, first, second)
+    if paired.empty:
+        unknown = float("nan")
+        return Difference(metric, first, second, unknown, unknown, unknown, 1.0, float("inf"), 0, 0, 0)
     values, weights = _matrices(paired, "difference")
     draws = bootstrap_means(values, weights, resamples, seed)
-    interval = _interval(_weighted_mean(values, weights), draws)
+    interval = _interval(_weighted_mean(values, weights), draws, values.shape[1])
     by_seed = np.array([_weighted_mean(v[None], w[None]) for v, w in zip(values, weights, strict=True)])
-    by_photograph = (values * weights).sum(axis=0) / weights.sum(axis=0)
     return Difference(
         metric,
         first,
@@ -91,8 +100,8 @@ def difference(table: pd.DataFrame, metric: str, first: str, second: str, resamp
         interval.estimate,
         interval.low,
         interval.high,
-        p=sign_flip(by_photograph * weights.sum(axis=0), resamples, seed),
-        detectable=float((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * draws.std(ddof=1)),
+        p=sign_flip((values * weights).sum(axis=0), resamples, seed),
+        detectable=_detectable(float(draws.std(ddof=1)), values.shape[1], level),
         seeds=len(values),
         seeds_agreeing=int((np.sign(by_seed) == np.sign(interval.estimate)).sum()),
         photographs=values.shape[1],
@@ -101,28 +110,31 @@ def difference(table: pd.DataFrame, metric: str, first: str, second: str, resamp
 
 def pair(table: pd.DataFrame, metric: str, first: str, second: str) -> pd.DataFrame:
     """Columns `seed`, `image`, `photograph`, `difference`; rows where a value is not finite are left out."""
-    a, b = (table.loc[table["arm"] == arm, ["seed", "image", "photograph", metric]] for arm in (first, second))
+    a, b = (table.loc[table["arm"] == arm, ["seed", "image", "photograph", metric, "baseline"]] for arm in (first, second))
+    a, b = _with_seeds_of(a, b), _with_seeds_of(b, a)
     keys = ["seed", "image", "photograph"]
-    if a["seed"].nunique() == 1 or b["seed"].nunique() == 1:  # a baseline is the same whatever the seed
-        fixed, other = (a, b) if a["seed"].nunique() == 1 else (b, a)
-        seeds = other[["seed"]].drop_duplicates()
-        fixed = fixed.drop(columns="seed").merge(seeds, how="cross")
-        a, b = (fixed, b) if a["seed"].nunique() == 1 else (a, fixed)
     both = a.merge(b, on=keys, suffixes=("_first", "_second"))
     both["difference"] = both[f"{metric}_first"] - both[f"{metric}_second"]
     finite: pd.DataFrame = both.loc[np.isfinite(both["difference"]), [*keys, "difference"]]
     return finite
 
 
+def _with_seeds_of(arm: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """A baseline is the same whatever the seed: it is repeated for every seed of the arm beside it."""
+    if not arm["baseline"].all() or other["baseline"].all():
+        return arm
+    return arm.drop(columns="seed").merge(other[["seed"]].drop_duplicates(), how="cross")
+
+
 def bootstrap_means(values: Matrix, weights: Matrix, resamples: int, seed: int) -> Float[np.ndarray, " r"]:
-    """Means of `resamples` draws: in each seed on its own, photographs are drawn with replacement (Efron & Tibshirani 1993, §8)."""
+    """Means of `resamples` draws of photographs with replacement, each with all its seeds (Efron & Tibshirani 1993, §8)."""
     draw = np.random.default_rng(seed)
-    seeds, photographs = values.shape
+    photographs = values.shape[1]
     even = np.full(photographs, 1 / photographs)
     means = []
     for start in range(0, resamples, CHUNK):
         size = min(CHUNK, resamples - start)
-        counts = draw.multinomial(photographs, even, size=(size, seeds))  # (r, seeds, photographs)
+        counts = draw.multinomial(photographs, even, size=(size, 1))  # (r, 1, photographs): every seed sees the same draw
         totals = (counts * weights).sum(axis=(1, 2))
         means.append((counts * (values * weights)).sum(axis=(1, 2)) / np.maximum(totals, 1e-12))
     return np.concatenate(means)
@@ -164,7 +176,7 @@ def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -
         return None
     best = max(means, key=lambda arm: direction * means[arm])
     mine = pairs[(pairs["first"] == best) | (pairs["second"] == best)]
-    sure = (mine["p_holm"] < 0.05) & (mine["seeds_agreeing"] == mine["seeds"])
+    sure = (mine["p_holm"] < LEVEL) & (mine["seeds_agreeing"] == mine["seeds"])
     return best if len(mine) and bool(sure.all()) else None
 
 
@@ -179,6 +191,16 @@ def _weighted_mean(values: Matrix, weights: Matrix) -> float:
     return float((values * weights).sum() / weights.sum())
 
 
-def _interval(estimate: float, draws: Float[np.ndarray, " r"]) -> Interval:
+def _interval(estimate: float, draws: Float[np.ndarray, " r"], photographs: int) -> Interval:
+    if photographs < 2:  # one photograph says nothing about others
+        return Interval(estimate, float("nan"), float("nan"))
     low, high = np.percentile(draws, [2.5, 97.5])
     return Interval(estimate, float(low), float(high))
+
+
+def _detectable(error: float, photographs: int, level: float) -> float:
+    """The sign-flip test has 2^n patterns, so that few photographs cannot reach the level whatever the difference."""
+    if 2.0 / 2.0 ** min(photographs, 60) >= level:
+        return float("inf")
+    quantiles = stats.t.ppf(1 - level / 2, photographs - 1) + stats.t.ppf(0.8, photographs - 1)
+    return float(quantiles * error * np.sqrt(photographs / (photographs - 1)))

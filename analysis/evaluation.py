@@ -51,7 +51,7 @@ def mean_ab(train: Split, images: int = 2000) -> Tensor:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one pass over a split found: `table` has a row an image, `samples` (N, H, W, 3) are some of the colourised photographs."""
+    """What one pass over a split found: `table` has a row an image, `samples` are some of the colourised photographs."""
 
     table: pd.DataFrame
     samples: UInt8[np.ndarray, "n h w 3"]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -88,7 +89,7 @@ def _embedded(path: Path) -> str:
 
 def _html(frame: pd.DataFrame) -> Markup:
     """A table; `**text**` becomes bold."""
-    bold = frame.map(lambda value: f"<strong>{value[2:-2]}</strong>" if str(value).startswith("**") else str(value))
+    bold = frame.map(lambda value: f"<strong>{escape(value[2:-2])}</strong>" if str(value).startswith("**") else escape(str(value)))
     return Markup(bold.to_html(index=False, escape=False, border=0))
 
 

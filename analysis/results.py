@@ -18,6 +18,7 @@ from common.tracking import Run, Store
 
 PER_IMAGE = "metrics.parquet"
 SAMPLES = "samples.npy"
+COMPARED = "compared_at"  # tag of the run that stands for a study
 CURVES = ("validation/delta_e", "validation/psnr_rgb", "validation/colourfulness", "seconds", "updates")
 
 
@@ -100,16 +101,19 @@ def load(store: Store, data: Path, name: str) -> Results:
     if not parents:
         known = ", ".join(store.studies()) or "none yet"
         raise ColourbenchError(f"there is no compared study {name!r}; run `colourbench compare STUDY.yaml` first (known: {known})")
-    parent = parents[-1]
+    parent = max(parents, key=lambda run: run.tags.get(COMPARED, ""))  # a study may have been run under several budgets
     settings = json.loads((parent.folder / "study.json").read_text(encoding="utf-8"))
-    cells = [run for run in store.find(name, {"mlflow.parentRunId": parent.id}) if run.status == "FINISHED"]
+    cells = [run for run in store.find(name, {"mlflow.parentRunId": parent.id}) if _is_planned(run, settings["cells"])]
     order = {arm: number for number, arm in enumerate([*settings["baselines"], *settings["arms"]])}
-    cells = sorted(
-        (run for run in cells if run.tags["arm"] in order), key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"]))
-    )
-    if not cells:
+    cells = sorted(cells, key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"])))
+    if not any(run.tags.get("baseline") != "yes" for run in cells):
         raise ColourbenchError(f"no run of the study {name!r} is finished; run `colourbench compare` again to go on")
     return Results(name, settings, _dataset(data, settings, cells), cells)
+
+
+def _is_planned(run: Run, cells: dict[str, str]) -> bool:
+    """Finished, and with the settings of the last comparison: an arm that was changed since has older runs too."""
+    return run.status == "FINISHED" and cells.get(run.name) == run.tags["config_sha256"]
 
 
 def _dataset(data: Path, settings: dict[str, Any], cells: list[Run]) -> Dataset:

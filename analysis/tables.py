@@ -1,9 +1,11 @@
 """Tables of a study, and each as CSV, Markdown and LaTeX."""
 
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis import comparison
@@ -24,6 +26,7 @@ def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
         for metric in HEADLINE:
             interval = comparison.arm_interval(mine, metric)
             row |= {metric: interval.estimate, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+        row["infinite_psnr"] = int(np.isinf(mine["psnr_rgb"]).sum())  # identical photographs; means leave them out
         row["mean_colourfulness_difference"] = abs(mine["colourfulness"].mean() - mine["colourfulness_truth"].mean())
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -125,13 +128,15 @@ def latex(frame: pd.DataFrame) -> str:
 def _cell(row: dict[Hashable, Any], metric: str) -> str:
     half = (row[f"{metric}_high"] - row[f"{metric}_low"]) / 2
     digits = 3 if metric in ("ssim", "grey_share") else 2
-    text = f"{row[metric]:.{digits}f} ± {half:.{digits}f}"
+    text = f"{row[metric]:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else "")
     return f"**{text}**" if row[f"{metric}_best"] else text
 
 
 def _verdict(row: dict[Hashable, Any]) -> str:
-    if row["p_holm"] >= 0.05:
-        return f"no significant difference; the design sees {row['detectable']:.2g} or more"
+    if row["p_holm"] >= comparison.LEVEL:
+        found = row["detectable"]
+        seen = f"the design sees {found:.2g} or more" if math.isfinite(found) else "too few photographs to see any"
+        return f"no significant difference; {seen}"
     if row["seeds_agreeing"] < row["seeds"]:
         return "significant over photographs, but seeds disagree"
     better = (row["estimate"] > 0) == (METRICS[str(row["metric"])][1] > 0)
@@ -145,13 +150,12 @@ def _p(value: float) -> str:
 def _latex_text(value: object) -> str:
     text = str(value)
     bold = text.startswith("**")
-    text = text.strip("*")
-    for plain, escaped in _LATEX.items():
-        text = text.replace(plain, escaped)
-    return f"\\textbf{{{text}}}" if bold else text
+    escaped = text.strip("*").translate(_LATEX)
+    return f"\\textbf{{{escaped}}}" if bold else escaped
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "−": "$-$", "Δ": r"$\Delta$",
-    "₀₀": r"$_{00}$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "<": "$<$", "|": r"$|$",
-}  # fmt: skip
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%_#${}"}
+    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "±": r"$\pm$", "−": "$-$", "Δ": r"$\Delta$", "₀": "$_0$"}
+    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "<": "$<$", ">": "$>$", "|": "$|$"}
+)

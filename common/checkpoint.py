@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 import torch
 from torch import Tensor
 
-from common.errors import ColourbenchError
+from common.errors import ColourbenchError, first_line
 from common.files import TEMPORARY, clear_temporary, file_sha256, sync_folder
 
 State = dict[str, Any]  # tensors and plain values only
@@ -46,15 +46,15 @@ def save_file(path: Path, state: State) -> None:
     _save(path.parent, state, lambda digest: path.name)
 
 
-def latest(folder: Path, device: torch.device | str = "cpu") -> State | None:
-    """The newest whole checkpoint's state, or None. A damaged one is passed over with a warning."""
+def latest(folder: Path, device: torch.device | str = "cpu") -> tuple[Path | None, State | None]:
+    """The newest whole checkpoint's path and state, or None twice. A damaged one is passed over with a warning."""
     clear_temporary(folder)
     for path in _newest_first(folder):
         try:
-            return load(path, device)
+            return path, load(path, device)
         except DamagedCheckpoint as error:
             warnings.warn(f"{error}; going on from the one before", stacklevel=2)
-    return None
+    return None, None
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> State:
@@ -74,7 +74,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
             warnings.simplefilter("ignore")  # torch comments on odd pickles before it refuses them
             state: State = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
-        raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {str(error).splitlines()[0]}") from None
+        raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {first_line(error)}") from None
     return state
 
 

@@ -86,7 +86,7 @@ def parse(model: type[S], data: Mapping[str, Any], origin: str = "settings") -> 
 
 def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
     """Returns a copy of `data` with `a.b.c=value` assignments applied; values are YAML (`1e-4`, `[a, b]`, `null`)."""
-    result: dict[str, Any] = json.loads(json.dumps(data))
+    result: dict[str, Any] = json.loads(json.dumps(data, default=str))
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         if not equals or not all(path.split(".")):

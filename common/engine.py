@@ -48,6 +48,8 @@ class Engine:
         self.precision = _precision(config.precision, kind)
         self._fabric = Fabric(accelerator=kind, devices=1, precision=self.precision)
         self.device = self._fabric.device
+        if kind == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         self.rank, self.ranks = self._fabric.global_rank, self._fabric.world_size
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -66,7 +68,7 @@ class Engine:
             torch.cuda.synchronize(self.device)
 
     def peak_memory(self) -> int:
-        """Bytes: the device's peak since the process started, or on a CPU the process's."""
+        """Bytes: the device's peak since this engine was made, or on a CPU the process's since it started."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return _process_peak()

@@ -18,7 +18,7 @@ from PIL import Image
 from common import filters, images
 from common.config import as_json, sha256
 from common.errors import ColourbenchError
-from common.files import file_sha256, write_atomically
+from common.files import file_sha256, locked, sync_folder, write_atomically
 from common.shards import SCHEMA, SHARD_IMAGES, SPLITS, Dataset, Entry, ShardConfig
 from common.sources import SourceFile
 
@@ -65,17 +65,28 @@ def prepare(
     Raises:
         ColourbenchError: too few photographs were left; the message counts the reasons.
     """
-    work = folder.with_name(f".{folder.name}.part-{os.getpid()}")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        manifest = {"name": folder.name, **_write(files, work, config, seen)}
-        write_atomically(work / "manifest.json", json.dumps(manifest, indent=1).encode())
-        shutil.rmtree(folder, ignore_errors=True)
-        work.replace(folder)
-    finally:
+    with locked(folder.with_name(f".{folder.name}.lock"), f"the data set {folder.name} is being prepared by another process"):
+        work, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+        _recover(folder, old)
         shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        try:
+            manifest = {"name": folder.name, **_write(files, work, config, seen)}
+            write_atomically(work / "manifest.json", json.dumps(manifest, indent=1).encode())
+            if folder.exists():
+                folder.replace(old)
+            work.replace(folder)
+            sync_folder(folder.parent)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return Dataset(folder)
+
+
+def _recover(folder: Path, old: Path) -> None:
+    """Puts the old data set back where a kill came between taking it away and putting the new one in its place."""
+    if old.exists() and not folder.exists():
+        old.replace(folder)
 
 
 def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: Callable[[int], None]) -> dict[str, Any]:

@@ -6,13 +6,16 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pandas as pd
 
-from common.errors import ColourbenchError
+from common.errors import ColourbenchError, first_line
 from common.files import locked
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -55,13 +58,15 @@ class Store:
                 self._client = mlflow.MlflowClient(self.uri)
                 self._client.search_experiments(max_results=1)
         except Exception as error:  # drivers raise types of their own for a wrong host, password or schema
-            reason = str(error).splitlines()[0][:200].replace(self.uri, "the store")
+            reason = first_line(error)[:200].replace(self.uri, "the store")
             raise ColourbenchError(f"cannot open MLflow's store {redacted(self.uri)}: {reason}") from None
 
     def experiment(self, name: str) -> str:
         """The id of the experiment `name`, made where it is missing."""
         with locked(self.home / ".mlflow.lock"):
             found = self._client.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage == "deleted":
+                raise ColourbenchError(f"the experiment {name!r} was deleted in MLflow's UI; restore it there, or use another name")
             if found is not None:
                 return str(found.experiment_id)
             location = (self.home / "artifacts" / name).as_uri() if self.uri.startswith("sqlite") else None
@@ -72,18 +77,21 @@ class Store:
         self, study: str, name: str, tags: Mapping[str, Any], params: Mapping[str, Any], parent: "Run | None" = None
     ) -> "Run":
         """The run of `study` with this name and `config_sha256`, taken up where it exists, made where not."""
-        existing = self.find(study, {"mlflow.runName": name, "config_sha256": tags.get("config_sha256", "")})
-        if existing:
-            run = existing[0]
-            if run.status != "FINISHED":
-                self._client.update_run(run.id, status="RUNNING")
-            return run
-        all_tags = {**tags, "study": study, **({"mlflow.parentRunId": parent.id} if parent else {})}
-        made = self._client.create_run(
-            self.experiment(study), run_name=name, tags={key: str(value) for key, value in all_tags.items()}
-        )
-        run = Run(self, self._client, made)
+        experiment = self.experiment(study)
+        with locked(self.home / ".mlflow.lock"):  # the same command twice at once must not make two runs
+            existing = self.find(study, {"mlflow.runName": name, "config_sha256": tags.get("config_sha256", "")})
+            if existing:
+                return self._take_up(existing[0])
+            all_tags = {**tags, "study": study, **({"mlflow.parentRunId": parent.id} if parent else {})}
+            text = {key: str(value) for key, value in all_tags.items()}
+            run = Run(self, self._client, self._client.create_run(experiment, run_name=name, tags=text))
         run.log_params(params)
+        return run
+
+    def _take_up(self, run: "Run") -> "Run":
+        if run.status != "FINISHED":
+            self._client.update_run(run.id, status="RUNNING")
+            run.remember()
         return run
 
     def find(self, study: str, tags: Mapping[str, str]) -> list["Run"]:
@@ -139,14 +147,18 @@ class Run:
         self.metrics: dict[str, float] = dict(run.data.metrics)
         self._artifact_uri: str = run.info.artifact_uri
         self._pending: list[Row] = []
+        self._logged: dict[str, set[int]] = {}  # of an earlier process: key -> steps
 
     @property
     def folder(self) -> Path:
         """The local folder of the run's files: MLflow's own where that is local, else one that `finish` uploads."""
-        local = self._artifact_uri.removeprefix("file://")
-        path = Path(local) if "://" not in local else self.store.home / "artifacts" / self.id
+        path = Path(url2pathname(urlsplit(self._artifact_uri).path)) if self._is_local else self.store.home / "artifacts" / self.id
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    @property
+    def _is_local(self) -> bool:
+        return urlsplit(self._artifact_uri).scheme in ("", "file")
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs parameters, in the batches that MLflow allows."""
@@ -166,18 +178,21 @@ class Run:
         return [asdict(row) for row in self._pending]
 
     def flush(self) -> None:
-        """Logs what is buffered, synchronously."""
+        """Logs what is buffered, synchronously; what an earlier process logged for the same step is not logged again."""
         from mlflow.entities import Metric
 
-        rows = [Metric(row.key, row.value, row.time, row.step) for row in self._pending if math.isfinite(row.value)]
-        for batch in _batches(rows, LOG_BATCH):
+        fresh = (row for row in self._pending if math.isfinite(row.value) and row.step not in self._logged.get(row.key, ()))
+        for batch in _batches([Metric(row.key, row.value, row.time, row.step) for row in fresh], LOG_BATCH):
             self._client.log_batch(self.id, metrics=batch)
         self._pending = []
 
+    def remember(self) -> None:
+        """Notes what is in the store already: a process that died may have logged beyond its last checkpoint."""
+        self._logged = {key: {value.step for value in self.history(key)} for key in self.metrics}
+
     def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Logs the rows of a checkpoint that a kill kept from the store, and none twice."""
-        known = {key: {value.step for value in self.history(key)} for key in {row["key"] for row in rows}}
-        self._pending = [Row(**row) for row in rows if row["step"] not in known[row["key"]]]
+        """Takes over the rows of a checkpoint that a kill may have kept from the store."""
+        self._pending = [Row(**row) for row in rows]
         self.flush()
 
     def history(self, key: str) -> list[Any]:
@@ -200,12 +215,18 @@ class Run:
         self._client.set_tag(self.id, "mlflow.note.content", markdown)
 
     def finish(self, status: str = "FINISHED") -> None:
-        """Flushes, uploads where the artifact store is remote, and ends the run with FINISHED, FAILED or KILLED."""
+        """Flushes, uploads where the artifact store is remote, and ends the run."""
         self.flush()
-        if "://" in self._artifact_uri.removeprefix("file://"):
+        if not self._is_local:
             self._client.log_artifacts(self.id, str(self.folder))
         self._client.set_terminated(self.id, status)
         self.status = status
+
+    def abandon(self, status: str) -> None:
+        """Ends the run as FAILED or KILLED without logging what no checkpoint holds; it never hides the error that led here."""
+        self._pending = []
+        with suppress(Exception):  # on a full disk not even this can be written
+            self._client.set_terminated(self.id, status)
 
 
 def ui_command(store: Store, port: int) -> list[str]:

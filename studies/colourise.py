@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from common import images, lab
 from common.errors import ColourbenchError
+from common.files import replacing
 from variants.variant import Variant
 
 
@@ -47,18 +48,20 @@ def pad_to_multiple(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "
 
 
 def colourise_files(variant: Variant, files: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path | ColourbenchError]]:
-    """Colourises each file to `out/NAME.png` and yields what became of it; a bad file is told, and the others go on."""
+    """Colourises each file to `out/NAME.png`, never over a file that exists, and yields what became of it.
+
+    A bad file is told, and the others go on.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    taken: set[str] = set()
     for file in files:
         try:
             rgb = images.decode(file).rgb
         except ColourbenchError as error:
             yield file, ColourbenchError(f"{file}: {error}")
             continue
-        name = _free_name(file.stem, taken)
-        target = out / f"{name}.png"
-        Image.fromarray(colourise_photograph(variant, rgb)).save(target)
+        target = _free_path(out, file.stem)
+        with replacing(target) as opened:
+            Image.fromarray(colourise_photograph(variant, rgb)).save(opened, format="PNG")
         yield file, target
 
 
@@ -79,9 +82,9 @@ def photographs_in(places: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _free_name(stem: str, taken: set[str]) -> str:
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    taken.add(name)
-    return name
+def _free_path(folder: Path, stem: str) -> Path:
+    """`STEM.png`, or with a number where that exists: nothing is ever overwritten, least of all the photograph itself."""
+    path, number = folder / f"{stem}.png", 2
+    while path.exists():
+        path, number = folder / f"{stem}-{number}.png", number + 1
+    return path

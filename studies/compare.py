@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from analysis import evaluation
+from analysis.results import COMPARED
 from common.config import as_json, sha256
 from common.errors import ColourbenchError, Interrupted
 from common.files import write_atomically
@@ -26,7 +28,18 @@ def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError
     """
     dataset = home.dataset(study.dataset)
     planned = cells(study, lambda name: sweep.best_fields(home, name))
-    parent = _open_parent(home, study)
+    parent = _open_parent(home, study, dataset, planned)
+    try:
+        failures = _run_all(home, study, dataset, planned, parent, say)
+    except BaseException:
+        parent.abandon("KILLED")
+        raise
+    parent.note(_note(study))
+    parent.finish("FAILED" if failures else "FINISHED")
+    return failures
+
+
+def _run_all(home: Home, study: Study, dataset: Dataset, planned: list[Cell], parent: Run, say: Say) -> list[ColourbenchError]:
     for baseline in study.baselines:
         _run_baseline(home, study, baseline, dataset, parent)
     failures = []
@@ -35,24 +48,27 @@ def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError
         try:
             train_run(home.store, dataset, cell.config, _place(study, cell, parent))
         except Interrupted:
-            parent.finish("KILLED")
             raise
         except ColourbenchError as error:
             failures.append(ColourbenchError(f"{cell.name}: {error}"))
-    parent.note(_note(study))
-    parent.finish("FAILED" if failures else "FINISHED")
     return failures
 
 
-def _open_parent(home: Home, study: Study) -> Run:
-    """The study's own run: the same for every change of seeds or arms, so that a study can grow."""
+def _open_parent(home: Home, study: Study, dataset: Dataset, planned: list[Cell]) -> Run:
+    """The study's own run: the same for every change of seeds or arms, so that a study can grow.
+
+    Its study.json names the settings' hash of every planned run, so that a report takes these and no older ones.
+    """
     tags = {
         "kind": "comparison",
         "dataset": study.dataset,
         "config_sha256": sha256([study.name, study.dataset, as_json(study.budget)]),
     }
     parent = home.store.open_run(study.name, "comparison", tags, {"budget": study.budget.amount, "unit": study.budget.unit})
-    write_atomically(parent.folder / "study.json", json.dumps(as_json(study), indent=2).encode())
+    identities = {cell.name: cell.config.identity(dataset.fingerprint) for cell in planned}
+    identities |= {name: _baseline_identity(name, dataset, parent) for name in study.baselines}
+    write_atomically(parent.folder / "study.json", json.dumps(as_json(study) | {"cells": identities}, indent=2).encode())
+    parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
     return parent
 
 
@@ -60,12 +76,22 @@ def _place(study: Study, cell: Cell, parent: Run) -> Place:
     return Place(study.name, cell.name, {"kind": "cell", "arm": cell.arm}, parent)
 
 
+def _baseline_identity(name: str, dataset: Dataset, parent: Run) -> str:
+    return sha256([name, dataset.fingerprint, parent.id])
+
+
 def _run_baseline(home: Home, study: Study, name: str, dataset: Dataset, parent: Run) -> None:
     """A baseline needs no training, and one seed stands for all."""
     tags = {
-        "kind": "cell", "arm": name, "seed": "0", "baseline": "yes", "variant": name, "dataset": study.dataset,
-        "dataset_sha256": dataset.fingerprint, "config_sha256": sha256([name, dataset.fingerprint]),
-    }  # fmt: skip
+        "kind": "cell",
+        "arm": name,
+        "seed": "0",
+        "baseline": "yes",
+        "variant": name,
+        "dataset": study.dataset,
+        "dataset_sha256": dataset.fingerprint,
+        "config_sha256": _baseline_identity(name, dataset, parent),
+    }
     run = home.store.open_run(study.name, name, tags, {"baseline": name}, parent)
     if run.status != "FINISHED":
         colourise = evaluation.grey if name == "grey" else evaluation.constant(evaluation.mean_ab(dataset.split("train")))

@@ -10,6 +10,7 @@ import yaml
 from analysis.ratings.schedule import Design
 from common import preparation, sources
 from common.config import as_json, parse
+from common.errors import ColourbenchError
 from common.files import write_atomically
 from common.shards import Dataset, ShardConfig
 from studies import deliver, sweep
@@ -56,8 +57,8 @@ def run_demo(home: Home, say: Say, title: Say) -> Outcome:
     title("3 of 5 · compare: the best settings of each variant, L1 alone, and two baselines, over two seeds")
     study = demo_study()
     write_atomically(home.path / f"{NAME}.yaml", yaml.safe_dump(as_json(study), sort_keys=False, allow_unicode=True).encode())
-    for failure in compare(home, study, say):
-        say(f"failed: {failure}")
+    if failures := compare(home, study, say):
+        raise ColourbenchError("\n".join(map(str, failures)))
     title("4 of 5 · report")
     report = deliver.report(home, NAME)
     title("5 of 5 · rating sheets: real or fake?")

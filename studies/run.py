@@ -15,7 +15,7 @@ from analysis.results import PER_IMAGE, SAMPLES
 from common import callbacks, checkpoint
 from common.batches import Batches
 from common.config import as_json, flatten, parse
-from common.engine import Engine, random_state, restore_random_state, seed_everything
+from common.engine import Engine, EngineConfig, random_state, restore_random_state, seed_everything
 from common.errors import ColourbenchError, Interrupted
 from common.files import locked, write_atomically
 from common.progress_bar import ProgressBar
@@ -30,7 +30,7 @@ GENERATOR = "generator.pt"
 CONFIG = "config.json"
 SAMPLE_IMAGES = 64
 
-Report = Callable[[int, dict[str, float]], None]  # images seen, validation metrics; may raise to stop the run
+Report = Callable[[int, dict[str, float]], None]  # number of the validation, its metrics; may raise to stop the run
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def train_run(
         "config_sha256": identity,
     }
     run = store.open_run(place.study, place.name, tags, flatten(as_json(config)), place.parent)
-    if run.status == "FINISHED":
-        return run
     with locked(run.folder / ".lock", f"the run {place.study}/{place.name} is being trained by another process"):
+        if run.status == "FINISHED":
+            return run
         write_atomically(run.folder / CONFIG, json.dumps(as_json(config), indent=2).encode())
         _train_and_mark(Session(config, run, dataset, *_compose(config, dataset, engine)), report, test)
     return run
@@ -103,7 +103,7 @@ def load_run(run: Run, device: str = "auto") -> tuple[Variant, RunConfig]:
             f"the run {run.name} has no trained generator (its status is {run.status}); train it to the end first"
         )
     config = read_config(run)
-    engine = Engine(config.engine.model_copy(update={"device": device}))
+    engine = Engine(parse(EngineConfig, as_json(config.engine) | {"device": device}, "--device"))
     state = checkpoint.load(path, engine.device)
     variant = registry.build(config.variant, engine, int(state["size"]))
     variant.generator.network.load_state_dict(state["network"])
@@ -149,19 +149,25 @@ def _train_and_mark(session: Session, report: Report | None, test: bool) -> None
         _train(session, report)
         _finish(session, test)
     except (Interrupted, KeyboardInterrupt):
-        run.finish("KILLED")
+        run.abandon("KILLED")
         raise
-    except torch.OutOfMemoryError:
-        run.finish("FAILED")
-        raise ColourbenchError(
-            f"out of memory with batches.size={session.config.batches.size} at {session.dataset.config.size} px; lower batches.size"
-        ) from None
     except ColourbenchError:
-        run.finish("FAILED")
+        run.abandon("FAILED")
+        raise
+    except (MemoryError, RuntimeError) as error:
+        run.abandon("FAILED")
+        if _is_out_of_memory(error):
+            size, pixels = session.config.batches.size, session.dataset.config.size
+            raise ColourbenchError(f"out of memory with batches.size={size} at {pixels} px; lower batches.size") from None
         raise
     except BaseException:  # a pruned trial, or a bug: the run must not stay RUNNING for ever
-        run.finish("KILLED")
+        run.abandon("KILLED")
         raise
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """On a GPU torch has a type for it, on a CPU only a text."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _train(session: Session, report: Report | None) -> None:
@@ -169,7 +175,7 @@ def _train(session: Session, report: Report | None) -> None:
     watch = config.watch
     losses = callbacks.LogLosses(run, watch.log_steps, lambda: saver.last_good())
     saver = callbacks.Checkpointer(run.folder, watch.checkpoint_seconds, lambda: _state(session, losses), run.flush)
-    _resume(session, losses)
+    saver.path = _resume(session, losses)
     phases = session.variant.phases(config.budget)
     interval, unit = config.budget.amount / watch.validations, config.budget.unit
     with ProgressBar(run.name, config.budget, progress) as bar, callbacks.StopOnSignal(saver.save) as stop:
@@ -179,12 +185,11 @@ def _train(session: Session, report: Report | None) -> None:
             metrics = _validate(session, now)
             bar.show(now, metrics)
             if report:
-                report(now.images, metrics)
+                report(round(now.count(unit) / interval), metrics)
 
         watchers: list[Callback] = [losses, callbacks.every(interval, unit, progress, look), saver, stop, bar]
         train(phases, session.batches, unit, progress, session.engine, watchers)
     losses.settle(progress)
-    run.flush()
 
 
 def _validate(session: Session, progress: Progress) -> dict[str, float]:
@@ -216,10 +221,11 @@ def _state(session: Session, losses: callbacks.LogLosses) -> dict[str, Any]:
     }
 
 
-def _resume(session: Session, losses: callbacks.LogLosses) -> None:
-    state = checkpoint.latest(session.run.folder)
+def _resume(session: Session, losses: callbacks.LogLosses) -> Path | None:
+    """Takes up the newest checkpoint, if there is one, and returns its path."""
+    path, state = checkpoint.latest(session.run.folder)
     if state is None:
-        return
+        return None
     if state["identity"] != session.run.tags["config_sha256"]:
         raise ColourbenchError(
             f"the checkpoint in {session.run.folder} was written with other settings; move it away to train anew with these"
@@ -231,6 +237,7 @@ def _resume(session: Session, losses: callbacks.LogLosses) -> None:
     losses.load_state_dict(state["losses"])
     session.run.restore(state["metrics"])
     restore_random_state(state["random"])
+    return path
 
 
 def _finish(session: Session, test: bool) -> None:
@@ -244,9 +251,9 @@ def _finish(session: Session, test: bool) -> None:
     run.log(cost, images)
     if test:
         write_test(run, session.variant.colourise, session.dataset, engine.device, images)
-    run.finish()
     if session.config.watch.keep == "generator":
-        checkpoint.remove_all(run.folder)
+        checkpoint.remove_all(run.folder)  # before the end is marked: a finished run is never looked at again
+    run.finish()
 
 
 def write_test(run: Run, colourise: evaluation.Colouriser, dataset: Dataset, device: torch.device | str, images: int) -> None:
@@ -254,4 +261,5 @@ def write_test(run: Run, colourise: evaluation.Colouriser, dataset: Dataset, dev
     found = evaluation.evaluate(colourise, dataset.split("test"), device, SAMPLE_IMAGES)
     found.table.to_parquet(run.folder / PER_IMAGE, index=False)
     np.save(run.folder / SAMPLES, found.samples)
-    run.log({f"test/{name}": float(found.table[name].mean()) for name in evaluation.METRICS}, images)
+    finite = found.table[list(evaluation.METRICS)].replace([np.inf, -np.inf], np.nan).mean()  # identical photographs have PSNR inf
+    run.log({f"test/{name}": float(value) for name, value in finite.items()}, images)

@@ -1,5 +1,6 @@
 """What a comparison is: a data set, arms, seeds and one budget, from a YAML file."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from common.training import Budget
 from studies.run_config import RunConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+ARM = r"^[A-Za-z0-9][A-Za-z0-9 ._+=-]{0,59}$"
+RESERVED = ("grey", "mean", "truth", "input", "random colours")  # columns and answers of their own
 Baseline = Literal["grey", "mean"]
 
 
@@ -39,6 +42,16 @@ class Study(Settings):
     """Fields of a run that all arms share."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
     """For each arm the fields of a run that set it apart; `best_of: SWEEP` takes a sweep's best settings first."""
+
+    @field_validator("arms")
+    @classmethod
+    def _named_well(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in arms:
+            if not re.match(ARM, name) or name in RESERVED:
+                raise ValueError(
+                    f"{name!r} cannot be an arm's name: use letters, digits, spaces and ._+=-, and not {', '.join(RESERVED)}"
+                )
+        return arms
 
     @field_validator("seeds")
     @classmethod

@@ -13,8 +13,9 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from common import checkpoint
 from common.config import as_json, flatten, override, parse, sha256
-from common.errors import ColourbenchError, Interrupted
+from common.errors import ColourbenchError, Interrupted, first_line
 from common.files import locked
 from common.shards import Dataset
 from common.tracking import Run, redacted
@@ -64,21 +65,21 @@ def run_sweep(home: Home, sweep: Sweep, say: Say = print) -> FrozenTrial:
     dataset = home.dataset(sweep.base.dataset)
     space = space_of(sweep.base.variant.name)
     with locked(home.path / "locks" / f"{sweep.name}.lock", f"the sweep {sweep.name} is being run by another process"):
-        study = _open(home, sweep, space)
+        study = _open(home, sweep, space, dataset)
         parent = _open_parent(home, sweep)
         retries = _retry_the_dead(study)
         if retries:
             say(f"{retries} interrupted trial{'s' if retries > 1 else ''} will go on from where it stopped")
         try:
             _optimise(home, sweep, study, dataset, parent, say)
-        except Interrupted:
-            parent.finish("KILLED")
+        except BaseException:
+            parent.abandon("KILLED")
             raise
         return _conclude(study, parent, sweep)
 
 
 def best_fields(home: Home, name: str, storage: str = "") -> dict[str, Any]:
-    """The fields of a run that a sweep found best: its base settings with the best trial's values.
+    """The variant's fields that a sweep found best: its base settings with the best trial's values.
 
     Raises:
         ColourbenchError: no such sweep, or no finished trial in it.
@@ -88,9 +89,7 @@ def best_fields(home: Home, name: str, storage: str = "") -> dict[str, Any]:
     fields = override(base, [])
     for path, value in _best(study, name).params.items():
         _assign(fields, path, value)
-    for own in ("dataset", "budget", "seed", "watch"):
-        fields.pop(own, None)
-    return fields
+    return {"variant": fields["variant"]}  # batches, device and the rest are the study's, equal for all its arms
 
 
 def load(home: Home, name: str, storage: str = "") -> optuna.Study:
@@ -109,7 +108,7 @@ def names(home: Home, storage: str = "") -> list[str]:
     return optuna.get_all_study_names(_storage(home, storage or home.optuna_url))
 
 
-def _open(home: Home, sweep: Sweep, space: Space) -> optuna.Study:
+def _open(home: Home, sweep: Sweep, space: Space, dataset: Dataset) -> optuna.Study:
     _quieten()
     url = sweep.storage or home.optuna_url
     seed = zlib.crc32(f"{sweep.name} {sweep.base.seed}".encode())
@@ -122,7 +121,7 @@ def _open(home: Home, sweep: Sweep, space: Space) -> optuna.Study:
     )
     # a resumed sweep must not repeat the suggestions of its first seed
     study.sampler = optuna.samplers.TPESampler(seed=(seed + len(study.trials)) % 2**32, multivariate=False)
-    _check_same(study, sweep, space)
+    _check_same(study, sweep, space, dataset)
     if not study.trials:
         study.enqueue_trial(_preset(sweep.base, space))
     return study
@@ -133,13 +132,13 @@ def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
     return optuna.pruners.MedianPruner(n_startup_trials=min(5, max(1, sweep.trials // 4)))
 
 
-def _check_same(study: optuna.Study, sweep: Sweep, space: Space) -> None:
+def _check_same(study: optuna.Study, sweep: Sweep, space: Space, dataset: Dataset) -> None:
     """A name stands for one sweep: other settings under it would mix two."""
     base = as_json(sweep.base)
-    base.pop("watch")
-    now = {"base": base, "space": sorted(space), "objective": sweep.objective}
-    if "space" not in study.user_attrs:
-        for key, value in now.items():
+    base["watch"] = {key: base["watch"][key] for key in ("validations", "validation_images")}  # these decide the objective
+    now = {"base": base, "space": sorted(space), "objective": sweep.objective, "dataset_sha256": dataset.fingerprint}
+    for key, value in now.items():
+        if key not in study.user_attrs:
             study.set_user_attr(key, value)
     for key, value in now.items():
         before = study.user_attrs[key]
@@ -168,13 +167,17 @@ def _retry_the_dead(study: optuna.Study) -> int:
     """Ends trials whose process is gone and enqueues them again with the same settings."""
     dead = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
     for trial in dead:
+        _enqueue_again(study, trial)
         study.tell(trial.number, state=TrialState.FAIL)
-        _enqueue_again(study, trial.params, trial.user_attrs.get("run", trial.number))
     return len(dead)
 
 
-def _enqueue_again(study: optuna.Study, params: dict[str, Any], run_number: int) -> None:
-    study.enqueue_trial(params, user_attrs={"run": run_number})
+def _enqueue_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queues a trial's settings, those it was given but had not asked for yet included; never twice."""
+    run = trial.user_attrs.get("run", trial.number)
+    waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
+    if run not in {other.user_attrs.get("run") for other in waiting}:
+        study.enqueue_trial({**trial.system_attrs.get("fixed_params", {}), **trial.params}, user_attrs={"run": run})
 
 
 def _optimise(home: Home, sweep: Sweep, study: optuna.Study, dataset: Dataset, parent: Run, say: Say) -> None:
@@ -188,11 +191,12 @@ def _optimise(home: Home, sweep: Sweep, study: optuna.Study, dataset: Dataset, p
         try:
             value = _run_trial(home, sweep, trial, number, space, dataset, parent)
         except optuna.TrialPruned:
+            _forget_checkpoints(home, sweep, number)
             study.tell(trial, state=TrialState.PRUNED)
             say("  pruned: worse than the median of the trials before it")
         except (Interrupted, KeyboardInterrupt):
+            _enqueue_again(study, study.trials[trial.number])
             study.tell(trial, state=TrialState.FAIL)
-            _enqueue_again(study, trial.params, number)
             raise
         except ColourbenchError as error:
             study.tell(trial, state=TrialState.FAIL)
@@ -207,6 +211,16 @@ def _optimise(home: Home, sweep: Sweep, study: optuna.Study, dataset: Dataset, p
         failures_in_a_row = 0
 
 
+def _forget_checkpoints(home: Home, sweep: Sweep, number: int) -> None:
+    """A pruned trial is never taken up again."""
+    for run in home.store.find(sweep.experiment, {"mlflow.runName": _run_name(sweep, number)}):
+        checkpoint.remove_all(run.folder)
+
+
+def _run_name(sweep: Sweep, number: int) -> str:
+    return f"{sweep.name} trial {number:03d}"
+
+
 def _run_trial(home: Home, sweep: Sweep, trial: optuna.Trial, number: int, space: Space, dataset: Dataset, parent: Run) -> float:
     fields = as_json(sweep.base)
     for path, value in suggest(space, trial).items():
@@ -214,19 +228,18 @@ def _run_trial(home: Home, sweep: Sweep, trial: optuna.Trial, number: int, space
     config = parse(RunConfig, fields, f"sweep {sweep.name}, trial {number}")
     last, reports = float("nan"), 0
 
-    def report(images: int, metrics: dict[str, float]) -> None:
+    def report(validation: int, metrics: dict[str, float]) -> None:
         nonlocal last, reports
         last, reports = metrics[sweep.objective], reports + 1
-        trial.report(last, images)
-        if reports > config.watch.validations / 3 and trial.should_prune():  # the first figures of a GAN say little
+        trial.report(last, validation)  # by number, not by images: unlike variants must meet at the same steps
+        if validation > config.watch.validations / 3 and trial.should_prune():  # the first figures of a GAN say little
             raise optuna.TrialPruned
 
-    place = Place(
-        sweep.experiment, f"{sweep.name} trial {number:03d}", {"kind": "trial", "sweep": sweep.name, "trial": str(number)}, parent
-    )
+    tags = {"kind": "trial", "sweep": sweep.name, "trial": str(number)}
+    place = Place(sweep.experiment, _run_name(sweep, number), tags, parent)
     run = train_run(home.store, dataset, config, place, report, test=False)
-    if not reports:  # the run was finished before this process began
-        last = run.metrics[f"validation/{sweep.objective}"]
+    if not reports:  # an earlier process had come past the last validation
+        last = home.store.run(run.id).metrics[f"validation/{sweep.objective}"]
     trial.set_user_attr("mlflow_run", run.id)
     return last
 
@@ -272,7 +285,7 @@ def _storage(home: Home, url: str) -> optuna.storages.RDBStorage:
         with locked(home.path / ".optuna.lock"):  # two processes must not create a fresh store at once
             return optuna.storages.RDBStorage(url)
     except Exception as error:  # SQLAlchemy's drivers raise types of their own
-        raise ColourbenchError(f"cannot open the sweeps' store {redacted(url)}: {str(error).splitlines()[0][:200]}") from None
+        raise ColourbenchError(f"cannot open the sweeps' store {redacted(url)}: {first_line(error)[:200]}") from None
 
 
 def _assign(fields: dict[str, Any], path: str, value: Any) -> None:

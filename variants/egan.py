@@ -6,6 +6,7 @@ as its gradient, and its weights exist only while it is evaluated. The gradient 
 exactly the critic's next update, which is therefore free.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,8 +95,9 @@ class Child:
 
     @property
     def fitness(self) -> float:
-        """F."""
-        return float(self.judgement.fitness)
+        """F; a child whose fitness is no number never wins."""
+        value = float(self.judgement.fitness)
+        return -math.inf if math.isnan(value) else value
 
 
 class Egan(AdversarialVariant):
@@ -117,13 +119,25 @@ class Egan(AdversarialVariant):
         """One generation: every parent tries every mutation on one batch, and one more batch judges all children alike."""
         batch, judge = next(batches), self._judge(next(batches))
         survivors: list[Child] = []
+        judged: list[tuple[str, Judgement]] = []
         for number, parent in enumerate(self.population):
             for child in self._children(number, parent, batch, judge):
+                judged.append((child.mutation, child.judgement))
                 survivors = sorted([*survivors, child], key=lambda c: c.fitness, reverse=True)
                 del survivors[self.config.parents :]
         self._replace_parents(survivors)
         self._update_critic(survivors, batches)
-        return _history(survivors, self.config.mutations)
+        return _history(survivors, judged, self.config.mutations)
+
+    def pretrain_generator(self, batches: Iterator[Batch]) -> Losses:
+        """One update by reconstruction alone of every parent, all on one batch."""
+        batch = next(batches)
+        losses = []
+        for player in self.population:
+            loss = self.reconstruction(player(batch.L), batch)
+            player.update(loss)
+            losses.append(loss.detach())
+        return {"reconstruction": torch.stack(losses).mean()}
 
     def state_dict(self) -> dict[str, Any]:
         """The population and the critic."""
@@ -208,18 +222,20 @@ class Egan(AdversarialVariant):
             self.critic.update(torch.stack(losses).mean())
 
 
-def _history(survivors: list[Child], mutations: tuple[str, ...]) -> Losses:
-    """What the report draws: the fittest child's figures, and the share of the survivors that each mutation gave."""
+def _history(survivors: list[Child], judged: list[tuple[str, Judgement]], mutations: tuple[str, ...]) -> Losses:
+    """What the report draws: the share of the survivors that each mutation gave, F_q and F_d of each, and the fittest's figures."""
     best = survivors[0].judgement
-    shares = {
-        f"mutation_{name}": best.fitness.new_tensor(sum(child.mutation == name for child in survivors) / len(survivors))
-        for name in mutations
-    }
-    return {
+    history = {
         "critic": best.critic_loss,
         "quality": best.quality,
         "diversity": best.diversity,
         "fitness": best.fitness,
         "reconstruction": survivors[0].reconstruction,
-        **shares,
     }
+    for name in mutations:
+        mine = [judgement for mutation, judgement in judged if mutation == name]
+        share = sum(child.mutation == name for child in survivors) / len(survivors)
+        history[f"mutation_{name}"] = best.fitness.new_tensor(share)
+        history[f"quality_{name}"] = torch.stack([judgement.quality for judgement in mine]).mean()
+        history[f"diversity_{name}"] = torch.stack([judgement.diversity for judgement in mine]).mean()
+    return history

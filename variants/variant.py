@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from common.batches import Batch
 from common.config import Settings
 from common.engine import Engine
+from common.errors import ColourbenchError
 from common.networks.patch_critic import PatchCritic, PatchCriticConfig
 from common.networks.unet import UNet, UNetConfig
 from common.training import Budget, Losses, Phase
 from variants import objectives
 from variants.player import AdamConfig, Player
+
+MIN_CRITIC_MAP = 3  # two more convolutions of 4x4 must fit
 
 
 class GeneratorConfig(Settings):
@@ -135,6 +138,11 @@ class AdversarialVariant(Variant):
 
     def __init__(self, config: AdversarialConfig, engine: Engine, size: int) -> None:
         super().__init__(config, engine, size)
+        layers = config.critic.network.layers
+        if size // 2**layers < MIN_CRITIC_MAP:
+            raise ColourbenchError(
+                f"variant.critic.network.layers={layers} halves {size} pixels too often; lower it or use larger images"
+            )
         self.critic = Player(PatchCritic(config.critic.network), config.critic.adam, engine)
 
     @property

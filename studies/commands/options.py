@@ -52,7 +52,7 @@ def run_settings(
 
     variant_class(variant)
     given: dict[str, Any] = merge(read_yaml_file(file) if file else {}, {"variant": {"name": variant}})
-    short = {"dataset": data, "seed": seed, "budget": {"amount": images, "unit": "images"} if images else None}
+    short = {"dataset": data, "seed": seed, "budget": {"amount": images, "unit": "images"} if images is not None else None}
     fields = override(merge(given, {key: value for key, value in short.items() if value is not None}), changes or [])
     if "dataset" not in fields:
         raise ColourbenchError("no data set is named; add --data DATASET (`colourbench data list` shows those that are prepared)")

@@ -24,7 +24,14 @@ def evaluate(
     found = open_home(home).store.run(run)
     variant, settings = load_run(found)
     name = data or settings.dataset
-    table = evaluation.evaluate(variant.colourise, open_home(home).dataset(name).split("test"), variant.engine.device).table
+    dataset = open_home(home).dataset(name)
+    if dataset.config.size % variant.stride:
+        raise ColourbenchError(
+            f"{name} has images of {dataset.config.size} px; this generator takes multiples of {variant.stride} px"
+        )
+    if not data and dataset.fingerprint != found.tags["dataset_sha256"]:
+        raise ColourbenchError(f"{name} was prepared anew since this run was trained; its test split may hold training photographs")
+    table = evaluation.evaluate(variant.colourise, dataset.split("test"), variant.engine.device).table
     path = found.folder / f"metrics-{name}.csv"
     table.to_csv(path, index=False)
     say(f"{found.name} on the test split of {name} ({len(table)} images):")
@@ -52,6 +59,8 @@ def runs(
     Example: colourbench runs demo
     """
     store = open_home(home).store
+    if study and study not in store.studies():
+        raise ColourbenchError(f"there is no study {study!r} in {home}; known: {', '.join(store.studies()) or 'none yet'}")
     for name in [study] if study else store.studies():
         say(f"{name}:")
         for item in store.find(name, {}):

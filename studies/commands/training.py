@@ -39,7 +39,7 @@ def train(
     settings = run_settings(variant, data, seed, images, changes, config)
     dataset = open_home(home).dataset(settings.dataset)
     short = sha256(settings.identity(dataset.fingerprint))[:6]
-    place = Place(study, f"{variant} {settings.dataset} seed {settings.seed} {short}", {"kind": "run", "arm": variant})
+    place = Place(valid_name(study), f"{variant} {settings.dataset} seed {settings.seed} {short}", {"kind": "run", "arm": variant})
     run = train_run(open_home(home).store, dataset, settings, place)
     say(f"{run.name} is trained (run {run.id[:8]}): its files are in {run.folder}")
     say(f"  next: colourbench evaluate {run.id[:8]}, or colourbench colourise {run.id[:8]} PHOTO --out coloured")

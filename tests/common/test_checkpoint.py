@@ -21,7 +21,7 @@ def state(value: float = 1.0) -> checkpoint.State:
 def test_round_trip_and_names(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, state(3.0), 42)
     assert path.name.startswith("checkpoint-000000000042-")
-    found = checkpoint.latest(tmp_path)
+    found = checkpoint.latest(tmp_path)[1]
     assert found is not None and found["step"] == 3 and torch.equal(found["weights"], state(3.0)["weights"])
     assert torch.load(path, weights_only=True)["step"] == 3  # plain torch opens it too
 
@@ -39,14 +39,14 @@ def test_damage_falls_back_to_the_previous_one(tmp_path: Path) -> None:
     data[len(data) // 2] ^= 0xFF
     newest.write_bytes(bytes(data))
     with pytest.warns(UserWarning, match="damaged"):
-        found = checkpoint.latest(tmp_path)
+        found = checkpoint.latest(tmp_path)[1]
     assert found is not None and found["step"] == 1
     with pytest.raises(checkpoint.DamagedCheckpoint):
         checkpoint.load(newest)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    assert checkpoint.latest(tmp_path) is None
+    assert checkpoint.latest(tmp_path) == (None, None)
     with pytest.raises(ColourbenchError, match="there is no checkpoint"):
         checkpoint.load(tmp_path / "none.pt")
 
@@ -72,7 +72,7 @@ def test_non_finite_weights_are_refused_by_name(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, state(1), 1)
     with pytest.raises(ColourbenchError, match=r"variant\.weights holds NaN"):
         checkpoint.save(tmp_path, {"variant": {"weights": torch.tensor([1.0, float("nan")])}}, 2)
-    found = checkpoint.latest(tmp_path)
+    found = checkpoint.latest(tmp_path)[1]
     assert found is not None and found["step"] == 1
 
 
@@ -96,7 +96,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("told: cannot save a checkpoint"), done.stderr
     assert len(list(tmp_path.iterdir())) == 1
-    found = checkpoint.latest(tmp_path)
+    found = checkpoint.latest(tmp_path)[1]
     assert found is not None and found["step"] == 1
 
 
@@ -104,7 +104,7 @@ SAVER = """
 import sys, torch
 from pathlib import Path
 from common import checkpoint
-found = checkpoint.latest(Path(sys.argv[1]))
+found = checkpoint.latest(Path(sys.argv[1]))[1]
 step = found["step"] if found else 0
 print("ready", flush=True)
 while True:
@@ -126,7 +126,7 @@ def test_kills_at_random_moments_leave_a_whole_checkpoint(tmp_path: Path) -> Non
         lines = process.stdout.read().splitlines()
         process.wait()
         process.stdout.close()
-        found = checkpoint.latest(tmp_path)
+        found = checkpoint.latest(tmp_path)[1]
         if lines:
             assert found is not None and found["step"] >= int(lines[-1])
             assert torch.equal(found["weights"], torch.full((300_000,), float(found["step"])))

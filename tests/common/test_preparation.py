@@ -80,7 +80,7 @@ def test_only_grey_photographs_say_why(tmp_path: Path) -> None:
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (64, 64), dtype=np.uint8)).save(root / f"{number}.png")
     with pytest.raises(ColourbenchError, match=r"only 0 of 5 files are colour photographs \(5 grey\)"):
         prepare(files(root), tmp_path / "d", CONFIG)
-    assert not (tmp_path / "d").exists() and not list(tmp_path.glob(".d*"))
+    assert not (tmp_path / "d").exists() and not list(tmp_path.glob(".d.part"))
 
 
 def test_a_failed_preparation_leaves_the_old_data_set(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,16 @@ def test_a_failed_preparation_leaves_the_old_data_set(photo_folder: Path, tmp_pa
     with pytest.raises(OSError, match="No space"):
         prepare(files(photo_folder)[:10], tmp_path / "d", CONFIG)
     assert Dataset(tmp_path / "d").fingerprint == old.fingerprint
-    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".d.lock", "d"]
+
+
+def test_a_kill_while_the_new_one_takes_its_place_loses_nothing(photo_folder: Path, tmp_path: Path) -> None:
+    old = prepare(files(photo_folder), tmp_path / "d", CONFIG)
+    (tmp_path / "d").rename(tmp_path / ".d.old")  # the moment between the two renames
+    (tmp_path / ".d.part").mkdir()
+    with pytest.raises(ColourbenchError, match="only 2 of 2"):
+        prepare(files(photo_folder)[:2], tmp_path / "d", CONFIG)
+    assert Dataset(tmp_path / "d").fingerprint == old.fingerprint and not (tmp_path / ".d.part").exists()
 
 
 def test_damage_is_found(photo_folder: Path, tmp_path: Path) -> None:
