@@ -46,7 +46,7 @@ def demo(home: HomeOption = DEFAULT_HOME) -> None:
     )
     say(f"  runs           {home.resolve() / 'mlflow.db'} and {home.resolve() / 'artifacts'}")
     say(f"  report         {outcome.report}")
-    say(f"  rating sheets  {outcome.sheets}   (the key is beside that folder; do not hand it out)")
+    say(f"  rating sheets  {outcome.sheets}   (a folder for each rater; key.json, beside them, is yours alone)")
     say("\nLook at it:")
     say(f"  colourbench ui --home {home}")
     say(f"  colourbench sweeps {NAME}-{VARIANTS[0]} --home {home}")

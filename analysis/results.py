@@ -35,7 +35,10 @@ class Results:
     def table(self) -> pd.DataFrame:
         """Per-image metrics of every arm and seed."""
         parts = [
-            pd.read_parquet(run.folder / PER_IMAGE).assign(arm=run.tags["arm"], seed=int(run.tags["seed"])) for run in self.cells
+            pd.read_parquet(run.folder / PER_IMAGE).assign(
+                arm=run.tags["arm"], seed=int(run.tags["seed"]), baseline=run.tags.get("baseline") == "yes"
+            )
+            for run in self.cells
         ]
         return pd.concat(parts, ignore_index=True)
 

@@ -67,10 +67,13 @@ def report(home: Home, study: str) -> Path:
 def rating_sheets(home: Home, study: str, design: Design, out: Path | None = None, arms: Sequence[str] = ()) -> Path:
     """Writes blinded sheets of a study's arms and returns the folder to hand out; sheets that exist stay as they are."""
     folder = out or home.ratings(study)
-    if (folder / "key.json").exists() and sheets.read_key(folder).design == design:
-        return folder / "sheets"
     found = results.load(home.store, home.data, study)
-    sheets.write(material(found, arms), design, folder)
+    photographs = material(found, arms)
+    if (folder / "key.json").exists():
+        key = sheets.read_key(folder)
+        if (key.study, key.design, key.arms) == (study, design, tuple(photographs.arms)):
+            return folder / "sheets"
+    sheets.write(photographs, design, folder)
     return folder / "sheets"
 
 
@@ -88,7 +91,7 @@ def material(found: Results, arms: Sequence[str] = ()) -> sheets.Material:
 def rating_results(folder: Path, files: Sequence[Path]) -> dict[str, pd.DataFrame]:
     """Collects filled sheets into responses.csv and writes tables/; by default the sheets that lie in the folder."""
     key = sheets.read_key(folder)
-    answered = list(files) or sorted([*(folder / "sheets").glob("*.xlsx"), *(folder / "sheets").glob("*.csv")])
+    answered = list(files) or sorted([*(folder / "sheets").glob("*/*.xlsx"), *(folder / "sheets").glob("*/*.csv")])
     answers = rating_tables.collect(answered, key)
     answers.to_csv(folder / "responses.csv", index=False)
     test = key.design.test

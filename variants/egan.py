@@ -119,10 +119,10 @@ class Egan(AdversarialVariant):
         """One generation: every parent tries every mutation on one batch, and one more batch judges all children alike."""
         batch, judge = next(batches), self._judge(next(batches))
         survivors: list[Child] = []
-        judged: list[tuple[str, Judgement]] = []
+        judged: list[Losses] = []
         for number, parent in enumerate(self.population):
             for child in self._children(number, parent, batch, judge):
-                judged.append((child.mutation, child.judgement))
+                judged.append(_figures(child))
                 survivors = sorted([*survivors, child], key=lambda c: c.fitness, reverse=True)
                 del survivors[self.config.parents :]
         self._replace_parents(survivors)
@@ -222,20 +222,22 @@ class Egan(AdversarialVariant):
             self.critic.update(torch.stack(losses).mean())
 
 
-def _history(survivors: list[Child], judged: list[tuple[str, Judgement]], mutations: tuple[str, ...]) -> Losses:
+def _figures(child: Child) -> Losses:
+    """F_q and F_d of one child under its mutation's name."""
+    return {f"quality_{child.mutation}": child.judgement.quality, f"diversity_{child.mutation}": child.judgement.diversity}
+
+
+def _history(survivors: list[Child], judged: list[Losses], mutations: tuple[str, ...]) -> Losses:
     """What the report draws: the share of the survivors that each mutation gave, F_q and F_d of each, and the fittest's figures."""
     best = survivors[0].judgement
-    history = {
+    shares = {name: sum(child.mutation == name for child in survivors) / len(survivors) for name in mutations}
+    names = dict.fromkeys(name for figures in judged for name in figures)
+    return {
         "critic": best.critic_loss,
         "quality": best.quality,
         "diversity": best.diversity,
         "fitness": best.fitness,
         "reconstruction": survivors[0].reconstruction,
+        **{f"mutation_{name}": best.fitness.new_tensor(share) for name, share in shares.items()},
+        **{name: torch.stack([figures[name] for figures in judged if name in figures]).mean() for name in names},
     }
-    for name in mutations:
-        mine = [judgement for mutation, judgement in judged if mutation == name]
-        share = sum(child.mutation == name for child in survivors) / len(survivors)
-        history[f"mutation_{name}"] = best.fitness.new_tensor(share)
-        history[f"quality_{name}"] = torch.stack([judgement.quality for judgement in mine]).mean()
-        history[f"diversity_{name}"] = torch.stack([judgement.diversity for judgement in mine]).mean()
-    return history

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from common.errors import ColourbenchError
+
 TestName = Literal["pair", "opinion"]
 Kind = Literal["test", "vigilance", "repeat"]
 TRUTH = "truth"
@@ -48,13 +50,18 @@ def plan(design: Design, images: Sequence[str], arms: Sequence[str], secret: str
     and right equally often. In an opinion test the truth is one of the arms (hidden reference).
 
     Args:
-        secret: keys the opaque codes; whoever lacks it learns nothing from them.
+        secret: keys codes, order and sides; whoever lacks it can foretell none of them.
+
+    Raises:
+        ColourbenchError: too few photographs for the trials, or too few trials for the arms.
     """
     shown = [*arms, TRUTH] if design.test == "opinion" else list(arms)
+    _check(design, images, shown)
     names = [f"rater-{number + 1:02d}" for number in range(design.raters)]
+    hidden = int.from_bytes(hashlib.sha256(secret.encode()).digest()[:8])  # else the seed alone would tell order and sides
     trials: list[Trial] = []
     for number, rater in enumerate(names):
-        draw = np.random.default_rng([design.seed, number])
+        draw = np.random.default_rng([design.seed, number, hidden])
         trials += [
             Trial(_code(secret, rater, place), rater, place, kind, image, arm, side)
             for place, (kind, image, arm, side) in enumerate(_rows(design, images, shown, number, draw), 1)
@@ -62,14 +69,31 @@ def plan(design: Design, images: Sequence[str], arms: Sequence[str], secret: str
     return trials
 
 
+def _check(design: Design, images: Sequence[str], arms: Sequence[str]) -> None:
+    repeats, vigilance = _controls(design.trials)
+    fresh = design.trials - repeats
+    if fresh > len(images):
+        raise ColourbenchError(
+            f"{design.trials} trials need {fresh} photographs, each shown once to a rater, and there are {len(images)}; "
+            f"use --trials {len(images) + _controls(len(images))[0]} or fewer"
+        )
+    if fresh - vigilance < len(arms):
+        raise ColourbenchError(f"{design.trials} trials are too few for {len(arms)} arms beside the control trials; raise --trials")
+
+
+def _controls(trials: int) -> tuple[int, int]:
+    """How many trials are repeats, and how many of the others are vigilance trials."""
+    repeats = max(1, round(REPEATS * trials))
+    return repeats, max(1, round(VIGILANCE * (trials - repeats)))
+
+
 Row = tuple[Kind, str, str, str]
 
 
 def _rows(design: Design, images: Sequence[str], arms: list[str], rater: int, draw: np.random.Generator) -> Iterator[Row]:
     """One rater's trials in order: test and vigilance mixed, then the repeats."""
-    repeats = max(1, round(REPEATS * design.trials))
-    fresh = min(design.trials - repeats, len(images))
-    vigilance = max(1, round(VIGILANCE * fresh))
+    repeats, vigilance = _controls(design.trials)
+    fresh = design.trials - repeats
     chosen = draw.permutation(len(images))[:fresh]
     sides = draw.permutation(np.resize(["left", "right"], fresh)) if design.test == "pair" else [""] * fresh
     rows: list[Row] = []
@@ -87,4 +111,5 @@ def _rows(design: Design, images: Sequence[str], arms: list[str], rater: int, dr
 
 
 def _code(secret: str, rater: str, place: int) -> str:
-    return hmac.new(secret.encode(), f"{rater} {place}".encode(), hashlib.sha256).hexdigest()[:12]
+    """Hexadecimal; the leading letter keeps spreadsheets from reading a number into it."""
+    return "f" + hmac.new(secret.encode(), f"{rater} {place}".encode(), hashlib.sha256).hexdigest()[:11]

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Key:
 
     study: str
     design: Design
+    arms: tuple[str, ...]
     secret: str
     trials: list[Trial]
 
@@ -64,35 +66,45 @@ class Key:
     def from_json(cls, data: bytes) -> "Key":
         """Reads a key file."""
         found = json.loads(data)
-        return cls(found["study"], Design(**found["design"]), found["secret"], [Trial(**trial) for trial in found["trials"]])
+        trials = [Trial(**trial) for trial in found["trials"]]
+        return cls(found["study"], Design(**found["design"]), tuple(found["arms"]), found["secret"], trials)
 
 
 def write(material: Material, design: Design, folder: Path) -> Key:
-    """Writes key.json below `folder`, and below `folder/sheets`, which is what raters get, a workbook and a CSV for each.
+    """Writes key.json below `folder`, and below `folder/sheets` a folder for each rater: a workbook, a CSV and the pictures.
 
-    The key's SHA-256 is written beside the sheets before the first answer, so that nobody can change it afterwards unseen.
+    Each rater gets his own folder and no other: side by side, two raters' pictures of one photograph would show which half
+    never changes. The key's SHA-256 is written beside the sheets before the first answer, so that nobody can change it
+    afterwards unseen. The folder appears only when it is whole.
 
     Raises:
-        ColourbenchError: sheets exist already: they may be in somebody's hands.
+        ColourbenchError: the folder exists already (its sheets may be in somebody's hands), or the design does not fit.
     """
-    if (folder / "key.json").exists():
-        raise ColourbenchError(
-            f"{folder} holds sheets already, perhaps in raters' hands; give another --out, or remove that folder"
-        )
+    if folder.exists():
+        raise ColourbenchError(f"{folder} exists, and its sheets are perhaps in raters' hands; give another --out, or remove it")
     secret = secrets.token_hex(16)
-    key = Key(material.study, design, secret, plan(design, material.names, list(material.arms), secret))
-    sheets = folder / "sheets"
-    (sheets / "images").mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "key.json", key.to_json())
-    write_atomically(sheets / "commitment.txt", f"SHA-256 of the key: {hashlib.sha256(key.to_json()).hexdigest()}\n".encode())
+    arms = tuple(material.arms)
+    key = Key(material.study, design, arms, secret, plan(design, material.names, arms, secret))
+    work = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "sheets").mkdir(parents=True)
+    write_atomically(work / "key.json", key.to_json())
+    digest = hashlib.sha256(key.to_json()).hexdigest()
+    write_atomically(work / "sheets" / "commitment.txt", f"SHA-256 of the key: {digest}\n".encode())
     for rater in dict.fromkeys(trial.rater for trial in key.trials):
-        mine = [trial for trial in key.trials if trial.rater == rater]
-        pictures = {trial.code: _picture(trial, material, design) for trial in mine}
-        for code, picture in pictures.items():
-            write_atomically(sheets / "images" / f"{code}.png", picture)
-        _write_csv(sheets / f"{rater}.csv", mine)
-        _write_workbook(sheets / f"{rater}.xlsx", rater, mine, pictures, design.test)
+        _write_rater(work / "sheets" / rater, rater, key, material)
+    work.replace(folder)
     return key
+
+
+def _write_rater(folder: Path, rater: str, key: Key, material: Material) -> None:
+    mine = [trial for trial in key.trials if trial.rater == rater]
+    pictures = {trial.code: _picture(trial, material, key.design) for trial in mine}
+    (folder / "images").mkdir(parents=True)
+    for code, picture in pictures.items():
+        (folder / "images" / f"{code}.png").write_bytes(picture)
+    _write_csv(folder / f"{rater}.csv", mine)
+    _write_workbook(folder / f"{rater}.xlsx", rater, mine, pictures, key.design.test)
 
 
 def read_key(folder: Path) -> Key:
@@ -140,6 +152,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, str, str]]:
         file.seek(0)
         reader = csv.DictReader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")  # Excel in many countries
         for number, row in enumerate(reader, 2):
+            if not (row["code"] or "").strip():
+                continue  # spreadsheets append empty rows
             yield number, row["code"].strip(), (row["answer"] or "").strip().lower()
 
 
@@ -171,7 +185,7 @@ def _picture(trial: Trial, material: Material, design: Design) -> bytes:
         left, right = (truth, rated) if trial.side == "left" else (rated, truth)
         rated = np.concatenate([left, gap, right], axis=1)
     buffer = io.BytesIO()
-    Image.fromarray(rated).save(buffer, format="PNG")
+    Image.fromarray(rated).save(buffer, format="PNG", compress_level=0)  # equal dimensions, equal size: it tells nothing
     return buffer.getvalue()
 
 

@@ -54,11 +54,16 @@ def scored(answers: pd.DataFrame, test: str) -> pd.DataFrame:
 
 
 def by_arm(answers: pd.DataFrame, test: str) -> pd.DataFrame:
-    """Mean by arm with its 95 % interval: the fooling rate of a pair test (0.5 is perfect), or the mean opinion score."""
-    table = scored(answers, test)
-    table = table[table["kind"] == "test"]
+    """Mean by arm with its 95 % interval: the fooling rate of a pair test (0.5 is perfect), or the mean opinion score.
+
+    The interval is for other raters and other photographs: errors are clustered by both.
+
+    Raises:
+        ColourbenchError: no test trial is answered yet.
+    """
+    table = _test_trials(answers, test)
     arms = sorted(table["arm"].unique(), key=lambda arm: (arm == TRUTH, arm))
-    fit = _fit(table, arms)
+    fit = _fit(table, arms, effects=False)
     rows = []
     for number, arm in enumerate(arms):
         mine = table.loc[table["arm"] == arm, "value"]
@@ -69,14 +74,18 @@ def by_arm(answers: pd.DataFrame, test: str) -> pd.DataFrame:
 
 
 def pairs(answers: pd.DataFrame, test: str) -> pd.DataFrame:
-    """Differences between arms with p and Holm's correction; empty with fewer than two raters."""
-    table = scored(answers, test)
-    table = table[table["kind"] == "test"]
+    """Differences between arms, adjusted for raters and photographs, with p and Holm's correction.
+
+    Empty with fewer than two raters; a pair that the returned sheets cannot tell apart from their photographs is left out.
+    """
+    table = _test_trials(answers, test)
     arms = sorted(table["arm"].unique())
-    fit = _fit(table, arms)
+    fit = _fit(table, arms, effects=True)
     rows = []
     for i, j in combinations(range(len(arms)), 2) if fit.method == TWO_WAY else ():
         contrast = np.eye(len(arms))[i] - np.eye(len(arms))[j]
+        if not fit.can_estimate(contrast):
+            continue
         estimate, error = float(contrast @ fit.means), fit.error(contrast)
         reach = stats.t.ppf(0.975, fit.freedom) * error
         p = 2 * stats.t.sf(abs(estimate) / error, fit.freedom) if error > 0 else 1.0
@@ -84,7 +93,15 @@ def pairs(answers: pd.DataFrame, test: str) -> pd.DataFrame:
             {"first": arms[i], "second": arms[j], "difference": estimate, "low": estimate - reach, "high": estimate + reach, "p": p}
         )
     frame = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p"])
-    return frame.assign(p_holm=holm(frame["p"].tolist()) if rows else [])
+    return frame.assign(p_holm=holm(frame["p"].tolist()))
+
+
+def _test_trials(answers: pd.DataFrame, test: str) -> pd.DataFrame:
+    table = scored(answers, test)
+    table = table[table["kind"] == "test"]
+    if table.empty:
+        raise ColourbenchError("no test trial is answered yet, only control trials")
+    return table
 
 
 def vigilance(answers: pd.DataFrame, test: str) -> pd.DataFrame:
@@ -93,7 +110,9 @@ def vigilance(answers: pd.DataFrame, test: str) -> pd.DataFrame:
     for rater, mine in scored(answers, test).groupby("rater"):
         watch, repeats = mine[mine["kind"] == "vigilance"], mine[mine["kind"] == "repeat"]
         first = mine[mine["kind"] == "test"].set_index("image")["value"]
-        same = (first.reindex(repeats["image"]).to_numpy() == repeats["value"].to_numpy()).mean() if len(repeats) else np.nan
+        earlier = first.reindex(repeats["image"]).to_numpy()
+        both = ~np.isnan(earlier)
+        same = (earlier[both] == repeats["value"].to_numpy()[both]).mean() if both.any() else np.nan
         right = (watch["value"] == 0).mean() if test == "pair" else (watch["value"] <= 2).mean()
         rows.append(
             {"rater": rater, "answers": len(mine), "vigilance_right": right if len(watch) else np.nan, "repeats_alike": same}
@@ -101,13 +120,13 @@ def vigilance(answers: pd.DataFrame, test: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-TWO_WAY = "rater and image effects, two-way clustered errors"
+TWO_WAY = "errors clustered by rater and by photograph"
 ONE_RATER = "over trials alone; too few raters to count their differences"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Arm means adjusted for raters and images, and three covariances of them that differ in what they cluster by."""
+    """Arm means, three covariances of them that differ in what they cluster by, and which contrasts the design can tell."""
 
     means: Float[np.ndarray, " arms"]
     by_rater: Float[np.ndarray, "arms arms"]
@@ -115,6 +134,12 @@ class Fit:
     by_both: Float[np.ndarray, "arms arms"]
     freedom: int
     method: str
+    projection: Float[np.ndarray, "arms columns"]  # rows of X⁺X: the identity where everything can be estimated
+
+    def can_estimate(self, contrast: Float[np.ndarray, " arms"]) -> bool:
+        """Whether the contrast of arms can be told apart from rater and photograph effects."""
+        padded = np.concatenate([contrast, np.zeros(self.projection.shape[1] - len(contrast))])
+        return bool(np.allclose(contrast @ self.projection, padded, atol=1e-8))
 
     def error(self, contrast: Float[np.ndarray, " arms"]) -> float:
         """Standard error of a contrast of arms: two-way clustered, and no smaller than either one-way error."""
@@ -122,21 +147,26 @@ class Fit:
         return float(np.sqrt(max(rater + image - both, rater, image, 0.0)))
 
 
-def _fit(table: pd.DataFrame, arms: Sequence[str]) -> Fit:
-    """y = arm + rater + image by least squares (Cameron, Gelbach & Miller 2011; t with min(raters, images) - 1 degrees)."""
+def _fit(table: pd.DataFrame, arms: Sequence[str], effects: bool) -> Fit:
+    """y = arm, or arm + rater + photograph, by least squares; t with min(raters, photographs) - 1 degrees of freedom.
+
+    Source: Cameron, Gelbach & Miller 2011, with the variance no smaller than either one-way one.
+    """
     y = table["value"].to_numpy(float)
     raters, images = pd.factorize(table["rater"])[0], pd.factorize(table["image"])[0]
     indicator = (table["arm"].to_numpy()[:, None] == np.asarray(arms)[None]).astype(float)
-    X = np.hstack([indicator, _effects(raters), _effects(images)])
-    if raters.max() < 1 or images.max() < 1 or len(y) <= np.linalg.matrix_rank(X):
-        nothing = np.zeros((len(arms), len(arms)))
-        return Fit(indicator.T @ y / indicator.sum(axis=0), nothing, nothing, nothing, 1, ONE_RATER)
+    enough = raters.max() > 0 and images.max() > 0
+    X = np.hstack([indicator, _effects(raters), _effects(images)]) if effects and enough else indicator
     bread = np.linalg.pinv(X.T @ X)
     beta = bread @ X.T @ y
-    cells = raters * (images.max() + 1) + images
     k = len(arms)
+    if not enough or len(y) <= np.linalg.matrix_rank(X):
+        nothing = np.zeros((k, k))
+        return Fit(beta[:k], nothing, nothing, nothing, 1, ONE_RATER, np.eye(k))
+    cells = raters * (images.max() + 1) + images
     by_rater, by_image, by_both = (_clustered(X, y - X @ beta, groups, bread)[:k, :k] for groups in (raters, images, cells))
-    return Fit(beta[:k], by_rater, by_image, by_both, int(min(raters.max(), images.max())), TWO_WAY)
+    projection = (bread @ X.T @ X)[:k]
+    return Fit(beta[:k], by_rater, by_image, by_both, int(min(raters.max(), images.max())), TWO_WAY, projection)
 
 
 def _arm_interval(fit: Fit, number: int, values: pd.Series) -> tuple[float, float]:

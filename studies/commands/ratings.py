@@ -21,7 +21,7 @@ def sheets(
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default runs/ratings/STUDY.")] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Makes blinded rating sheets, an XLSX and a CSV for each rater. Hand out the folder `sheets`, and keep `key.json`.
+    """Makes blinded rating sheets, an XLSX and a CSV for each rater. Each rater gets his own folder; keep `key.json`.
 
     Example: colourbench ratings sheets demo --test opinion --raters 15 --trials 30
     """

@@ -14,7 +14,14 @@ from analysis import comparison
 def table(draw: np.random.Generator, arms: dict[str, float], photographs: int = 20, seeds: int = 3, tiles: int = 1) -> pd.DataFrame:
     base = draw.normal(size=(photographs, tiles))
     rows = [
-        {"arm": arm, "seed": seed, "image": f"{p}#{t}", "photograph": str(p), "m": base[p, t] + shift + draw.normal(scale=0.3)}
+        {
+            "arm": arm,
+            "baseline": False,
+            "seed": seed,
+            "image": f"{p}#{t}",
+            "photograph": str(p),
+            "m": base[p, t] + shift + draw.normal(scale=0.3),
+        }
         for arm, shift in arms.items()
         for seed in range(seeds)
         for p in range(photographs)
@@ -29,9 +36,8 @@ def test_bootstrap_equals_a_naive_one() -> None:
     found = comparison.bootstrap_means(values, weights, 4000, seed=1)
     naive = []
     for _ in range(4000):
-        picks = [draw.integers(0, 12, 12) for _ in range(3)]
-        total = sum((values[s, picks[s]] * weights[s, picks[s]]).sum() for s in range(3))
-        naive.append(total / sum(weights[s, picks[s]].sum() for s in range(3)))
+        picks = draw.integers(0, 12, 12)
+        naive.append((values[:, picks] * weights[:, picks]).sum() / weights[:, picks].sum())
     assert found.mean() == pytest.approx(np.mean(naive), abs=0.02)
     assert found.std() == pytest.approx(np.std(naive), rel=0.06)
 
@@ -79,9 +85,49 @@ def test_tiles_of_one_photograph_are_no_independent_images() -> None:
 def test_a_baseline_without_seeds_is_paired_with_every_seed() -> None:
     data = table(np.random.default_rng(0), {"a": 1.0, "b": 0.0})
     data = data[(data["arm"] == "a") | (data["seed"] == 0)]
+    data["baseline"] = data["arm"] == "b"
     for first, second, sign in (("a", "b", 1), ("b", "a", -1)):
         found = comparison.difference(data, "m", first, second, resamples=500)
         assert found.seeds == 3 and np.sign(found.estimate) == sign
+
+
+def test_an_unfinished_arm_is_no_baseline() -> None:
+    data = table(np.random.default_rng(0), {"a": 1.0, "b": 0.0})
+    one_seed = data[(data["arm"] == "a") | (data["seed"] == 0)]
+    assert comparison.difference(one_seed, "m", "a", "b", resamples=500).seeds == 1
+    none = data[((data["arm"] == "a") & (data["seed"] == 1)) | ((data["arm"] == "b") & (data["seed"] == 0))]
+    nothing = comparison.difference(none, "m", "a", "b", resamples=500)
+    assert np.isnan(nothing.estimate) and nothing.p == 1 and nothing.seeds == 0
+
+
+def test_intervals_cover_the_true_difference_when_seeds_share_photographs() -> None:
+    """An effect of the photograph that all seeds share: resampling seeds apart would make the interval √3 too narrow."""
+    draw = np.random.default_rng(21)
+    covered = []
+    for _ in range(200):
+        data = table(draw, {"a": 0.0, "b": 0.0}, photographs=25)
+        likes = dict(enumerate(draw.normal(scale=0.8, size=25)))
+        data.loc[data["arm"] == "a", "m"] += data.loc[data["arm"] == "a", "photograph"].astype(int).map(likes)
+        found = comparison.difference(data, "m", "a", "b", resamples=400)
+        covered.append(found.low <= 0.0 <= found.high)
+    assert np.mean(covered) >= 0.89
+
+
+def test_too_few_photographs_can_see_nothing() -> None:
+    found = comparison.difference(
+        table(np.random.default_rng(0), {"a": 9.0, "b": 0.0}, photographs=5), "m", "a", "b", resamples=500
+    )
+    assert found.detectable == np.inf and found.p == 2 / 2**5
+    one = comparison.difference(table(np.random.default_rng(0), {"a": 9.0, "b": 0.0}, photographs=1), "m", "a", "b", resamples=500)
+    assert np.isnan(one.low) and one.estimate > 5
+
+
+def test_one_arm_has_no_pairs() -> None:
+    assert list(comparison.differences(table(np.random.default_rng(0), {"a": 1.0}), "m").columns)[:3] == [
+        "metric",
+        "first",
+        "second",
+    ]
 
 
 def test_infinite_values_are_left_out() -> None:

@@ -23,6 +23,12 @@ IMAGES = [f"{number:02d}.png#0" for number in range(30)]
 
 
 @pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """A folder that does not exist yet: sheets are never written into one that does."""
+    return tmp_path / "ratings"
+
+
+@pytest.fixture
 def material(make_photograph: Callable[..., np.ndarray]) -> sheets.Material:
     truth = np.stack([make_photograph(seed, (32, 32)) for seed in range(12)])
     return sheets.Material("study", IMAGES[:12], truth, {arm: truth // (k + 2) for k, arm in enumerate(ARMS)})
@@ -74,6 +80,15 @@ class TestSchedule:
         assert again == self.trials
         assert not {t.code for t in other_key} & {t.code for t in self.trials}
         assert len({t.code for t in self.trials}) == len(self.trials)
+        assert [t.side for t in other_key] != [t.side for t in self.trials]  # the public seed does not tell the sides
+        assert all(not t.code.replace("e", "").isdigit() for t in self.trials)  # no spreadsheet takes a code for a number
+
+    def test_designs_that_do_not_fit(self) -> None:
+        with pytest.raises(ColourbenchError, match=r"40 trials need 38 photographs, .* there are 30; use --trials 32 or fewer"):
+            schedule.plan(Design("pair", 1, 40), IMAGES, ARMS, "s")
+        assert len(schedule.plan(Design("pair", 1, 32), IMAGES, ARMS, "s")) == 32
+        with pytest.raises(ColourbenchError, match="too few for 3 arms"):
+            schedule.plan(Design("pair", 1, 4), IMAGES, ARMS, "s")
 
     def test_opinions_have_a_hidden_reference(self) -> None:
         trials = schedule.plan(Design("opinion", 4, 28, 0), IMAGES, ARMS, "s")
@@ -83,11 +98,11 @@ class TestSchedule:
 class TestSheets:
     def test_files_and_blinding(self, material: sheets.Material, tmp_path: Path) -> None:
         key = sheets.write(material, Design("pair", 2, 12), tmp_path)
-        handed_out = tmp_path / "sheets"
+        handed_out = tmp_path / "sheets" / "rater-01"
         names = {path.name for path in handed_out.iterdir()}
-        assert names == {"commitment.txt", "images", "rater-01.csv", "rater-01.xlsx", "rater-02.csv", "rater-02.xlsx"}
+        assert names == {"images", "rater-01.csv", "rater-01.xlsx"}
         digest = hashlib.sha256((tmp_path / "key.json").read_bytes()).hexdigest()
-        assert digest in (handed_out / "commitment.txt").read_text()
+        assert digest in (tmp_path / "sheets" / "commitment.txt").read_text()
         book = load_workbook(handed_out / "rater-01.xlsx")
         text = " ".join(str(cell.value) for row in book["Ratings"].iter_rows() for cell in row)
         told = text + (handed_out / "rater-01.csv").read_text() + " ".join(p.name for p in (handed_out / "images").iterdir())
@@ -95,12 +110,13 @@ class TestSheets:
         for path in (handed_out / "images").iterdir():
             with Image.open(path) as image:
                 assert not image.info
+        assert len({path.stat().st_size for path in (handed_out / "images").iterdir()}) == 1  # sizes tell nothing
         assert len(key.trials) == 24
 
     def test_pictures_show_the_truth_on_the_side_of_the_key(self, material: sheets.Material, tmp_path: Path) -> None:
         key = sheets.write(material, Design("pair", 1, 12), tmp_path)
         for trial in key.trials:
-            with Image.open(tmp_path / "sheets" / "images" / f"{trial.code}.png") as image:
+            with Image.open(tmp_path / "sheets" / trial.rater / "images" / f"{trial.code}.png") as image:
                 picture = np.asarray(image)
             halves = {"left": picture[:, :256], "right": picture[:, -256:]}
             truth = Image.fromarray(material.truth[material.names.index(trial.image)]).resize((256, 256), Image.Resampling.LANCZOS)
@@ -110,7 +126,7 @@ class TestSheets:
 
     def test_answer_cells_alone_are_open_and_validated(self, material: sheets.Material, tmp_path: Path) -> None:
         sheets.write(material, Design("opinion", 1, 12), tmp_path)
-        sheet = load_workbook(tmp_path / "sheets" / "rater-01.xlsx")["Ratings"]
+        sheet = load_workbook(tmp_path / "sheets" / "rater-01" / "rater-01.xlsx")["Ratings"]
         assert sheet.protection.sheet
         rows = [row for row in sheet.iter_rows(min_row=sheets.FIRST_ROW) if row[1].value]
         assert len(rows) == 12 and all([cell.protection.locked for cell in row] == [True, True, True, False] for row in rows)
@@ -125,9 +141,9 @@ class TestSheets:
 
     def test_answers_come_back_from_both_formats(self, material: sheets.Material, tmp_path: Path) -> None:
         key = sheets.write(material, Design("opinion", 2, 12), tmp_path)
-        fill(tmp_path / "sheets" / "rater-01.xlsx", lambda code: int(code, 16) % 5 + 1)
-        self._fill_csv(tmp_path / "sheets" / "rater-02.csv", ";")
-        found = tables.collect(sorted((tmp_path / "sheets").glob("rater-*")), key)
+        fill(tmp_path / "sheets" / "rater-01" / "rater-01.xlsx", lambda code: int(code, 16) % 5 + 1)
+        self._fill_csv(tmp_path / "sheets" / "rater-02" / "rater-02.csv", ";")
+        found = tables.collect(sorted((tmp_path / "sheets").glob("*/rater-*")), key)
         assert len(found) == 24 and list(found.columns) == list(tables.TIDY)
         for row in found.itertuples():
             [trial] = [t for t in key.trials if (t.rater, t.trial) == (row.rater, row.trial)]
@@ -136,7 +152,7 @@ class TestSheets:
 
     def test_wrong_answers_are_named(self, material: sheets.Material, tmp_path: Path) -> None:
         key = sheets.write(material, Design("pair", 1, 12), tmp_path)
-        path = tmp_path / "sheets" / "rater-01.xlsx"
+        path = tmp_path / "sheets" / "rater-01" / "rater-01.xlsx"
         for answer, message in (
             ("both", "row 4: the answer 'both' should be one of left, right"),
             ('=IF(TRUE,"left","")', "is a formula"),
@@ -150,10 +166,10 @@ class TestSheets:
 
     def test_contradicting_sheets_and_foreign_trials(self, material: sheets.Material, tmp_path: Path) -> None:
         key = sheets.write(material, Design("opinion", 1, 12), tmp_path)
-        self._fill_csv(tmp_path / "sheets" / "rater-01.csv", ",")
-        fill(tmp_path / "sheets" / "rater-01.xlsx", lambda code: (int(code, 16) + 1) % 5 + 1)
+        self._fill_csv(tmp_path / "sheets" / "rater-01" / "rater-01.csv", ",")
+        fill(tmp_path / "sheets" / "rater-01" / "rater-01.xlsx", lambda code: (int(code, 16) + 1) % 5 + 1)
         with pytest.raises(ColourbenchError, match="differently"):
-            tables.collect(sorted((tmp_path / "sheets").glob("rater-*")), key)
+            tables.collect(sorted((tmp_path / "sheets").glob("*/rater-*")), key)
         (tmp_path / "foreign.csv").write_text("trial,code,picture,answer\n1,abc,x,3\n")
         with pytest.raises(ColourbenchError, match="not in this study's key"):
             sheets.read_answers(tmp_path / "foreign.csv", key)
@@ -161,7 +177,7 @@ class TestSheets:
     def test_no_answer_yet(self, material: sheets.Material, tmp_path: Path) -> None:
         key = sheets.write(material, Design("pair", 1, 12), tmp_path)
         with pytest.raises(ColourbenchError, match="no sheet holds an answer"):
-            tables.collect(sorted((tmp_path / "sheets").glob("rater-*")), key)
+            tables.collect(sorted((tmp_path / "sheets").glob("*/rater-*")), key)
         assert sheets.Key.from_json((tmp_path / "key.json").read_bytes()) == key
         assert json.loads((tmp_path / "key.json").read_bytes())["schema"] == sheets.SCHEMA
 
@@ -205,6 +221,31 @@ class TestTables:
         [row] = tables.by_arm(answers, "pair").to_dict("records")
         assert (row["low"], row["high"]) == pytest.approx((0.3280, 0.5179), abs=1e-4)
         assert "too few raters" in row["interval"] and tables.pairs(answers, "pair").empty
+
+    def test_intervals_cover_what_other_raters_and_photographs_would_say(self) -> None:
+        """Even with one arm: the interval must hold the population's rate about 95 times in 100."""
+        draw = np.random.default_rng(9)
+        population = (simulated(draw, 4000, 4000, 30)["response"] == "right").mean()
+        covered = []
+        for _ in range(150):
+            answers = simulated(draw, 14, 30, 30).assign(arm="only")
+            [row] = tables.by_arm(answers, "pair").to_dict("records")
+            assert row["low"] < row["fooling_rate"] < row["high"]
+            covered.append(row["low"] <= population <= row["high"])
+        assert np.mean(covered) >= 0.88
+
+    def test_arms_confounded_with_photographs_get_no_p(self) -> None:
+        """If only every second rater returns a sheet, each photograph was seen in one arm alone."""
+        answers = simulated(np.random.default_rng(0), 6, 20, 20)
+        every_second = answers[answers["rater"].isin(["r0", "r2", "r4"])]
+        assert tables.pairs(every_second, "pair").empty and len(tables.pairs(answers, "pair")) == 1
+
+    def test_only_control_trials(self) -> None:
+        answers = pd.DataFrame(
+            [("r", "vigilance", "i", RANDOM, "left", "left")], columns=["rater", "kind", "image", "arm", "side", "response"]
+        )
+        with pytest.raises(ColourbenchError, match="no test trial"):
+            tables.by_arm(answers, "pair")
 
     def test_a_real_difference_is_found(self) -> None:
         [row] = tables.pairs(simulated(np.random.default_rng(1), 40, 100, 40, effect=1.2), "pair").to_dict("records")

@@ -45,7 +45,7 @@ def test_a_kill_after_the_checkpoint_loses_no_metric_and_repeats_none(store: Sto
     reached = store.run(run.id)
     reached.log({"loss": 20.0}, 20)
     reached.flush()
-    resumed = store.run(run.id)
+    resumed = store.open_run("study", "run", {"config_sha256": "1"}, {})
     resumed.restore(saved)
     assert [item.step for item in resumed.history("loss")] == [10, 20, 30]
 

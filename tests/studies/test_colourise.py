@@ -64,6 +64,15 @@ def test_a_bad_file_does_not_stop_the_others(
     assert "broken.jpg: broken image" in str(error)
 
 
+def test_the_originals_are_never_overwritten(
+    variant: Regression, tmp_path: Path, make_photograph: Callable[..., np.ndarray]
+) -> None:
+    Image.fromarray(make_photograph(2)).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    list(colourise_files(variant, [tmp_path / "a.png"], tmp_path))
+    assert (tmp_path / "a.png").read_bytes() == before and (tmp_path / "a-2.png").exists()
+
+
 def test_missing_and_empty_places(tmp_path: Path) -> None:
     with pytest.raises(ColourbenchError, match="there is no file or folder"):
         photographs_in([tmp_path / "none"])

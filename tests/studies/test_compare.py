@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from analysis import results
 from analysis.ratings.schedule import Design
 from common.config import parse
 from common.errors import ColourbenchError
@@ -72,10 +73,45 @@ def test_every_arm_and_seed_has_a_run_and_baselines_one(compared: Home) -> None:
     assert {run.metrics["images"] for run in runs if run.tags["arm"] not in ("grey", "mean")} == {24.0}
 
 
-def test_finished_cells_are_not_run_again(compared: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {run.id: run.folder.stat().st_mtime_ns for run in compared.store.find("fair", {})}
+def test_finished_cells_are_not_run_again(compared: Home) -> None:
+    def written() -> dict[str, int]:
+        return {
+            run.name: (run.folder / "metrics.parquet").stat().st_mtime_ns for run in compared.store.find("fair", {"kind": "cell"})
+        }
+
+    before = written()
     assert compare(compared, study(), lambda text: None) == []
-    assert {run.id for run in compared.store.find("fair", {})} == set(before)
+    assert written() == before and len(before) == 8
+
+
+def test_a_changed_arm_replaces_its_older_runs_in_the_report(home: Path) -> None:
+    place = Home(home)
+    arms = {"l1_only": {"variant": {"name": "regression"}}}
+    compare(place, study(arms=arms), lambda text: None)
+    changed = {"l1_only": {"variant": {"name": "regression", "reconstruction": "l2"}}}
+    compare(place, study(arms=changed, seeds=[0]), lambda text: None)
+    found = results.load(place.store, place.data, "fair")
+    assert [(run.name, run.params.get("variant.reconstruction")) for run in found.cells if run.tags.get("baseline") != "yes"] == [
+        ("l1_only seed 0", "l2")
+    ]
+    assert not found.table.duplicated(["arm", "seed", "image"]).any()
+
+
+def test_one_arm_and_no_baseline_still_gives_a_report(home: Path) -> None:
+    compare(Home(home), study(arms={"a+b_1": {"variant": {"name": "regression"}}}, baselines=[]), lambda text: None)
+    html = deliver.report(Home(home), "fair").read_text()
+    assert "a+b_1" in html
+
+
+def test_another_budget_is_another_comparison_with_its_own_baselines(home: Path) -> None:
+    place = Home(home)
+    arms = {"l1_only": {"variant": {"name": "regression"}}}
+    compare(place, study(arms=arms, seeds=[0]), lambda text: None)
+    compare(place, study(arms=arms, seeds=[0], budget={"amount": 3, "unit": "updates"}), lambda text: None)
+    found = results.load(place.store, place.data, "fair")
+    assert found.settings["budget"]["unit"] == "updates" and found.arms == ["grey", "mean", "l1_only"]
+    compare(place, study(arms=arms, seeds=[0]), lambda text: None)
+    assert results.load(place.store, place.data, "fair").settings["budget"]["unit"] == "images"
 
 
 def test_more_seeds_join_the_same_study(compared: Home, tmp_path: Path) -> None:
@@ -121,14 +157,14 @@ def test_tables_equal_a_direct_computation(compared: Home) -> None:
 
 
 def test_rating_sheets_come_from_the_test_split(compared: Home) -> None:
-    sheets = deliver.rating_sheets(compared, "fair", Design("pair", 2, 8))
+    sheets = deliver.rating_sheets(compared, "fair", Design("pair", 2, 6))
     key = json.loads((sheets.parent / "key.json").read_text())
     tests = {f"{entry.photograph}#{entry.tile}" for entry in compared.dataset("fields-32").split("test").entries()}
     assert {trial["image"] for trial in key["trials"]} <= tests
     assert {trial["arm"] for trial in key["trials"] if trial["kind"] == "test"} <= {"l1_only", "cgan", "egan"}
-    assert deliver.rating_sheets(compared, "fair", Design("pair", 2, 8)) == sheets  # the same command keeps them
+    assert deliver.rating_sheets(compared, "fair", Design("pair", 2, 6)) == sheets  # the same command keeps them
     with pytest.raises(ColourbenchError, match="has no arm wgan"):
-        deliver.rating_sheets(compared, "fair", Design("pair", 1, 8), compared.path / "other", ["wgan"])
+        deliver.rating_sheets(compared, "fair", Design("pair", 1, 6), compared.path / "other", ["wgan"])
 
 
 def test_a_failed_arm_does_not_stop_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,6 +209,8 @@ def test_wrong_arms(change: dict[str, object], message: str) -> None:
     ("change", "message"),
     [
         ({"arms": {}}, "arms"),
+        ({"arms": {"grey": {}}}, "cannot be an arm's name"),
+        ({"arms": {"it's": {}}}, "cannot be an arm's name"),
         ({"seeds": [1, 1]}, "a seed stands twice"),
         ({"name": "a/b"}, "name"),
         ({"seed": 1}, "did you mean seeds"),
