@@ -92,7 +92,9 @@ def _save(folder: Path, state: State, name: Callable[[str], str]) -> Path:
         temporary.replace(path)
         sync_folder(folder)
     except (OSError, RuntimeError) as error:
-        raise ColourbenchError(f"cannot save a checkpoint in {folder}: {error}; free some space and run the same command") from None
+        raise ColourbenchError(
+            f"cannot save a checkpoint in {folder}: {first_line(error)}; free some space and run the same command"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -104,13 +106,18 @@ class _HashingFile(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
         self.hash = hashlib.sha256()
+        self.failure: OSError | None = None  # torch turns it into an error that does not say what happened
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         self.hash.update(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def close(self) -> None:
         if not self.closed:
@@ -121,8 +128,13 @@ class _HashingFile(io.RawIOBase):
 
 
 def _write(path: Path, state: State) -> str:
-    with _HashingFile(path) as file:
-        torch.save(state, cast(IO[bytes], file))  # it writes once from start to end, which is all that a raw file needs to do
+    file = _HashingFile(path)
+    try:
+        with file:
+            # it writes once from start to end, which is all that a raw file needs to do
+            torch.save(state, cast(IO[bytes], file))
+    except RuntimeError as error:
+        raise file.failure or error from None
     return file.hash.hexdigest()
 
 

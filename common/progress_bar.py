@@ -40,11 +40,13 @@ class ProgressBar:
         speed = (progress.images - self._first) / max(time.monotonic() - self._started, 1e-9)
         self._bar.update(self._task, completed=progress.count(self._budget.unit), note=f"{speed:.0f} images/s {self._note}")
 
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._console.print(f"{self._name}: {text}", highlight=False, markup=False)
+
     def show(self, progress: Progress, metrics: dict[str, float]) -> None:
         """Shows a validation's figures; in a log each is a line."""
         self._note = f"ΔE {metrics['delta_e']:.2f}, colourfulness {metrics['colourfulness']:.1f}"
         if not self._console.is_terminal:
             done = progress.count(self._budget.unit)
-            self._console.print(
-                f"{self._name}: {done:,.0f} of {self._budget.amount:,.0f} {self._budget.unit}, {self._note}", highlight=False
-            )
+            self.say(f"{done:,.0f} of {self._budget.amount:,.0f} {self._budget.unit}, {self._note}")

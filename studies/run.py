@@ -187,6 +187,8 @@ def _train(session: Session, report: Report | None) -> None:
             if report:
                 report(round(now.count(unit) / interval), metrics)
 
+        resumed = f", going on from image {progress.images:,}" if progress.images else ""
+        bar.say(f"on {session.engine.device} in {session.engine.precision}{resumed}")
         watchers: list[Callback] = [losses, callbacks.every(interval, unit, progress, look), saver, stop, bar]
         train(phases, session.batches, unit, progress, session.engine, watchers)
     losses.settle(progress)

@@ -94,7 +94,7 @@ except ColourbenchError as error:
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, state(1), 1)
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert done.stdout.startswith("told: cannot save a checkpoint"), done.stderr
+    assert done.stdout.startswith("told: cannot save a checkpoint") and "File too large" in done.stdout, done.stdout + done.stderr
     assert len(list(tmp_path.iterdir())) == 1
     found = checkpoint.latest(tmp_path)[1]
     assert found is not None and found["step"] == 1
