@@ -63,6 +63,7 @@ def sweep(
 
     Example: colourbench sweep egan --data flowers-64 --trials 30 --images 20000
     """
+    from common.tracking import redacted
     from studies import sweep as sweeps
 
     settings = run_settings(variant, data, None, images, changes, config)
@@ -71,7 +72,12 @@ def sweep(
     say(f"\nbest {objective} {best.value:.4g}, with")
     for path, value in best.params.items():
         say(f"  --set {path}={value}")
-    say(f"use it in a study with `best_of: {name}`; look at it with colourbench sweeps {name}, or colourbench ui")
+    use = (
+        "copy these fields into a study's arm" if storage else f"use it in a study with `best_of: {name}`"
+    )  # studies read the home's store
+    say(
+        f"{use}; look at it with colourbench sweeps {name}{f' --storage {redacted(storage)}' if storage else ''}, or colourbench ui"
+    )
 
 
 def sweeps(
