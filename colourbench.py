@@ -52,7 +52,7 @@ def demo(home: HomeOption = DEFAULT_HOME) -> None:
     say(f"  colourbench sweeps {NAME}-{VARIANTS[0]} --home {home}")
 
 
-TRAINING: tuple[Callable[..., None], ...] = (training.train, training.sweep, training.sweeps, training.compare)
+TRAINING: tuple[Callable[..., None], ...] = (training.train, training.estimate, training.sweep, training.sweeps, training.compare)
 RESULTS: tuple[Callable[..., None], ...] = (results.evaluate, results.report, results.runs, results.colourise)
 for verb in (*TRAINING, *RESULTS):
     app.command()(verb)

@@ -13,8 +13,9 @@ from analysis import metrics
 from common import lab
 from common.shards import Split
 
-Colouriser = Callable[[Tensor], Tensor]  # L (B, 1, H, W) -> ab (B, 2, H, W), both as networks see them
+Colouriser = Callable[..., Tensor]  # L (B, 1, H, W) and, where it takes them, labels (B,) -> ab (B, 2, H, W), as networks see them
 BATCH = 32
+VERSIONS = 4  # of each photograph, to see how diverse a noisy colouriser is
 
 METRICS = {  # name -> (title, direction: +1 higher is better, -1 lower is better, 0 descriptive)
     "psnr_rgb": ("PSNR (RGB), dB", 1),
@@ -27,6 +28,7 @@ METRICS = {  # name -> (title, direction: +1 higher is better, -1 lower is bette
     "grey_share": ("grey pixels", 0),
     "ab_distance": ("ab distance", -1),
 }
+DIVERSITY = "diversity"  # of versions of one photograph; a column of its own, 0 for a colouriser without noise
 
 
 def grey(L: Tensor) -> Tensor:
@@ -58,12 +60,24 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(colourise: Colouriser, split: Split, device: torch.device | str = "cpu", samples: int = 0) -> Evaluation:
-    """All metrics of every image of a split, in its order, and `samples` photographs spread over it (see `sample_places`)."""
+def evaluate(
+    colourise: Colouriser,
+    split: Split,
+    device: torch.device | str = "cpu",
+    samples: int = 0,
+    labelled: bool = False,
+    version: Colouriser | None = None,
+) -> Evaluation:
+    """All metrics of every image of a split, in its order, and `samples` photographs spread over it (see `sample_places`).
+
+    Args:
+        labelled: whether `colourise` is also given the labels.
+        version: a colouriser that gives another version at each call; then the versions' diversity is measured too.
+    """
     wanted = sample_places(split, samples)
     parts, kept, seen = [], [], 0
-    for _, images, truth in colourised(colourise, split, np.arange(len(split)), device):
-        parts.append(metrics.all_metrics(images, truth))
+    for L, images, truth in colourised(colourise, split, np.arange(len(split)), device, labelled):
+        parts.append(metrics.all_metrics(images, truth) | {DIVERSITY: _diversity(version, L)})
         here = wanted[(wanted >= seen) & (wanted < seen + len(images))] - seen
         kept.append(images[torch.from_numpy(here).to(images.device)].permute(0, 2, 3, 1).cpu())
         seen += len(images)
@@ -81,10 +95,12 @@ def _names(split: Split) -> dict[str, list[str]]:
 
 
 @torch.no_grad()
-def score(colourise: Colouriser, split: Split, images: int, device: torch.device | str = "cpu") -> dict[str, float]:
+def score(
+    colourise: Colouriser, split: Split, images: int, device: torch.device | str = "cpu", labelled: bool = False
+) -> dict[str, float]:
     """Mean metrics over at most `images` images spread over a split; cheap enough to run during training."""
     places = np.linspace(0, len(split) - 1, num=min(images, len(split))).astype(int)
-    parts = [metrics.all_metrics(found, truth) for _, found, truth in colourised(colourise, split, places, device)]
+    parts = [metrics.all_metrics(found, truth) for _, found, truth in colourised(colourise, split, places, device, labelled)]
     return {name: float(_finite_mean(torch.cat([part[name] for part in parts]))) for name in METRICS}
 
 
@@ -94,12 +110,21 @@ def sample_places(split: Split, count: int) -> np.ndarray:
 
 
 def colourised(
-    colourise: Colouriser, split: Split, places: np.ndarray, device: torch.device | str
+    colourise: Colouriser, split: Split, places: np.ndarray, device: torch.device | str, labelled: bool = False
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batches of (L, colourised, truth); the truth takes the same Lab round trip to uint8 as the colourised."""
+    labels = torch.from_numpy(split.labels())
     for start in range(0, len(places), BATCH):
-        L, ab = lab.to_network(_tensor(split.centres(places[start : start + BATCH])).to(device))
-        yield L, lab.to_photographs(L, colourise(L)), lab.to_photographs(L, ab)
+        here = places[start : start + BATCH]
+        L, ab = lab.to_network(_tensor(split.centres(here)).to(device))
+        inputs = (L, labels[here].to(device)) if labelled else (L,)
+        yield L, lab.to_photographs(L, colourise(*inputs)), lab.to_photographs(L, ab)
+
+
+def _diversity(version: Colouriser | None, L: Tensor) -> Tensor:
+    if version is None:
+        return torch.zeros(len(L), device=L.device)
+    return metrics.diversity(torch.stack([lab.join(L, version(L)) for _ in range(VERSIONS)]))
 
 
 def _tensor(images: np.ndarray) -> Tensor:

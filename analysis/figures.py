@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from jaxtyping import UInt8
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.evaluation import METRICS
 from analysis.results import Results
 from common import lab
+from common.tracking import Run
 
 STYLE: Any = {
     "axes.grid": True,
@@ -145,6 +147,54 @@ def mutations(results: Results) -> Figure | None:
         fitness.plot(table["images"], table["train/diversity"], label="diversity F_d")
         fitness.set(xlabel="training images drawn", title="fitness of the fittest child")
         fitness.legend()
+    return figure
+
+
+def inflection(results: Results) -> Figure | None:
+    """Where adversarial training was stopped: the watched metric beside the adversarial loss, best and decision marked."""
+    runs = [run for run in results.trained if "inflection/decided_at" in run.metrics]
+    if not runs:
+        return None
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.2 * len(runs), 3.8), layout="constrained")
+        for axis, run in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs, strict=True):
+            _draw_inflection(axis, run)
+    return figure
+
+
+def _draw_inflection(axis: Axes, run: Run) -> None:
+    metric = f"validation/{run.params['variant.inflection.metric']}"
+    table = run.curves([metric, "train/adversarial"])
+    watched, game = table.dropna(subset=[metric]), table.dropna(subset=["train/adversarial"])
+    first, second = sns.color_palette("colorblind", 2)
+    axis.plot(watched["images"], watched[metric], color=first, marker="o", markersize=3)
+    axis.set(xlabel="training images drawn", title=run.name)
+    axis.set_ylabel("validation " + METRICS[metric.partition("/")[2]][0], color=first)
+    losses = axis.twinx()
+    losses.plot(game["images"], game["train/adversarial"], color=second, alpha=0.8, linewidth=1)
+    losses.set_ylabel("generator's adversarial loss", color=second)
+    losses.grid(False)
+    for name, style, text in (("best_at", "-", "best"), ("decided_at", "--", "stopped")):
+        place = run.metrics[f"inflection/{name}"]
+        axis.axvline(place, color="0.3", linestyle=style, linewidth=1)
+        axis.annotate(text, (place, 0.98), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8)
+
+
+def critic_accuracy(results: Results) -> Figure | None:
+    """How well the critic tells real from fake while it is pretrained."""
+    name = "train/critic_accuracy"
+    runs = [run for run in results.trained if name in run.metrics]
+    if not runs:
+        return None
+    colours = palette(results.arms)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7, 3.4), layout="constrained")
+        axis = figure.subplots()
+        for run in runs:
+            table = run.curves([name])
+            axis.plot(table["images"], table[name], color=colours[run.tags["arm"]], label=run.name, marker=".", linewidth=1)
+        axis.set(xlabel="training images drawn", ylabel="critic's accuracy", ylim=(None, 1.02))
+        axis.legend(fontsize=8)
     return figure
 
 

@@ -4,6 +4,7 @@ Every figure is computed in floating point; differences of uint8 would wrap arou
 """
 
 import math
+from itertools import combinations
 
 import torch
 from jaxtyping import Float, UInt8
@@ -113,6 +114,12 @@ def ab_distance(images: Lab, truth: Lab) -> PerImage:
     """
     a, b = images[:, 1:].flatten(2).sort(dim=2).values, truth[:, 1:].flatten(2).sort(dim=2).values
     return (a - b).abs().mean(dim=(1, 2))
+
+
+def diversity(versions: Float[Tensor, "n b 3 h w"]) -> PerImage:
+    """Mean ΔE*₇₆ over pixels and over all pairs of n versions of each photograph, in Lab; 0 where they are all the same."""
+    pairs = list(combinations(versions, 2))
+    return torch.stack([(a - b).norm(dim=1).mean(dim=(1, 2)) for a, b in pairs]).mean(dim=0)
 
 
 def all_metrics(images: Images, truth: Images) -> dict[str, PerImage]:

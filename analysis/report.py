@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis import figures, tables
+from analysis import classes, figures, tables
 from analysis.evaluation import METRICS
 from analysis.results import Results
 from common.tracking import Run
@@ -25,19 +25,28 @@ def write(results: Results, folder: Path, commands: list[str]) -> Path:
         commands: the commands that reproduce the study, shown at the end.
     """
     pairs = tables.pairwise(results)
-    headline, cost = tables.headline(results, pairs), tables.cost(results)
-    readable = {
-        "headline": tables.readable_headline(headline),
-        "pairwise": tables.readable_pairs(pairs),
-        "cost": tables.readable_cost(cost),
+    frames = {
+        "headline": tables.headline(results, pairs),
+        "pairwise": pairs,
+        "cost": tables.cost(results),
+        "per_class": classes.per_class(results),
+        "diversity": tables.diversity(results),
     }
-    for name, frame in {"headline": headline, "pairwise": pairs, "cost": cost}.items():
-        tables.write(frame, readable[name], folder / "tables", name)
+    readable = {
+        "headline": tables.readable_headline(frames["headline"]),
+        "pairwise": tables.readable_pairs(pairs),
+        "cost": tables.readable_cost(frames["cost"]),
+        "per_class": classes.readable(frames["per_class"]),
+        "diversity": tables.readable_diversity(frames["diversity"]),
+    }
+    for name, frame in frames.items():
+        if len(frame):
+            tables.write(frame, readable[name], folder / "tables", name)
     results.table.to_csv(folder / "tables" / "per_image.csv", index=False)
     images = {name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in _draw(results).items()}
     page = _template().render(
         results=results,
-        tables={name: _html(readable[name]) for name in ("headline", "cost")},
+        tables={name: _html(readable[name]) for name in ("headline", "cost", "per_class", "diversity") if len(frames[name])},
         pairs=_pairs_by_metric(readable["pairwise"]),
         images=images,
         warnings=warnings(results),
@@ -63,7 +72,7 @@ def warnings(results: Results) -> list[str]:
     seeds = results.table[~results.table["arm"].isin(results.settings["baselines"])].groupby("arm")["seed"].nunique()
     if len(seeds) and seeds.min() < 3:
         found.append(f"Some arms have only {seeds.min()} seeds; three or more are needed to tell a method from its luck.")
-    expected = len(results.settings["arms"]) * len(results.settings["seeds"]) + len(results.settings["baselines"])
+    expected = len(results.settings["cells"])
     if len(results.cells) < expected:
         found.append(
             f"{expected - len(results.cells)} of {expected} runs are not finished; `colourbench compare` goes on with them."
@@ -79,6 +88,8 @@ def _draw(results: Results) -> dict[str, Figure]:
         "colourfulness": figures.colourfulness(results),
         "ab_histograms": figures.ab_histograms(results),
         "mutations": figures.mutations(results),
+        "critic_accuracy": figures.critic_accuracy(results),
+        "inflection": figures.inflection(results),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 

@@ -18,6 +18,7 @@ from common.tracking import Run, Store
 
 PER_IMAGE = "metrics.parquet"
 SAMPLES = "samples.npy"
+WITHOUT = "without label"  # how the arm is called that scores a conditional generator with its labels withheld
 COMPARED = "compared_at"  # tag of the run that stands for a study
 CURVES = ("validation/delta_e", "validation/psnr_rgb", "validation/colourfulness", "seconds", "updates")
 
@@ -43,6 +44,11 @@ class Results:
         return pd.concat(parts, ignore_index=True)
 
     @property
+    def trained(self) -> list[Run]:
+        """The cells that were trained: neither a baseline nor another look at a trained one."""
+        return [run for run in self.cells if run.tags.get("baseline") != "yes" and "view_of" not in run.tags]
+
+    @property
     def arms(self) -> list[str]:
         """Arms in the study's order."""
         return list(dict.fromkeys(run.tags["arm"] for run in self.cells))
@@ -50,11 +56,7 @@ class Results:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """Validation curves: columns arm, seed, images, seconds, updates and the metrics."""
-        parts = [
-            run.curves(CURVES).dropna().assign(arm=run.tags["arm"], seed=int(run.tags["seed"]))
-            for run in self.cells
-            if run.tags.get("baseline") != "yes"
-        ]
+        parts = [run.curves(CURVES).dropna().assign(arm=run.tags["arm"], seed=int(run.tags["seed"])) for run in self.trained]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def samples(self, arm: str) -> UInt8[np.ndarray, "n h w 3"]:
@@ -107,7 +109,8 @@ def load(store: Store, data: Path, name: str) -> Results:
     parent = max(parents, key=lambda run: run.tags.get(COMPARED, ""))  # a study may have been run under several budgets
     settings = json.loads((parent.folder / "study.json").read_text(encoding="utf-8"))
     cells = [run for run in store.find(name, {"mlflow.parentRunId": parent.id}) if _is_planned(run, settings["cells"])]
-    order = {arm: number for number, arm in enumerate([*settings["baselines"], *settings["arms"]])}
+    arms = [name for arm in settings["arms"] for name in (arm, f"{arm} {WITHOUT}")]
+    order = {arm: number for number, arm in enumerate([*settings["baselines"], *arms])}
     cells = sorted(cells, key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"])))
     if not any(run.tags.get("baseline") != "yes" for run in cells):
         raise ColourbenchError(f"no run of the study {name!r} is finished; run `colourbench compare` again to go on")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import comparison
-from analysis.evaluation import METRICS
+from analysis.evaluation import DIVERSITY, METRICS
 from analysis.results import Results
 
 HEADLINE = ("psnr_rgb", "psnr_ab", "ssim", "delta_e", "colourfulness", "colourfulness_difference", "grey_share", "ab_distance")
@@ -44,11 +44,31 @@ def pairwise(results: Results) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def diversity(results: Results) -> pd.DataFrame:
+    """One row a colouriser with noise: how far its versions of one photograph differ, and their colourfulness; else empty."""
+    if DIVERSITY not in results.table:
+        return pd.DataFrame()
+    noisy = [arm for arm in results.arms if (results.table.loc[results.table["arm"] == arm, DIVERSITY] > 0).any()]
+    rows = []
+    for arm in noisy:
+        interval = comparison.arm_interval(results.table[results.table["arm"] == arm], DIVERSITY)
+        rows.append({"arm": arm, DIVERSITY: interval.estimate, "low": interval.low, "high": interval.high})
+    return pd.DataFrame(rows)
+
+
+def readable_diversity(frame: pd.DataFrame) -> pd.DataFrame:
+    """The diversity table for people."""
+    if frame.empty:
+        return frame
+    figures = [f"{row[DIVERSITY]:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for row in frame.to_dict("records")]
+    return pd.DataFrame({"arm": frame["arm"], "mean ΔE*₇₆ between two versions [95 % interval]": figures})
+
+
 def cost(results: Results) -> pd.DataFrame:
     """What each arm cost: means over its seeds of images, updates, seconds, images a second and peak memory."""
     rows = []
     for arm in results.arms:
-        runs = [run for run in results.cells if run.tags["arm"] == arm and run.tags.get("baseline") != "yes"]
+        runs = [run for run in results.trained if run.tags["arm"] == arm]
         if not runs:
             continue
         mean = {name: sum(run.metrics.get(name, 0.0) for run in runs) / len(runs) for name in COST}

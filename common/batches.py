@@ -15,6 +15,8 @@ from common.config import Settings
 from common.errors import ColourbenchError
 from common.shards import Split
 
+SUBSET = 2**32 - 1  # keeps the draw of a subset apart from those of the epochs
+
 
 class BatchConfig(Settings):
     """How training images are drawn."""
@@ -25,6 +27,8 @@ class BatchConfig(Settings):
     """Mirror half of the images."""
     crop: bool = True
     """Crop at random inside the stored margin; otherwise at the centre."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the training images that are used: a random part by the seed, each smaller share inside the larger ones."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,13 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.L)
+
+    def parts(self, count: int) -> list["Batch"]:
+        """The batch cut into `count` equal parts."""
+        if count == 1:
+            return [self]
+        pieces = (tensor.chunk(count) for tensor in (self.L, self.ab, self.label))
+        return [Batch(L, ab, label) for L, ab, label in zip(*pieces, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,8 @@ class Batches(Iterator[Batch]):
         self._split, self._config, self._seed = split, config, seed
         self._device, self._rank, self._ranks = torch.device(device), rank, ranks
         self._labels = split.labels()
+        used = max(1, round(config.share * len(split)))
+        self._used = np.sort(np.random.default_rng([seed, SUBSET]).permutation(len(split))[:used])
         self._epoch = lru_cache(maxsize=2)(self._shuffle)
 
     def __next__(self) -> Batch:
@@ -94,11 +107,11 @@ class Batches(Iterator[Batch]):
         self.images = state["images"]
 
     def _position(self, place: int) -> int:
-        epoch, position = divmod(place, len(self._split))
+        epoch, position = divmod(place, len(self._used))
         return int(self._epoch(epoch).order[position])
 
     def _image(self, place: int) -> np.ndarray:
-        epoch, position = divmod(place, len(self._split))
+        epoch, position = divmod(place, len(self._used))
         draws = self._epoch(epoch)
         image = self._split.read(draws.order[position : position + 1])[0]
         size = self._split.dataset.config.size
@@ -107,9 +120,9 @@ class Batches(Iterator[Batch]):
         return np.asarray(image[:, ::-1] if draws.flip[position] else image)
 
     def _shuffle(self, epoch: int) -> _Epoch:
-        n, margin = len(self._split), self._split.dataset.config.margin
+        n, margin = len(self._used), self._split.dataset.config.margin
         draw = np.random.default_rng([self._seed, epoch])
-        order = draw.permutation(n)
+        order = self._used[draw.permutation(n)]
         top, left = draw.integers(0, margin + 1, size=(2, n))
         flip = draw.integers(0, 2, size=n)
         if not self._config.crop:

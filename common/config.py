@@ -28,10 +28,12 @@ class Settings(BaseModel):
         if not isinstance(data, Mapping):
             return data
         nested = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, BaseModel)}
-        laid = merge({name: as_json(default) for name, default in nested.items()}, data)
+        alike = {name: default for name, default in nested.items() if _same_kind(default, data.get(name))}
+        laid = merge({name: as_json(default) for name, default in alike.items()}, data)
         return {name: _as_tuple(cls.model_fields.get(name), value) for name, value in laid.items()}
 
 
+TAGS = ("kind", "loss")  # fields that say which of several models a setting is
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -141,6 +143,15 @@ def explain_fields(settings: BaseModel, indent: str = "") -> str:
             plain = as_json(settings)[name]
             lines.append(f"{indent}{name}: {json.dumps(plain)}  # {about}".rstrip(" #"))
     return "\n".join(lines)
+
+
+def _same_kind(default: BaseModel, given: Any) -> bool:
+    """Whether `given` names fields of the default's own kind; a network of another kind has fields of its own."""
+    if isinstance(given, BaseModel):
+        return type(given) is type(default)
+    return not isinstance(given, Mapping) or all(
+        given.get(tag, getattr(default, tag, None)) == getattr(default, tag, None) for tag in TAGS
+    )
 
 
 def _as_tuple(field: FieldInfo | None, value: Any) -> Any:

@@ -6,8 +6,8 @@ E-GAN work the same on one device and on many. Gradients are averaged over ranks
 
 import logging
 import random
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -79,6 +79,17 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+@contextmanager
+def own_randomness() -> Iterator[None]:
+    """Draws inside do not move the random stream outside: what comes after does not depend on whether there is a critic."""
+    state = torch.get_rng_state()
+    torch.manual_seed(int(torch.randint(2**62, ())))
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
 
 
 def random_state() -> dict[str, Any]:

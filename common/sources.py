@@ -40,12 +40,24 @@ def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
 
 def packaged(root: Path | None = None, download: bool = False) -> list[SourceFile]:
     """The photographs that scikit-image, scikit-learn and matplotlib carry, the grey ones included: the filter takes those out."""
-    photographs = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "motorcycle_left.png", "rocket.jpg")
-    grey = ("brick.png", "camera.png", "coins.png", "grass.png")
-    places = [_package("skimage") / "data" / name for name in (*photographs, *grey)]
-    places += [_package("sklearn") / "datasets" / "images" / name for name in ("china.jpg", "flower.jpg")]
-    places += [_package("matplotlib") / "mpl-data" / "sample_data" / "grace_hopper.jpg"]
-    return [SourceFile(path, path.name) for path in places if path.exists()]
+    places = {
+        ("skimage", "data"): {
+            "people": ["astronaut.png"],
+            "animals": ["chelsea.png"],
+            "things": ["coffee.png", "motorcycle_left.png", "rocket.jpg"],
+            "scenes": ["hubble_deep_field.jpg"],
+            "grey": ["brick.png", "camera.png", "coins.png", "grass.png"],
+        },
+        ("sklearn", "datasets/images"): {"scenes": ["china.jpg"], "things": ["flower.jpg"]},
+        ("matplotlib", "mpl-data/sample_data"): {"people": ["grace_hopper.jpg"]},
+    }
+    files = [
+        SourceFile(_package(package) / folder / name, name, label)
+        for (package, folder), labels in places.items()
+        for label, names in labels.items()
+        for name in names
+    ]
+    return [file for file in files if file.path.exists()]
 
 
 def oxford_pets(root: Path | None, download: bool = False) -> list[SourceFile]:

@@ -204,6 +204,12 @@ class Run:
         columns = {key: pd.Series({item.step: item.value for item in self.history(key)}, dtype=float) for key in keys}
         return pd.DataFrame(columns).rename_axis("images").reset_index()
 
+    def logged(self) -> list[dict[str, Any]]:
+        """Every metric value of the run so far, as `restore` takes it."""
+        self.flush()
+        values = {key: self.history(key) for key in self._client.get_run(self.id).data.metrics}
+        return [asdict(Row(key, item.value, item.step, item.timestamp)) for key, items in values.items() for item in items]
+
     def tag(self, **tags: Any) -> None:
         """Sets tags."""
         for key, value in tags.items():

@@ -25,15 +25,22 @@ class Budget(Settings):
     """`images` drawn, generator `updates`, or `seconds` of training steps; the other two are recorded too."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training with one kind of step; `amount` is its part of the budget, in the budget's unit."""
+    """A stretch of training with one kind of step; `amount` is its part of the budget, in the budget's unit.
+
+    A schedule that decides by what it sees ends a phase early through `ended`; the rest of its amount stays unused.
+    """
 
     name: str
     step: Callable[[Iterator[Batch]], Losses]
     amount: float
-    generator_updates: int = 1  # of one step
-    critic_updates: int = 0
+    updates: Callable[[], tuple[int, int]]  # of the generator and of the critic since the run's start
+    ended: Callable[[], bool] = _never
 
 
 @dataclass
@@ -70,7 +77,7 @@ def train(
     """Runs the phases from where `progress` is until each has used its amount; `progress` is advanced in place."""
     while progress.phase < len(phases):
         phase = phases[progress.phase]
-        while progress.count(unit) - progress.phase_start < phase.amount:
+        while progress.count(unit) - progress.phase_start < phase.amount and not phase.ended():
             losses = _timed_step(phase, batches, progress, engine)
             for callback in callbacks:
                 callback(progress, losses)
@@ -85,6 +92,5 @@ def _timed_step(phase: Phase, batches: Batches, progress: Progress, engine: Engi
     engine.synchronise()
     progress.seconds += time.perf_counter() - started
     progress.images = batches.images
-    progress.updates += phase.generator_updates
-    progress.critic_updates += phase.critic_updates
+    progress.updates, progress.critic_updates = phase.updates()
     return losses

@@ -13,29 +13,34 @@ from torch.nn import functional as F
 from common import images, lab
 from common.errors import ColourbenchError
 from common.files import replacing
-from variants.variant import Variant
+from variants.colouriser import Colouriser
 
 
-def colourise_photograph(variant: Variant, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Colours a photograph, grey or not; its own L is kept at full resolution.
+def colourise_photograph(
+    colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], label: int = -1, sample: bool = False
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Colours a photograph, grey or not, as its own class where a label is given; its own L is kept at full resolution.
 
     The generator sees the photograph with its shorter side at the size it was trained for, reflected out to the generator's
     stride; its ab are cropped, enlarged and joined with the photograph's L.
     """
-    pixels = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].to(variant.engine.device)
+    pixels = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].to(colouriser.engine.device)
     L, _ = lab.to_network(pixels)
-    ab = predict_ab(variant, L)
+    ab = predict_ab(colouriser, L, label, sample)
     return np.ascontiguousarray(lab.to_photographs(L, ab)[0].permute(1, 2, 0).cpu().numpy())
 
 
-def predict_ab(variant: Variant, L: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 2 h w"]:
-    """ab for an L of any size, at that size."""
+def predict_ab(
+    colouriser: Colouriser, L: Float[Tensor, "1 1 h w"], label: int = -1, sample: bool = False
+) -> Float[Tensor, "1 2 h w"]:
+    """ab for an L of any size, at that size; with `sample` another version at each call."""
     height, width = L.shape[2:]
-    scale = variant.size / min(height, width)
-    small = max(variant.size, round(height * scale)), max(variant.size, round(width * scale))
+    scale = colouriser.size / min(height, width)
+    small = max(colouriser.size, round(height * scale)), max(colouriser.size, round(width * scale))
     shrunk = F.interpolate(L, small, mode="bilinear", antialias=True, align_corners=False)
-    padded = pad_to_multiple(shrunk, variant.stride)
-    ab = variant.colourise(padded)[..., : small[0], : small[1]]
+    padded = pad_to_multiple(shrunk, colouriser.stride)
+    run = colouriser.sample if sample else colouriser
+    ab = run(padded, torch.tensor([label], device=L.device))[..., : small[0], : small[1]]
     return F.interpolate(ab, (height, width), mode="bilinear", align_corners=False)
 
 
@@ -47,10 +52,12 @@ def pad_to_multiple(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "
     return x
 
 
-def colourise_files(variant: Variant, files: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path | ColourbenchError]]:
+def colourise_files(
+    colouriser: Colouriser, files: Iterable[Path], out: Path, label: int = -1, samples: int = 0
+) -> Iterator[tuple[Path, Path | ColourbenchError]]:
     """Colourises each file to `out/NAME.png`, never over a file that exists, and yields what became of it.
 
-    A bad file is told, and the others go on.
+    With `samples` each gets so many versions, `NAME-sample-1.png` …. A bad file is told, and the others go on.
     """
     out.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -59,10 +66,11 @@ def colourise_files(variant: Variant, files: Iterable[Path], out: Path) -> Itera
         except ColourbenchError as error:
             yield file, ColourbenchError(f"{file}: {error}")
             continue
-        target = _free_path(out, file.stem)
-        with replacing(target) as opened:
-            Image.fromarray(colourise_photograph(variant, rgb)).save(opened, format="PNG")
-        yield file, target
+        for stem in [f"{file.stem}-sample-{number}" for number in range(1, samples + 1)] or [file.stem]:
+            target = _free_path(out, stem)
+            with replacing(target) as opened:
+                Image.fromarray(colourise_photograph(colouriser, rgb, label, samples > 0)).save(opened, format="PNG")
+            yield file, target
 
 
 def photographs_in(places: Iterable[Path]) -> list[Path]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from analysis import evaluation
-from analysis.results import COMPARED
+from analysis.results import COMPARED, WITHOUT
 from common.config import as_json, sha256
 from common.errors import ColourbenchError, Interrupted
 from common.files import write_atomically
@@ -13,8 +13,10 @@ from common.shards import Dataset
 from common.tracking import Run
 from studies import sweep
 from studies.home import Home
-from studies.run import Place, train_run, write_test
+from studies.run import Place, train_run
+from studies.scoring import write_test
 from studies.study import Cell, Study, cells
+from studies.trained import load_run
 
 Say = Callable[[str], None]
 
@@ -46,7 +48,9 @@ def _run_all(home: Home, study: Study, dataset: Dataset, planned: list[Cell], pa
     for number, cell in enumerate(planned, 1):
         say(f"run {number} of {len(planned)}: {cell.name}")
         try:
-            train_run(home.store, dataset, cell.config, _place(study, cell, parent))
+            run = train_run(home.store, dataset, cell.config, _place(study, cell, parent))
+            if cell.config.variant.generator.labels:
+                _score_without_labels(home, study, cell, run, dataset, parent)
         except Interrupted:
             raise
         except ColourbenchError as error:
@@ -66,6 +70,9 @@ def _open_parent(home: Home, study: Study, dataset: Dataset, planned: list[Cell]
     }
     parent = home.store.open_run(study.name, "comparison", tags, {"budget": study.budget.amount, "unit": study.budget.unit})
     identities = {cell.name: cell.config.identity(dataset.fingerprint) for cell in planned}
+    identities |= {
+        _without_label(cell.name): _unlabelled_identity(cell, dataset) for cell in planned if cell.config.variant.generator.labels
+    }
     identities |= {name: _baseline_identity(name, dataset, parent) for name in study.baselines}
     write_atomically(parent.folder / "study.json", json.dumps(as_json(study) | {"cells": identities}, indent=2).encode())
     parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
@@ -97,6 +104,33 @@ def _run_baseline(home: Home, study: Study, name: str, dataset: Dataset, parent:
         colourise = evaluation.grey if name == "grey" else evaluation.constant(evaluation.mean_ab(dataset.split("train")))
         write_test(run, colourise, dataset, "cpu", 0)
         run.finish()
+
+
+def _score_without_labels(home: Home, study: Study, cell: Cell, trained: Run, dataset: Dataset, parent: Run) -> None:
+    """A run that was trained with labels is scored a second time as an arm of its own, its labels withheld."""
+    tags = {
+        "kind": "cell",
+        "arm": f"{cell.arm} {WITHOUT}",
+        "seed": str(cell.seed),
+        "view_of": trained.id,
+        "variant": cell.config.variant.name,
+        "dataset": study.dataset,
+        "dataset_sha256": dataset.fingerprint,
+        "config_sha256": _unlabelled_identity(cell, dataset),
+    }
+    run = home.store.open_run(study.name, _without_label(cell.name), tags, {"labels": "withheld"}, parent)
+    if run.status != "FINISHED":
+        colouriser, _ = load_run(trained)
+        write_test(run, colouriser, dataset, colouriser.engine.device, 0)
+        run.finish()
+
+
+def _without_label(name: str) -> str:
+    return f"{name} {WITHOUT}"
+
+
+def _unlabelled_identity(cell: Cell, dataset: Dataset) -> str:
+    return sha256([cell.config.identity(dataset.fingerprint), WITHOUT])
 
 
 def _note(study: Study) -> str:

@@ -8,25 +8,23 @@ from typing import Any
 import yaml
 
 from analysis.ratings.schedule import Design
-from common import preparation, sources
 from common.config import as_json, parse
 from common.errors import ColourbenchError
 from common.files import write_atomically
-from common.shards import Dataset, ShardConfig
+from common.shards import Dataset
 from studies import deliver, sweep
 from studies.compare import compare
 from studies.home import Home
+from studies.packaged import DATASET, packaged_dataset
 from studies.run_config import RunConfig
 from studies.study import Study
 
 NAME = "demo"
-DATASET = "packaged-64"
 VARIANTS = ("cgan", "wgan_gp", "egan")
 TRIALS = 4
 
 Say = Callable[[str], None]
 
-SHARDS = ShardConfig(size=64, margin=8, tile=128, validation=0.13, test=0.35)
 RUN: dict[str, Any] = {
     "dataset": DATASET,
     "batches": {"size": 8},
@@ -50,7 +48,7 @@ class Outcome:
 def run_demo(home: Home, say: Say, title: Say) -> Outcome:
     """Prepares, sweeps, compares, reports and makes rating sheets; each step passes over what is already there."""
     title("1 of 5 · prepare: photographs that come with scikit-image, scikit-learn and matplotlib")
-    dataset = _prepare(home)
+    dataset = packaged_dataset(home)
     deliver.describe_dataset(dataset, say)
     title(f"2 of 5 · sweep: {TRIALS} trials for each of {', '.join(VARIANTS)}")
     best = {variant: _sweep(home, variant, say) for variant in VARIANTS}
@@ -80,12 +78,6 @@ def demo_study() -> Study:
         "arms": arms,
     }
     return parse(Study, data, "the demonstration's study")
-
-
-def _prepare(home: Home) -> Dataset:
-    if DATASET in home.datasets():
-        return home.dataset(DATASET)
-    return preparation.prepare(sources.list_files("packaged", None), home.data / DATASET, SHARDS)
 
 
 def _sweep(home: Home, variant: str, say: Say) -> float:

@@ -7,28 +7,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from analysis import evaluation
-from analysis.results import PER_IMAGE, SAMPLES
 from common import callbacks, checkpoint
 from common.batches import Batches
-from common.config import as_json, flatten, parse
-from common.engine import Engine, EngineConfig, random_state, restore_random_state, seed_everything
+from common.config import as_json, flatten
+from common.domain import domain_of
+from common.engine import Engine, random_state, restore_random_state, seed_everything
 from common.errors import ColourbenchError, Interrupted
 from common.files import locked, write_atomically
 from common.progress_bar import ProgressBar
 from common.shards import Dataset
 from common.tracking import Run, Store
 from common.training import Callback, Progress, train
+from studies import pretraining
 from studies.run_config import RunConfig
+from studies.scoring import write_test
+from studies.trained import CONFIG, GENERATOR, LABELS
 from variants import registry
 from variants.variant import Variant
-
-GENERATOR = "generator.pt"
-CONFIG = "config.json"
-SAMPLE_IMAGES = 64
 
 Report = Callable[[int, dict[str, float]], None]  # number of the validation, its metrics; may raise to stop the run
 
@@ -87,35 +85,8 @@ def train_run(
         if run.status == "FINISHED":
             return run
         write_atomically(run.folder / CONFIG, json.dumps(as_json(config), indent=2).encode())
-        _train_and_mark(Session(config, run, dataset, *_compose(config, dataset, engine)), report, test)
+        _train_and_mark(Session(config, run, dataset, *compose(config, dataset, engine)), report, test)
     return run
-
-
-def load_run(run: Run, device: str = "auto") -> tuple[Variant, RunConfig]:
-    """A finished run's variant with its trained generator, ready to colourise.
-
-    Raises:
-        ColourbenchError: the run has no trained generator.
-    """
-    path = run.folder / GENERATOR
-    if not path.is_file():
-        raise ColourbenchError(
-            f"the run {run.name} has no trained generator (its status is {run.status}); train it to the end first"
-        )
-    config = read_config(run)
-    engine = Engine(parse(EngineConfig, as_json(config.engine) | {"device": device}, "--device"))
-    state = checkpoint.load(path, engine.device)
-    variant = registry.build(config.variant, engine, int(state["size"]))
-    variant.generator.network.load_state_dict(state["network"])
-    return variant, config
-
-
-def read_config(run: Run) -> RunConfig:
-    """The settings that a run was trained with."""
-    path = run.folder / CONFIG
-    if not path.is_file():
-        raise ColourbenchError(f"{run.folder} holds no {CONFIG}; is {run.name} a training run of colourbench?")
-    return parse(RunConfig, json.loads(path.read_bytes()), str(path))
 
 
 def code_version() -> str:
@@ -135,9 +106,10 @@ def code_version() -> str:
     return described.stdout.strip()
 
 
-def _compose(config: RunConfig, dataset: Dataset, engine: Engine) -> tuple[Engine, Variant, Batches, Progress]:
+def compose(config: RunConfig, dataset: Dataset, engine: Engine) -> tuple[Engine, Variant, Batches, Progress]:
+    """The parts of a run at its start, all drawn from its seed."""
     seed_everything(config.seed)
-    variant = registry.build(config.variant, engine, dataset.config.size)
+    variant = registry.build(config.variant, engine, domain_of(dataset))
     batches = Batches(dataset.split("train"), config.batches, config.seed, engine.device, engine.rank, engine.ranks)
     return engine, variant, batches, Progress()
 
@@ -176,7 +148,7 @@ def _train(session: Session, report: Report | None) -> None:
     losses = callbacks.LogLosses(run, watch.log_steps, lambda: saver.last_good())
     saver = callbacks.Checkpointer(run.folder, watch.checkpoint_seconds, lambda: _state(session, losses), run.flush)
     saver.path = _resume(session, losses)
-    phases = session.variant.phases(config.budget)
+    phases, shared = session.variant.phases(config.budget), _shared_pretraining(session)
     interval, unit = config.budget.amount / watch.validations, config.budget.unit
     with ProgressBar(run.name, config.budget, progress) as bar, callbacks.StopOnSignal(saver.save) as stop:
 
@@ -184,14 +156,51 @@ def _train(session: Session, report: Report | None) -> None:
             losses.settle(now)
             metrics = _validate(session, now)
             bar.show(now, metrics)
+            run.log(session.variant.observe(now.images, metrics), now.images)
             if report:
                 report(round(now.count(unit) / interval), metrics)
 
         resumed = f", going on from image {progress.images:,}" if progress.images else ""
         bar.say(f"on {session.engine.device} in {session.engine.precision}{resumed}")
-        watchers: list[Callback] = [losses, callbacks.every(interval, unit, progress, look), saver, stop, bar]
+        watchers: list[Callback] = [_advance(session), losses, callbacks.every(interval, unit, progress, look), saver, stop, bar]
+        if shared and progress.phase == 0:
+            train(phases[:1], session.batches, unit, progress, session.engine, watchers)
+            losses.settle(progress)
+            pretraining.save(shared, _pretrained_state(session))
         train(phases, session.batches, unit, progress, session.engine, watchers)
     losses.settle(progress)
+
+
+def _advance(session: Session) -> Callback:
+    """Learning rates and averaged weights follow the share of the budget that is used."""
+    budget = session.config.budget
+    return lambda progress, losses: session.variant.advance(progress.count(budget.unit) / budget.amount)
+
+
+def _shared_pretraining(session: Session) -> Path | None:
+    """Where this run's pretraining is shared; a run at its very start takes over what another one left there."""
+    shared = pretraining.file_for(session.run.store.home, session.config, session.dataset.fingerprint)
+    state = None if session.progress.images else pretraining.load(shared)
+    if state is not None:
+        session.variant.load_generator_state(state["generators"])
+        _restore(session, state)
+        session.run.tag(pretraining=f"taken over from run {state['run']}")
+    return shared
+
+
+def _pretrained_state(session: Session) -> dict[str, Any]:
+    common = {"batches": session.batches.state_dict(), "progress": asdict(session.progress), "random": random_state()}
+    own = {"generators": session.variant.generator_state(), "metrics": session.run.logged(), "run": session.run.id}
+    return common | own
+
+
+def _restore(session: Session, state: dict[str, Any]) -> None:
+    """The parts of a state that do not depend on the variant."""
+    session.batches.load_state_dict(state["batches"])
+    for name, value in state["progress"].items():
+        setattr(session.progress, name, value)
+    session.run.restore(state["metrics"])
+    restore_random_state(state["random"])
 
 
 def _validate(session: Session, progress: Progress) -> dict[str, float]:
@@ -199,7 +208,8 @@ def _validate(session: Session, progress: Progress) -> dict[str, float]:
     watch, device = session.config.watch, session.engine.device
     state = random_state()
     validation = session.dataset.split("validation")
-    metrics = evaluation.score(session.variant.colourise, validation, watch.validation_images, device)
+    labelled = session.config.variant.generator.labels
+    metrics = evaluation.score(session.variant.colourise, validation, watch.validation_images, device, labelled)
     session.run.log({f"validation/{name}": value for name, value in metrics.items()}, progress.images)
     if watch.preview_images:
         photographs = callbacks.fixed_photographs(validation, watch.preview_images, device)
@@ -233,35 +243,25 @@ def _resume(session: Session, losses: callbacks.LogLosses) -> Path | None:
             f"the checkpoint in {session.run.folder} was written with other settings; move it away to train anew with these"
         )
     session.variant.load_state_dict(state["variant"])
-    session.batches.load_state_dict(state["batches"])
-    for name, value in state["progress"].items():
-        setattr(session.progress, name, value)
     losses.load_state_dict(state["losses"])
-    session.run.restore(state["metrics"])
-    restore_random_state(state["random"])
+    _restore(session, state)
     return path
 
 
 def _finish(session: Session, test: bool) -> None:
     """Saves the generator, scores the test split, logs the cost and ends the run."""
-    run, engine, generator = session.run, session.engine, session.variant.generator.network
-    state = {"size": session.dataset.config.size, "network": generator.state_dict(), "identity": run.tags["config_sha256"]}
+    run, engine, generator = session.run, session.engine, session.variant.colourise.network
+    domain = {"size": session.dataset.config.size, "classes": len(session.dataset.labels)}
+    state = {**domain, "network": generator.state_dict(), "identity": run.tags["config_sha256"]}
     checkpoint.save_file(run.folder / GENERATOR, state)
+    write_atomically(run.folder / LABELS, json.dumps(session.dataset.labels).encode())
     parameters = sum(parameter.numel() for parameter in generator.parameters())
     images = session.progress.images
     cost = {"peak_memory_gb": engine.peak_memory() / 1e9, "generator_parameters": float(parameters), "images": float(images)}
     run.log(cost, images)
     if test:
-        write_test(run, session.variant.colourise, session.dataset, engine.device, images)
+        labelled = session.config.variant.generator.labels
+        write_test(run, session.variant.colourise, session.dataset, engine.device, images, labelled)
     if session.config.watch.keep == "generator":
         checkpoint.remove_all(run.folder)  # before the end is marked: a finished run is never looked at again
     run.finish()
-
-
-def write_test(run: Run, colourise: evaluation.Colouriser, dataset: Dataset, device: torch.device | str, images: int) -> None:
-    """Per-image metrics of the test split, sample photographs, and the metrics' means."""
-    found = evaluation.evaluate(colourise, dataset.split("test"), device, SAMPLE_IMAGES)
-    found.table.to_parquet(run.folder / PER_IMAGE, index=False)
-    np.save(run.folder / SAMPLES, found.samples)
-    finite = found.table[list(evaluation.METRICS)].replace([np.inf, -np.inf], np.nan).mean()  # identical photographs have PSNR inf
-    run.log({f"test/{name}": float(value) for name, value in finite.items()}, images)

@@ -1,6 +1,6 @@
 """The settings of one run."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from common.batches import BatchConfig
 from common.callbacks import WatchConfig
@@ -27,6 +27,16 @@ class RunConfig(Settings):
     """Device and precision."""
     watch: WatchConfig = WatchConfig()
     """How often to look and to save."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "RunConfig":
+        if self.batches.size % self.variant.accumulation:
+            raise ValueError(f"variant.accumulation={self.variant.accumulation} does not divide batches.size={self.batches.size}")
+        if self.budget.unit == "updates" and getattr(self.variant, "critic_pretraining", None):
+            raise ValueError(
+                "budget.unit counts generator updates, and variant.critic_pretraining makes none; use images or seconds"
+            )
+        return self
 
     def identity(self, dataset_sha256: str) -> str:
         """Hash of all that decides what is learnt: runs with the same identity have the same result on the same machine."""

@@ -36,7 +36,7 @@ Space = dict[str, Number | Choice]  # path of a field in a run's settings -> whe
 
 _GENERATOR: Space = {
     "variant.generator.adam.learning_rate": Number(5e-5, 2e-3, log=True),
-    "variant.reconstruction": Choice(("l1", "l2")),
+    "variant.reconstruction.loss": Choice(("l1", "l2")),
 }
 _ADVERSARIAL: Space = _GENERATOR | {
     "variant.critic.adam.learning_rate": Number(2e-5, 1e-3, log=True),

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from common.config import Settings, merge, parse, read_yaml_file
-from common.errors import ColourbenchError
+from common.config import Settings, merge, override, parse, read_yaml_file
+from common.errors import ColourbenchError, did_you_mean
 from common.training import Budget
 from studies.run_config import RunConfig
 
@@ -93,7 +93,7 @@ def cells(study: Study, best_of: BestOf) -> list[Cell]:
     Raises:
         ColourbenchError: an arm has a wrong field.
     """
-    configs = {arm: _arm_fields(study, arm, best_of) for arm in study.arms}
+    configs = {arm: arm_fields(study, arm, best_of) for arm in study.arms}
     return list(_cells(study, configs))
 
 
@@ -103,7 +103,12 @@ def _cells(study: Study, configs: dict[str, dict[str, Any]]) -> Iterator[Cell]:
             yield Cell(arm, seed, parse(RunConfig, fields | {"seed": seed}, f"study {study.name}, arm {arm}"))
 
 
-def _arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
+def arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
+    """All fields of an arm's runs but the seed.
+
+    Raises:
+        ColourbenchError: the arm sets what is the study's.
+    """
     changes = dict(study.arms[arm])
     for fixed in ("dataset", "budget", "seed"):
         if fixed in changes or fixed in study.defaults:
@@ -114,3 +119,16 @@ def _arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
     tuned = best_of(sweep) if sweep else {}
     fields = merge(merge(study.defaults, tuned), changes)
     return fields | {"dataset": study.dataset, "budget": study.budget.model_dump()}
+
+
+def arm_settings(path: Path, arm: str, dataset: str | None, changes: list[str]) -> RunConfig:
+    """The settings of one arm of a study's file, some fields of a run changed.
+
+    Raises:
+        ColourbenchError: there is no such arm.
+    """
+    study = read_study(path)
+    if arm not in study.arms:
+        raise ColourbenchError(f"{path} has no arm {arm!r}{did_you_mean(arm, study.arms)}; it has {', '.join(study.arms)}")
+    fields = arm_fields(study, arm, lambda sweep: {})
+    return parse(RunConfig, override(fields | ({"dataset": dataset} if dataset else {}), changes), f"{path}, arm {arm}")

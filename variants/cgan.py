@@ -1,4 +1,4 @@
-"""cGAN: pix2pix (Isola et al. 2017).
+"""cGAN: pix2pix (Isola et al. 2017), with the objective as a choice.
 
 min_G max_D  E[log D(L, ab)] + E[log(1 - D(L, G(L)))] + λ E‖ab - G(L)‖_p
 """
@@ -6,10 +6,16 @@ min_G max_D  E[log D(L, ab)] + E[log(1 - D(L, G(L)))] + λ E‖ab - G(L)‖_p
 from collections.abc import Iterator
 from typing import Literal
 
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
 from common.batches import Batch
+from common.networks.colours import Colours
 from common.training import Losses
-from variants.objectives import vanilla_critic, vanilla_generator
-from variants.variant import AdversarialConfig, AdversarialVariant
+from variants import objectives
+from variants.adversarial import AdversarialVariant, Tally
+from variants.settings import AdversarialConfig, refuse_mixed_images
 
 
 class CganConfig(AdversarialConfig):
@@ -17,6 +23,26 @@ class CganConfig(AdversarialConfig):
 
     name: Literal["cgan"] = "cgan"
     """The variant."""
+    objective: objectives.ObjectiveName = "vanilla"
+    """What the players minimise; pix2pix's is vanilla. relativistic is its average form (RaSGAN)."""
+    penalty_weight: float = Field(default=0.0, ge=0)
+    """Weight of a gradient penalty on the critic; the Wasserstein objective needs one (10)."""
+    critic_threshold: float | None = Field(default=None, gt=0)
+    """NoGAN: the critic is updated until its loss is below this before each generator update. DeOldify: 0.65; a guess: 0.69."""
+    most_critic_updates: int = Field(default=5, ge=1, le=100)
+    """… but at most so often, each on a fresh batch."""
+
+    @model_validator(mode="after")
+    def _sensible_objective(self) -> "CganConfig":
+        if self.penalty_weight:
+            refuse_mixed_images(self.critic)
+        if self.objective == "wasserstein" and not self.penalty_weight:
+            raise ValueError("objective=wasserstein without a penalty lets the critic grow without bound; set penalty_weight=10")
+        if self.critic.real_label != 1 and not objectives.OBJECTIVES[self.objective].smoothable:
+            raise ValueError(f"critic.real_label has no meaning with objective={self.objective}; use vanilla or least_squares")
+        if self.critic_threshold is not None and self.objective != "vanilla":
+            raise ValueError(f"critic_threshold is a cross-entropy, and objective={self.objective} has another scale; use vanilla")
+        return self
 
 
 class Cgan(AdversarialVariant):
@@ -26,19 +52,48 @@ class Cgan(AdversarialVariant):
     config: CganConfig
 
     def step(self, batches: Iterator[Batch]) -> Losses:
-        """Isola et al. 2017, §3.3."""
-        batch = next(batches)
-        fake = self.generator(batch.L)
+        """Isola et al. 2017, §3.3; with a threshold the critic is updated until it is good enough (Antic 2018, NoGAN)."""
+        tally = Tally()
+        for _ in range(self.config.most_critic_updates):
+            parts = self.parts(self.draw(batches))
+            fakes = [self._fake(part) for part in parts]
+            self.critic.update(self._critic_losses(parts, fakes, tally))
+            if self._is_good_enough(tally):
+                break
+        self.generator.update(self._generator_losses(parts, fakes, tally))
+        return tally.means()
 
-        critic_loss = vanilla_critic(self.critic(batch.L, batch.ab), self.critic(batch.L, fake.detach()))
-        self.critic.update(critic_loss)
+    def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
+        """The objective's."""
+        return objectives.OBJECTIVES[self.config.objective].critic(real, fake, self.config.critic.real_label)
 
-        adversarial = vanilla_generator(self.critic(batch.L, fake))
-        reconstruction = self.reconstruction(fake, batch)
-        self.generator.update(adversarial + self.config.reconstruction_weight * reconstruction)
+    def _fake(self, part: Batch) -> Colours:
+        """The generator's colours, with a graph; of several parts each graph is built again when its turn comes."""
+        with torch.set_grad_enabled(self.config.accumulation == 1):
+            fake: Colours = self.generator(part.L, part.label)
+        return fake
 
-        return {
-            "critic": critic_loss.detach(),
-            "adversarial": adversarial.detach(),
-            "reconstruction": reconstruction.detach(),
-        }
+    def _critic_losses(self, parts: list[Batch], fakes: list[Colours], tally: Tally) -> Iterator[Tensor]:
+        for part, fake in zip(parts, fakes, strict=True):
+            ab = fake.ab.detach()
+            loss = self.critic_loss(self.critic(part.L, part.ab, part.label), self.critic(part.L, ab, part.label))
+            tally.add(critic=loss)
+            if self.config.penalty_weight:
+                penalty, norms = objectives.gradient_penalty(self.critic.network, part.L, part.ab, ab, part.label)
+                tally.add(penalty=penalty, gradient_norm=norms.mean())
+                loss = loss + self.config.penalty_weight * penalty
+            yield loss
+
+    def _generator_losses(self, parts: list[Batch], fakes: list[Colours], tally: Tally) -> Iterator[Tensor]:
+        objective = objectives.OBJECTIVES[self.config.objective]
+        for part, made in zip(parts, fakes, strict=True):
+            fake = made if made.ab.requires_grad else self.generator(part.L, part.label)
+            maps = self.critic(part.L, fake.ab, part.label)
+            real = self.critic(part.L, part.ab, part.label) if objective.compares else maps
+            adversarial, reconstruction = objective.generator(real, maps), self.reconstruction(fake, part)
+            tally.add(adversarial=adversarial, reconstruction=reconstruction)
+            yield adversarial + self.config.reconstruction_weight * reconstruction
+
+    def _is_good_enough(self, tally: Tally) -> bool:
+        threshold = self.config.critic_threshold
+        return threshold is None or tally.last("critic") < threshold

@@ -12,23 +12,25 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from torch.func import functional_call
 
 from common.batches import Batch
-from common.engine import Engine
+from common.domain import Domain
+from common.engine import Engine, own_randomness
 from common.training import Losses
+from variants.adversarial import AdversarialVariant
 from variants.objectives import (
     least_squares_generator,
     minimax_generator,
-    vanilla_critic,
+    over_scales,
     vanilla_critic_fake,
     vanilla_critic_real,
     vanilla_generator,
 )
-from variants.player import Player
-from variants.variant import AdversarialConfig, AdversarialVariant
+from variants.player import Player, in_float32
+from variants.settings import AdversarialConfig
 
 MUTATIONS = {
     "minimax": minimax_generator,
@@ -52,6 +54,8 @@ class EganConfig(AdversarialConfig):
     """γ, the weight of diversity in the fitness. The paper: 0.01 to 0.1."""
     n_critic: int = Field(default=1, ge=1, le=100)
     """Critic updates in each step. The authors: 3."""
+    evaluation_size: int | None = Field(default=None, ge=1, le=4096)
+    """Images that judge the children; by default as many as a training batch."""
 
     @field_validator("mutations")
     @classmethod
@@ -59,6 +63,15 @@ class EganConfig(AdversarialConfig):
         if not mutations or len(set(mutations)) < len(mutations):
             raise ValueError("name at least one mutation, each once")
         return mutations
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> "EganConfig":
+        if self.accumulation > 1:
+            raise ValueError(
+                "accumulation would give each part of a batch three backwards of its own and end the shared forward; "
+                "use generator.recompute or smaller batches to save memory"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -106,18 +119,19 @@ class Egan(AdversarialVariant):
     Config = EganConfig
     config: EganConfig
 
-    def __init__(self, config: EganConfig, engine: Engine, size: int) -> None:
-        super().__init__(config, engine, size)
-        self.population = [self.generator] + [self.new_generator() for _ in range(config.parents - 1)]
+    def __init__(self, config: EganConfig, engine: Engine, domain: Domain) -> None:
+        super().__init__(config, engine, domain)
+        with own_randomness():
+            self.population = [self.generator] + [self.new_generator() for _ in range(config.parents - 1)]
 
     @property
-    def critic_updates(self) -> int:
-        """Critic updates in one step."""
-        return self.config.n_critic
+    def parents(self) -> list[Player]:
+        """The population, the fittest first."""
+        return self.population
 
     def step(self, batches: Iterator[Batch]) -> Losses:
         """One generation: every parent tries every mutation on one batch, and one more batch judges all children alike."""
-        batch, judge = next(batches), self._judge(next(batches))
+        batch, judge = self.draw(batches), self._judge(self._evaluation_batch(batches))
         survivors: list[Child] = []
         judged: list[Losses] = []
         for number, parent in enumerate(self.population):
@@ -129,40 +143,37 @@ class Egan(AdversarialVariant):
         self._update_critic(survivors, batches)
         return _history(survivors, judged, self.config.mutations)
 
-    def pretrain_generator(self, batches: Iterator[Batch]) -> Losses:
-        """One update by reconstruction alone of every parent, all on one batch."""
-        batch = next(batches)
-        losses = []
-        for player in self.population:
-            loss = self.reconstruction(player(batch.L), batch)
-            player.update(loss)
-            losses.append(loss.detach())
-        return {"reconstruction": torch.stack(losses).mean()}
+    def adversarial_of(self, losses: Losses) -> Tensor:
+        """-F_q of the fittest."""
+        return -losses["quality"]
 
-    def state_dict(self) -> dict[str, Any]:
-        """The population and the critic."""
-        return {"population": [player.state_dict() for player in self.population], "critic": self.critic.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores the population and the critic; the fittest comes first."""
-        for player, saved in zip(self.population, state["population"], strict=True):
-            player.load_state_dict(saved)
-        self.critic.load_state_dict(state["critic"])
+    def load_generator_state(self, state: dict[str, Any]) -> None:
+        """Restores the population; the fittest comes first."""
+        super().load_generator_state(state)
         self.generator = self.population[0]
+
+    def _evaluation_batch(self, batches: Iterator[Batch]) -> Batch:
+        """Fresh images for the judge, as many as `evaluation_size` says."""
+        drawn = [self.draw(batches)]
+        wanted = self.config.evaluation_size or len(drawn[0])
+        while sum(map(len, drawn)) < wanted:
+            drawn.append(self.draw(batches))
+        L, ab, label = (torch.cat([getattr(batch, name) for batch in drawn])[:wanted] for name in ("L", "ab", "label"))
+        return Batch(L, ab, label)
 
     def _judge(self, batch: Batch) -> Judge:
         noise = int(torch.randint(2**62, ()))  # one seed for all children: they differ by their weights alone
-        real_loss = vanilla_critic_real(self.critic(batch.L, batch.ab))
+        real_loss = vanilla_critic_real(self.critic(batch.L, batch.ab, batch.label), self.config.critic.real_label)
         return Judge(batch, noise, real_loss.detach(), self.critic.gradients(real_loss))
 
     def _children(self, number: int, parent: Player, batch: Batch, judge: Judge) -> Iterator[Child]:
         """Variation (§3.2): one forward of generator and critic serves all mutations; each has its own backward."""
-        fake = parent(batch.L)
-        logits = self.critic(batch.L, fake)
+        fake = parent(batch.L, batch.label)
+        maps = self.critic(batch.L, fake.ab, batch.label)
         reconstruction = self.reconstruction(fake, batch)
         buffers = dict(parent.network.named_buffers())
         for mutation in self.config.mutations:
-            loss = MUTATIONS[mutation](logits) + self.config.reconstruction_weight * reconstruction
+            loss = MUTATIONS[mutation](maps) + self.config.reconstruction_weight * reconstruction
             gradients = parent.gradients(loss, retain_graph=mutation != self.config.mutations[-1])
             own_buffers = {name: buffer.clone() for name, buffer in buffers.items()}
             judgement = self._evaluate(parent, gradients, own_buffers, judge)
@@ -170,11 +181,11 @@ class Egan(AdversarialVariant):
 
     def _evaluate(self, parent: Player, gradients: list[Tensor], buffers: dict[str, Tensor], judge: Judge) -> Judgement:
         """Evaluation (§3.3): F = F_q + γ F_d, F_q = E[σ(D(fake))] (eq. 5), F_d = -log‖∇_D critic loss‖ (eq. 6)."""
-        fake_logits = self.critic(judge.batch.L, self._colours(parent, gradients, buffers, judge))
-        fake_loss = vanilla_critic_fake(fake_logits)
+        fake_maps = self.critic(judge.batch.L, self._colours(parent, gradients, buffers, judge), judge.batch.label)
+        fake_loss = vanilla_critic_fake(fake_maps)
         fake_gradients = self.critic.gradients(fake_loss)
         critic_gradients = [real + fake for real, fake in zip(judge.real_gradients, fake_gradients, strict=True)]
-        (quality,) = self.engine.average([torch.sigmoid(fake_logits.detach()).mean()])
+        (quality,) = self.engine.average([over_scales(lambda x: torch.sigmoid(x).mean(), fake_maps).detach()])
         norm = torch.stack([gradient.norm() for gradient in critic_gradients]).norm()
         diversity = -torch.log(norm + TINY)
         fitness = quality + self.config.diversity_weight * diversity
@@ -186,8 +197,9 @@ class Egan(AdversarialVariant):
         devices = [self.engine.device] if self.engine.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices), self.engine.autocast():
             torch.manual_seed(judge.noise)
-            fake: Tensor = functional_call(parent.network, (weights, buffers), (judge.batch.L,))
-        return fake.float()
+            fake = functional_call(parent.network, (weights, buffers), (judge.batch.L, judge.batch.label))
+        ab: Tensor = in_float32(fake).ab
+        return ab
 
     def _replace_parents(self, survivors: list[Child]) -> None:
         """Selection: the fittest children become the parents; a parent is copied only where two of its children live."""
@@ -213,12 +225,13 @@ class Egan(AdversarialVariant):
         every = zip(*(child.judgement.critic_gradients for child in survivors), strict=True)
         self.critic.step([torch.stack(gradients).mean(0) for gradients in every])
         for _ in range(self.config.n_critic - 1):
-            batch = next(batches)
+            batch = self.draw(batches)
             losses = []
             for player in self.population:
                 with torch.no_grad():
-                    fake = player(batch.L)
-                losses.append(vanilla_critic(self.critic(batch.L, batch.ab), self.critic(batch.L, fake)))
+                    fake = player(batch.L, batch.label).ab
+                real_maps, fake_maps = self.critic(batch.L, batch.ab, batch.label), self.critic(batch.L, fake, batch.label)
+                losses.append(self.critic_loss(real_maps, fake_maps))
             self.critic.update(torch.stack(losses).mean())
 
 

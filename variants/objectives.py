@@ -1,64 +1,117 @@
-"""What the players minimise: adversarial objectives on logits, the gradient penalty, reconstruction losses."""
+"""What the players minimise against each other: adversarial objectives on logits, and the gradient penalty.
 
+A critic gives a list of maps of logits, one for each scale. An objective is the mean over scales of its formula on one map.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ReconstructionName = Literal["l1", "l2"]
-Logits = Float[Tensor, "b 1 m n"]
+ObjectiveName = Literal["vanilla", "least_squares", "hinge", "wasserstein", "relativistic"]
+Logits = Float[Tensor, "b 1 _m _n"]
+Maps = list[Logits]
 Scalar = Float[Tensor, ""]
 
 
-def vanilla_critic(real: Logits, fake: Logits) -> Scalar:
+@dataclass(frozen=True)
+class Objective:
+    """What the critic minimises, given (real, fake), and the generator, given (real, fake)."""
+
+    critic: Callable[[Maps, Maps, float], Scalar]  # the number is what the critic should say of real photographs
+    generator: Callable[[Maps, Maps], Scalar]
+    compares: bool = False  # whether the generator's loss looks at the real photographs
+    smoothable: bool = False  # whether the critic's target for real photographs can be below 1
+
+
+def over_scales(formula: Callable[..., Scalar], *maps: Maps) -> Scalar:
+    """The mean over scales of a formula on the maps of one scale."""
+    return torch.stack([formula(*scale) for scale in zip(*maps, strict=True)]).mean()
+
+
+def vanilla_critic(real: Maps, fake: Maps, real_label: float = 1.0) -> Scalar:
     """-½ E[log σ(real)] - ½ E[log(1 - σ(fake))] (Goodfellow et al. 2014, eq. 1; halved as in Isola et al. 2017, §3.3)."""
-    return vanilla_critic_real(real) + vanilla_critic_fake(fake)
+    return vanilla_critic_real(real, real_label) + vanilla_critic_fake(fake)
 
 
-def vanilla_critic_real(real: Logits) -> Scalar:
-    """-½ E[log σ(real)]."""
-    return 0.5 * F.softplus(-real).mean()
+def vanilla_critic_real(real: Maps, real_label: float = 1.0) -> Scalar:
+    """-½ E[t log σ(real) + (1 - t) log(1 - σ(real))], t = `real_label` (one-sided smoothing: Salimans et al. 2016, §3.4)."""
+    return over_scales(lambda x: 0.5 * (F.softplus(-x).mean() + (1 - real_label) * x.mean()), real)
 
 
-def vanilla_critic_fake(fake: Logits) -> Scalar:
+def vanilla_critic_fake(fake: Maps) -> Scalar:
     """-½ E[log(1 - σ(fake))]."""
-    return 0.5 * F.softplus(fake).mean()
+    return over_scales(lambda x: 0.5 * F.softplus(x).mean(), fake)
 
 
-def vanilla_generator(fake: Logits) -> Scalar:
+def vanilla_generator(fake: Maps) -> Scalar:
     """-E[log σ(fake)], the non-saturating loss (Goodfellow et al. 2014, §3)."""
-    return F.softplus(-fake).mean()
+    return over_scales(lambda x: F.softplus(-x).mean(), fake)
 
 
-def minimax_generator(fake: Logits) -> Scalar:
+def minimax_generator(fake: Maps) -> Scalar:
     """E[log(1 - σ(fake))], the saturating loss (Wang et al. 2019, eq. 2)."""
-    return -F.softplus(fake).mean()
+    return over_scales(lambda x: -F.softplus(x).mean(), fake)
 
 
-def least_squares_generator(fake: Logits) -> Scalar:
-    """E[(logit - 1)²] on the raw logit, as in the authors' PyTorch code of Wang et al. 2019 (eq. 4 has D = σ(logit))."""
-    return ((fake - 1.0) ** 2).mean()
+def least_squares_critic(real: Maps, fake: Maps, real_label: float = 1.0) -> Scalar:
+    """½ E[(real - t)²] + ½ E[fake²] (Mao et al. 2017, eq. 9)."""
+    return over_scales(lambda r, f: 0.5 * ((r - real_label) ** 2).mean() + 0.5 * (f**2).mean(), real, fake)
 
 
-def wasserstein_critic(real: Logits, fake: Logits) -> Scalar:
+def least_squares_generator(fake: Maps) -> Scalar:
+    """E[(logit - 1)²] on the raw logit, as in pix2pix's and E-GAN's PyTorch code (Wang et al. 2019, eq. 4, has D = σ(logit))."""
+    return over_scales(lambda x: ((x - 1.0) ** 2).mean(), fake)
+
+
+def hinge_critic(real: Maps, fake: Maps) -> Scalar:
+    """E[max(0, 1 - real)] + E[max(0, 1 + fake)] (Lim & Ye 2017, eq. 6)."""
+    return over_scales(lambda r, f: F.relu(1 - r).mean() + F.relu(1 + f).mean(), real, fake)
+
+
+def relativistic_critic(real: Maps, fake: Maps) -> Scalar:
+    """-½ E[log σ(real - E[fake])] - ½ E[log(1 - σ(fake - E[real]))] (Jolicoeur-Martineau 2019, RaSGAN, halved as above)."""
+    return over_scales(lambda r, f: 0.5 * (F.softplus(-(r - f.mean())).mean() + F.softplus(f - r.mean()).mean()), real, fake)
+
+
+def wasserstein_critic(real: Maps, fake: Maps) -> Scalar:
     """E[D(fake)] - E[D(real)] with D the mean of a photograph's patch logits (Gulrajani et al. 2017, eq. 3)."""
     return scores(fake).mean() - scores(real).mean()
 
 
-def wasserstein_generator(fake: Logits) -> Scalar:
-    """-E[D(fake)]."""
+def wasserstein_generator(fake: Maps) -> Scalar:
+    """-E[D(fake)]; with the hinge the generator's loss is the same."""
     return -scores(fake).mean()
 
 
-def scores(logits: Logits) -> Float[Tensor, " b"]:
+def scores(maps: Maps) -> Float[Tensor, " b"]:
     """One score for each photograph: the mean of its map, so that the map's size does not weigh the penalty."""
-    return logits.mean(dim=(1, 2, 3))
+    return torch.stack([logits.mean(dim=(1, 2, 3)) for logits in maps]).mean(dim=0)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "vanilla": Objective(vanilla_critic, lambda real, fake: vanilla_generator(fake), smoothable=True),
+    "least_squares": Objective(least_squares_critic, lambda real, fake: least_squares_generator(fake), smoothable=True),
+    "hinge": Objective(lambda real, fake, t: hinge_critic(real, fake), lambda real, fake: wasserstein_generator(fake)),
+    "wasserstein": Objective(lambda real, fake, t: wasserstein_critic(real, fake), lambda real, fake: wasserstein_generator(fake)),
+    "relativistic": Objective(
+        lambda real, fake, t: relativistic_critic(real, fake),
+        lambda real, fake: 2 * relativistic_critic(fake, real),  # the roles change places; not halved, as for the others
+        compares=True,
+    ),
+}
 
 
 def gradient_penalty(
-    critic: nn.Module, L: Float[Tensor, "b 1 h w"], real: Float[Tensor, "b 2 h w"], fake: Float[Tensor, "b 2 h w"]
+    critic: nn.Module,
+    L: Float[Tensor, "b 1 h w"],
+    real: Float[Tensor, "b 2 h w"],
+    fake: Float[Tensor, "b 2 h w"],
+    label: Int[Tensor, " b"] | None = None,
 ) -> tuple[Scalar, Float[Tensor, " b"]]:
     """E[(‖∇_x̂ D(L, x̂)‖₂ - 1)²] with x̂ = ε real + (1 - ε) fake, ε ~ U[0, 1] one for each photograph, two-sided.
 
@@ -72,12 +125,17 @@ def gradient_penalty(
     """
     epsilon = torch.rand(len(real), 1, 1, 1, device=real.device)
     x_hat = (epsilon * real + (1.0 - epsilon) * fake.detach()).requires_grad_()
-    score = scores(critic(L, x_hat)).sum()  # photographs do not mix in the critic, so the sum's gradient is each one's own
+    score = scores(critic(L, x_hat, label)).sum()  # photographs do not mix in the critic, so the sum's gradient is each one's own
     (gradient,) = torch.autograd.grad(score, x_hat, create_graph=True)
     norms = gradient.flatten(1).norm(dim=1)
     return ((norms - 1.0) ** 2).mean(), norms.detach()
 
 
-def reconstruction(name: ReconstructionName, fake: Float[Tensor, "b 2 h w"], real: Float[Tensor, "b 2 h w"]) -> Scalar:
-    """E‖ab - G(L)‖₁ or E‖ab - G(L)‖₂², the mean over values (Isola et al. 2017, eq. 3)."""
-    return F.l1_loss(fake, real) if name == "l1" else F.mse_loss(fake, real)
+def accuracy(real: Maps, fake: Maps) -> Scalar:
+    """Share of the photographs, real and fake, on whose side of 0 the critic's score lies."""
+    return torch.cat([scores(real) > 0, scores(fake) < 0]).float().mean()
+
+
+def ranking_accuracy(real: Maps, fake: Maps) -> Scalar:
+    """Share of the pairs whose real photograph has the higher score: for a critic whose scores have no zero."""
+    return (scores(real) > scores(fake)).float().mean()

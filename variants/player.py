@@ -1,7 +1,9 @@
 """A player of the game: a network and its optimiser."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -21,6 +23,21 @@ class AdamConfig(Settings):
     """Decay of the first moment. pix2pix: 0.5."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the second moment."""
+    decay: Literal["constant", "linear", "exponential", "cosine"] = "constant"
+    """How the learning rate falls over the budget: to 0 linearly (pix2pix) or as a cosine, to a hundredth exponentially."""
+    decay_from: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the budget after which it begins to fall. pix2pix: half."""
+
+    def factor(self, used: float) -> float:
+        """The share of the learning rate that holds when a share of the budget is used."""
+        x = min(max((used - self.decay_from) / (1 - self.decay_from), 0.0), 1.0)
+        falls: dict[str, float] = {
+            "constant": 1.0,
+            "linear": 1 - x,
+            "exponential": 0.01**x,
+            "cosine": (1 + math.cos(math.pi * x)) / 2,
+        }
+        return falls[self.decay]
 
 
 class Player:
@@ -28,15 +45,23 @@ class Player:
 
     def __init__(self, network: nn.Module, config: AdamConfig, engine: Engine) -> None:
         self.network = network.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.parameters = list(self.network.parameters())
-        self._engine = engine
-        self._optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+        learning = {name: parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad}
+        self.names, self.parameters = list(learning), list(learning.values())
+        self.updates = 0
+        self._engine, self._config = engine, config
+        betas = (config.beta1, config.beta2)
+        self._optimiser = torch.optim.Adam(_groups(self.network, learning), lr=config.learning_rate, betas=betas, fused=True)
+        self._group_of = {parameter: group for group in self._optimiser.param_groups for parameter in group["params"]}
+        self.decay(0.0)
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """The network's forward, in the engine's precision."""
-        with self._engine.autocast():
-            output: Tensor = self.network(*inputs)
-        return output.float()
+    def __call__(self, *inputs: Tensor) -> Any:
+        """The network's forward, in the engine's precision; what comes out is float32."""
+        return forward(self.network, self._engine, *inputs)
+
+    def decay(self, used: float) -> None:
+        """Sets the learning rates for a run that has used this share of its budget."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._config.learning_rate * group["rate"] * self._config.factor(used)
 
     def gradients(self, loss: Tensor, retain_graph: bool = False) -> list[Tensor]:
         """d loss / d parameters, the mean over all ranks; the other player's weights get none."""
@@ -48,10 +73,17 @@ class Player:
             parameter.grad = _laid_out_like(gradient, parameter)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
+        self.updates += 1
 
-    def update(self, loss: Tensor) -> None:
-        """One Adam step down `loss`."""
-        self.step(self.gradients(loss))
+    def update(self, losses: Tensor | Iterable[Tensor]) -> None:
+        """One Adam step down a loss, or down the mean of several; a lazy iterable keeps one graph at a time in memory."""
+        total: list[Tensor] = []
+        count = 0
+        for loss in [losses] if isinstance(losses, Tensor) else losses:
+            gradients = self.gradients(loss)
+            total = [a + b for a, b in zip(total, gradients, strict=True)] if total else gradients
+            count += 1
+        self.step([gradient / count for gradient in total] if count > 1 else total)
 
     @torch.no_grad()
     def stepped(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -60,8 +92,7 @@ class Player:
         torch's own Adam runs on copies of one tensor and its moments at a time, so the values are those of `step` to the
         last bit and only the returned weights stay in memory.
         """
-        names = (name for name, _ in self.network.named_parameters())
-        return {name: self._stepped(p, g) for name, p, g in zip(names, self.parameters, gradients, strict=True)}
+        return {name: self._stepped(p, g) for name, p, g in zip(self.names, self.parameters, gradients, strict=True)}
 
     def copy_from(self, other: "Player") -> None:
         """Takes over another player's weights, buffers and Adam state."""
@@ -69,15 +100,17 @@ class Player:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, buffers and optimiser state."""
-        return {"network": self.network.state_dict(), "optimiser": self._optimiser.state_dict()}
+        return {"network": self.network.state_dict(), "optimiser": self._optimiser.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores `state_dict`; tensors are copied."""
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(_cloned(state["optimiser"]))
+        self._group_of = {parameter: group for group in self._optimiser.param_groups for parameter in group["params"]}
+        self.updates = state["updates"]
 
     def _stepped(self, parameter: Tensor, gradient: Tensor) -> Tensor:
-        group, state = self._optimiser.param_groups[0], self._optimiser.state[parameter]
+        group, state = self._group_of[parameter], self._optimiser.state[parameter]
         child = parameter.detach().clone()
         m = state["exp_avg"].clone() if state else torch.zeros_like(child)
         v = state["exp_avg_sq"].clone() if state else torch.zeros_like(child)
@@ -86,6 +119,31 @@ class Player:
         fixed = {"fused": True, "amsgrad": False, "weight_decay": 0.0, "maximize": False, "eps": group["eps"]}
         adam([child], [_laid_out_like(gradient, child)], [m], [v], [], [t], beta1=beta1, beta2=beta2, lr=group["lr"], **fixed)
         return child
+
+
+def forward(network: nn.Module, engine: Engine, *inputs: Tensor) -> Any:
+    """A network's forward in the engine's precision; tensors that come out, alone or in a tuple or list, are float32."""
+    with engine.autocast():
+        output = network(*inputs)
+    return in_float32(output)
+
+
+def in_float32(output: Any) -> Any:
+    """Tensors as float32, alone, in a list or in a named tuple."""
+    if output is None:
+        return None
+    if isinstance(output, Tensor):
+        return output.float()
+    parts = [in_float32(part) for part in output]
+    return parts if isinstance(output, list) else type(output)(*parts)
+
+
+def _groups(network: nn.Module, learning: dict[str, nn.Parameter]) -> list[dict[str, Any]]:
+    """Parameters by the share of the learning rate that their network gives them."""
+    rate_of = getattr(network, "rate_of", lambda name: 1.0)
+    by_rate = sorted(learning.items(), key=lambda item: -rate_of(item[0]))  # stable: the order within a group is the network's
+    grouped = groupby(by_rate, key=lambda item: rate_of(item[0]))
+    return [{"params": [parameter for _, parameter in members], "rate": rate} for rate, members in grouped]
 
 
 def _laid_out_like(gradient: Tensor, parameter: Tensor) -> Tensor:

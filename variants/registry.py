@@ -1,15 +1,22 @@
 """Every variant by its name. A new one costs a file, a line here and a search space in studies/spaces.py."""
 
-from typing import TYPE_CHECKING, Annotated, Union
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
+import torch
 from pydantic import Field
 
+from common.domain import Domain
 from common.engine import Engine
 from common.errors import ColourbenchError, did_you_mean
+from common.networks.generator import build_network, without_fetching
 from variants.cgan import Cgan
+from variants.colouriser import Colouriser
 from variants.egan import Egan
+from variants.reconstruction import head_for
 from variants.regression import Regression
-from variants.variant import Variant, VariantConfig
+from variants.settings import VariantConfig
+from variants.variant import Variant
 from variants.wgan_gp import WganGp
 
 VARIANTS: dict[str, type[Variant]] = {
@@ -38,6 +45,15 @@ def variant_class(name: str) -> type[Variant]:
     return VARIANTS[name]
 
 
-def build(config: VariantConfig, engine: Engine, size: int) -> Variant:
+def build(config: VariantConfig, engine: Engine, domain: Domain) -> Variant:
     """The variant that `config` describes, with freshly drawn weights."""
-    return variant_class(config.name)(config, engine, size)
+    return variant_class(config.name)(config, engine, domain)
+
+
+def trained_colouriser(config: VariantConfig, engine: Engine, domain: Domain, weights: Mapping[str, Any]) -> Colouriser:
+    """The generator that `config` describes with trained weights, without critic and optimisers."""
+    generator = config.generator
+    classes = domain.classes if generator.labels else 0
+    network = build_network(without_fetching(generator.network), domain.size, classes, head_for(config.reconstruction))
+    network.load_state_dict(weights)
+    return Colouriser(network.to(engine.device, memory_format=torch.channels_last), engine, domain.size, config.test_time)  # type: ignore[call-overload]

@@ -1,11 +1,12 @@
 """The baseline without a critic: the generator learns by reconstruction alone ("L1-only")."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from common.batches import Batch
 from common.training import Losses
-from variants.variant import Variant, VariantConfig
+from variants.settings import VariantConfig
+from variants.variant import Variant
 
 
 class RegressionConfig(VariantConfig):
@@ -23,11 +24,3 @@ class Regression(Variant):
     def step(self, batches: Iterator[Batch]) -> Losses:
         """One generator update by reconstruction."""
         return self.pretrain_generator(batches)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The generator."""
-        return {"generator": self.generator.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores the generator."""
-        self.generator.load_state_dict(state["generator"])

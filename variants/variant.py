@@ -1,173 +1,162 @@
-"""The contract of a training method, and the schedule that all of them share."""
+"""The contract of a training method: players, one step, how a trained one colourises, and the schedule all of them share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from common.batches import Batch
-from common.config import Settings
+from common.domain import Domain
 from common.engine import Engine
 from common.errors import ColourbenchError
-from common.networks.patch_critic import PatchCritic, PatchCriticConfig
-from common.networks.unet import UNet, UNetConfig
+from common.networks.colours import Colours
+from common.networks.generator import build_network
 from common.training import Budget, Losses, Phase
-from variants import objectives
-from variants.player import AdamConfig, Player
+from variants.colouriser import Colouriser
+from variants.player import Player
+from variants.reconstruction import build_reconstruction, head_for
+from variants.settings import VariantConfig
 
 MIN_CRITIC_MAP = 3  # two more convolutions of 4x4 must fit
 
 
-class GeneratorConfig(Settings):
-    """The generator."""
-
-    network: UNetConfig = UNetConfig()
-    """Its network."""
-    adam: AdamConfig = AdamConfig()
-    """Its optimiser."""
-
-
-class CriticConfig(Settings):
-    """The critic, also called discriminator elsewhere."""
-
-    network: PatchCriticConfig = PatchCriticConfig()
-    """Its network."""
-    adam: AdamConfig = AdamConfig()
-    """Its optimiser."""
-
-
-class VariantConfig(Settings):
-    """What every variant has."""
-
-    name: str
-    """The variant."""
-    generator: GeneratorConfig = GeneratorConfig()
-    """The generator."""
-    reconstruction: objectives.ReconstructionName = "l1"
-    """Loss between the colourised and the true ab."""
-    pretraining: float = Field(default=0.0, ge=0, le=1)
-    """Share of the budget in which the generator learns by reconstruction alone, before the critic joins."""
-    test_time: Literal["running", "batch", "dropout"] = "running"
-    """How a trained generator runs: with running batch statistics, with the batch's own, or with these and dropout (pix2pix)."""
-
-
-class AdversarialConfig(VariantConfig):
-    """What every variant with a critic has."""
-
-    critic: CriticConfig = CriticConfig()
-    """The critic."""
-    reconstruction_weight: float = Field(default=100.0, ge=0)
-    """λ, the weight of the reconstruction beside the adversarial loss. pix2pix: 100."""
-
-
 class Variant(ABC):
-    """A training method: players, one step, and how a trained one colourises."""
+    """A training method."""
 
     Config: ClassVar[type[VariantConfig]]
 
-    def __init__(self, config: VariantConfig, engine: Engine, size: int) -> None:
+    def __init__(self, config: VariantConfig, engine: Engine, domain: Domain) -> None:
         self.config = config
         self.engine = engine
-        self.size = size
+        self.domain = domain
         self.generator = self.new_generator()
+        self.reconstruction_loss = build_reconstruction(config.reconstruction, domain, engine)
+        self._average = _average(self.generator, config.generator.average)
+        self._averaged_at = 0
 
     @abstractmethod
     def step(self, batches: Iterator[Batch]) -> Losses:
         """One step of the method; draws as many batches as it wants."""
 
-    @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that must come back for training to go on exactly: tensors and plain values only."""
-
-    @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores `state_dict`."""
+    @property
+    def players(self) -> list[Player]:
+        """Everyone who learns."""
+        return [self.generator]
 
     @property
-    def critic_updates(self) -> int:
-        """Critic updates in one step."""
-        return 0
+    def parents(self) -> list[Player]:
+        """The generators, the best first."""
+        return [self.generator]
 
     @property
-    def stride(self) -> int:
-        """Sides of what the generator colourises are multiples of this."""
-        return int(self.generator.network.stride)
+    def colourise(self) -> Colouriser:
+        """The generator as a user gets it: with averaged weights where these are wanted."""
+        network: Any = self._average.module if self._average else self.generator.network
+        return Colouriser(network, self.engine, self.domain.size, self.config.test_time)
 
     def phases(self, budget: Budget) -> list[Phase]:
         """The schedule over the budget; a share of 0 makes a phase vanish."""
         pretraining = self.config.pretraining * budget.amount
         phases = [
-            Phase("pretrain_generator", self.pretrain_generator, pretraining),
-            Phase("adversarial", self.step, budget.amount - pretraining, critic_updates=self.critic_updates),
+            Phase("pretrain_generator", self.pretrain_generator, pretraining, self.updates),
+            Phase("adversarial", self.step, budget.amount - pretraining, self.updates),
         ]
         return [phase for phase in phases if phase.amount > 0]
 
-    def pretrain_generator(self, batches: Iterator[Batch]) -> Losses:
-        """One generator update by reconstruction alone."""
-        batch = next(batches)
-        loss = objectives.reconstruction(self.config.reconstruction, self.generator(batch.L), batch.ab)
-        self.generator.update(loss)
-        return {"reconstruction": loss.detach()}
+    def updates(self) -> tuple[int, int]:
+        """Updates of the generator and of the critic so far."""
+        return self.generator.updates, 0
 
-    @torch.no_grad()
-    def colourise(self, L: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
-        """The generator's colours as a user gets them, with `test_time`'s norm and dropout; H, W multiples of its stride."""
-        network = self.generator.network
-        was_training = network.training
-        kept = [buffer.clone() for buffer in network.buffers()]
-        set_mode(network, self.config.test_time)
-        ab = self.generator(L)
-        network.train(was_training)
-        for buffer, value in zip(network.buffers(), kept, strict=True):
-            buffer.copy_(value)  # looking must not move the running statistics
-        return ab
+    def advance(self, used: float) -> None:
+        """Told after each step which share of the budget is used: learning rates decay, weights are averaged."""
+        for player in self.players:
+            player.decay(used)
+        if self._average and self.generator.updates > self._averaged_at:
+            self._average.update_parameters(self.generator.network)
+            self._averaged_at = self.generator.updates
+
+    def observe(self, images: int, metrics: dict[str, float]) -> dict[str, float]:
+        """Told each validation's metrics; a schedule may act on them. Returns figures to log."""
+        return {}
+
+    def pretrain_generator(self, batches: Iterator[Batch]) -> Losses:
+        """One generator update by reconstruction alone; several generators learn from one batch."""
+        batch = self.draw(batches)
+        losses = [self._reconstruct(player, batch) for player in self.parents]
+        return {"reconstruction": torch.stack(losses).mean()}
+
+    def draw(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch, some or all of its labels withheld."""
+        batch = next(batches)
+        if not self.config.generator.labels:
+            return Batch(batch.L, batch.ab, torch.full_like(batch.label, -1))
+        withheld = torch.rand(len(batch)).to(batch.label.device) < self.config.label_dropout
+        return Batch(batch.L, batch.ab, batch.label.masked_fill(withheld, -1))
+
+    def reconstruction(self, fake: Colours, batch: Batch) -> Float[Tensor, ""]:
+        """The reconstruction loss, not yet weighted."""
+        return self.reconstruction_loss(fake, batch)
 
     def new_generator(self) -> Player:
         """A freshly drawn generator."""
-        return Player(UNet(self.config.generator.network, self.size), self.config.generator.adam, self.engine)
-
-
-class AdversarialVariant(Variant):
-    """A variant with a critic."""
-
-    config: AdversarialConfig
-
-    def __init__(self, config: AdversarialConfig, engine: Engine, size: int) -> None:
-        super().__init__(config, engine, size)
-        layers = config.critic.network.layers
-        if size // 2**layers < MIN_CRITIC_MAP:
+        config = self.config.generator
+        if config.labels and not self.domain.classes:
             raise ColourbenchError(
-                f"variant.critic.network.layers={layers} halves {size} pixels too often; lower it or use larger images"
+                "variant.generator.labels is on and the data set has no labels; sort its photographs into class folders"
             )
-        self.critic = Player(PatchCritic(config.critic.network), config.critic.adam, engine)
+        classes = self.domain.classes if config.labels else 0
+        network = build_network(config.network, self.domain.size, classes, head_for(self.config.reconstruction), config.recompute)
+        return Player(network, config.adam, self.engine)
 
-    @property
-    def critic_updates(self) -> int:
-        """Critic updates in one step."""
-        return 1
+    def generator_state(self) -> dict[str, Any]:
+        """All that generator pretraining changes: enough to go on from it in another run."""
+        average = self._average.state_dict() if self._average else None
+        return {"parents": [p.state_dict() for p in self.parents], "average": average, "averaged_at": self._averaged_at}
 
-    def reconstruction(self, fake: Tensor, batch: Batch) -> Tensor:
-        """The reconstruction loss, not yet weighted."""
-        return objectives.reconstruction(self.config.reconstruction, fake, batch.ab)
+    def load_generator_state(self, state: dict[str, Any]) -> None:
+        """Restores `generator_state`."""
+        for player, saved in zip(self.parents, state["parents"], strict=True):
+            player.load_state_dict(saved)
+        if self._average:
+            self._average.load_state_dict(state["average"])
+        self._averaged_at = state["averaged_at"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Both players."""
-        return {"generator": self.generator.state_dict(), "critic": self.critic.state_dict()}
+        """Everything that must come back for training to go on exactly: tensors and plain values only."""
+        return {"generators": self.generator_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores both players."""
-        self.generator.load_state_dict(state["generator"])
-        self.critic.load_state_dict(state["critic"])
+        """Restores `state_dict`."""
+        self.load_generator_state(state["generators"])
+
+    def _reconstruct(self, player: Player, batch: Batch) -> Tensor:
+        seen: list[Tensor] = []
+
+        def losses() -> Iterator[Tensor]:
+            for part in self.parts(batch):
+                loss = self.reconstruction(player(part.L, part.label), part)
+                seen.append(loss.detach())
+                yield loss
+
+        player.update(losses())
+        return torch.stack(seen).mean()
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        """The batch in `accumulation` parts."""
+        return batch.parts(self.config.accumulation)
 
 
-def set_mode(network: nn.Module, test_time: str) -> None:
-    """Puts norms and dropout into the state that `test_time` names."""
-    network.train(test_time != "running")
-    if test_time == "batch":
-        for module in network.modules():
-            if isinstance(module, nn.Dropout):
-                module.eval()
+def _average(player: Player, decay: float) -> AveragedModel | None:
+    """A moving average of the weights and running statistics; young averages forget faster, so that short runs profit too."""
+    if not decay:
+        return None
+
+    def blend(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        keep = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        return averaged + (current - averaged) * (1 - keep)
+
+    return AveragedModel(player.network, avg_fn=blend, use_buffers=True)

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
+from torch import Tensor
 
 from common.batches import Batch
 from common.networks.patch_critic import PatchCriticConfig
 from common.training import Losses
-from variants.objectives import gradient_penalty, wasserstein_critic, wasserstein_generator
+from variants import objectives
+from variants.adversarial import AdversarialVariant, Tally
 from variants.player import AdamConfig
-from variants.variant import AdversarialConfig, AdversarialVariant, CriticConfig, GeneratorConfig
+from variants.settings import AdversarialConfig, CriticConfig, GeneratorConfig, refuse_mixed_images
 
 ADAM = AdamConfig(learning_rate=1e-4, beta1=0.0, beta2=0.9)
 
@@ -33,15 +35,12 @@ class WganGpConfig(AdversarialConfig):
     penalty_weight: float = Field(default=10.0, ge=0)
     """Weight of the gradient penalty (λ in the paper, which λ = reconstruction_weight is not)."""
 
-    @field_validator("critic")
-    @classmethod
-    def _no_batch_norm(cls, critic: CriticConfig) -> CriticConfig:
-        if critic.network.norm == "batch":
-            raise ValueError(
-                "network.norm is batch, which mixes the images that the gradient penalty must keep apart; "
-                "use layer, instance or none"
-            )
-        return critic
+    @model_validator(mode="after")
+    def _sensible_critic(self) -> "WganGpConfig":
+        refuse_mixed_images(self.critic)
+        if self.critic.real_label != 1:
+            raise ValueError("critic.real_label smooths a probability, and this critic gives a distance; leave it at 1")
+        return self
 
 
 class WganGp(AdversarialVariant):
@@ -50,29 +49,41 @@ class WganGp(AdversarialVariant):
     Config = WganGpConfig
     config: WganGpConfig
 
-    @property
-    def critic_updates(self) -> int:
-        """Critic updates in one step."""
-        return self.config.n_critic
-
     def step(self, batches: Iterator[Batch]) -> Losses:
         """Algorithm 1, lines 2 to 11."""
         for _ in range(self.config.n_critic):
-            batch = next(batches)
-            critic_losses = self.critic_step(batch)
+            parts = self.parts(self.draw(batches))
+            critic_losses = self.critic_step(parts)
+        tally = Tally()
+        self.generator.update(self._generator_losses(parts, tally))
+        return critic_losses | tally.means()
 
-        fake = self.generator(batch.L)
-        adversarial = wasserstein_generator(self.critic(batch.L, fake))
-        reconstruction = self.reconstruction(fake, batch)
-        self.generator.update(adversarial + self.config.reconstruction_weight * reconstruction)
+    def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
+        """One critic update on fresh fakes: the penalty needs real and fake colours of the same photograph, so none are stored."""
+        return self.critic_step(self.parts(self.draw(batches)))
 
-        return {**critic_losses, "adversarial": adversarial.detach(), "reconstruction": reconstruction.detach()}
-
-    def critic_step(self, batch: Batch) -> Losses:
+    def critic_step(self, parts: list[Batch]) -> Losses:
         """One critic update: distance and penalty in one backward."""
-        with torch.no_grad():
-            fake = self.generator(batch.L)
-        distance = wasserstein_critic(self.critic(batch.L, batch.ab), self.critic(batch.L, fake))
-        penalty, norms = gradient_penalty(self.critic.network, batch.L, batch.ab, fake)  # float32, outside autocast
-        self.critic.update(distance + self.config.penalty_weight * penalty)
-        return {"critic": distance.detach(), "penalty": penalty.detach(), "gradient_norm": norms.mean()}
+        tally = Tally()
+        self.critic.update(self._critic_losses(parts, tally))
+        return tally.means()
+
+    def _critic_losses(self, parts: list[Batch], tally: Tally) -> Iterator[Tensor]:
+        for part in parts:
+            with torch.no_grad():
+                fake = self.generator(part.L, part.label).ab
+            real_maps, fake_maps = self.critic(part.L, part.ab, part.label), self.critic(part.L, fake, part.label)
+            distance = objectives.wasserstein_critic(real_maps, fake_maps)
+            # float32, outside autocast
+            penalty, norms = objectives.gradient_penalty(self.critic.network, part.L, part.ab, fake, part.label)
+            accuracy = objectives.ranking_accuracy(real_maps, fake_maps)
+            tally.add(critic=distance, penalty=penalty, gradient_norm=norms.mean(), critic_accuracy=accuracy)
+            yield distance + self.config.penalty_weight * penalty
+
+    def _generator_losses(self, parts: list[Batch], tally: Tally) -> Iterator[Tensor]:
+        for part in parts:
+            fake = self.generator(part.L, part.label)
+            adversarial = objectives.wasserstein_generator(self.critic(part.L, fake.ab, part.label))
+            reconstruction = self.reconstruction(fake, part)
+            tally.add(adversarial=adversarial, reconstruction=reconstruction)
+            yield adversarial + self.config.reconstruction_weight * reconstruction

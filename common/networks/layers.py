@@ -2,7 +2,11 @@
 
 from typing import Literal
 
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 
 NormName = Literal["batch", "instance", "layer", "none"]
 
@@ -24,10 +28,53 @@ def initialise(network: nn.Module) -> None:
     """pix2pix's start: convolutions ~ N(0, 0.02), norm scales ~ N(1, 0.02), biases 0."""
     for module in network.modules():
         weight = getattr(module, "weight", None)
-        if not isinstance(weight, Tensor):
+        if not isinstance(weight, Tensor) or isinstance(module, FiLM):
             continue
         centre = 1.0 if isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d) else 0.0
         nn.init.normal_(weight, centre, 0.02)
         bias = getattr(module, "bias", None)
         if isinstance(bias, Tensor):
             nn.init.zeros_(bias)
+
+
+def spectral_norm(network: nn.Module) -> None:
+    """Divides every convolution's and table's weight by its largest singular value (Miyato et al. 2018)."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding) and not isinstance(module, FiLM):
+            parametrizations.spectral_norm(module)
+
+
+class FiLM(nn.Embedding):
+    """x (1 + γ_y) + β_y for each channel, with γ and β of the class y (Perez et al. 2018, eq. 2); it starts as the identity.
+
+    The last row of the table stands for "no label" and takes label -1.
+    """
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__(classes + 1, 2 * channels)
+        nn.init.zeros_(self.weight)
+
+    def forward(self, x: Float[Tensor, "b c h w"], label: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:  # type: ignore[override]
+        scale, shift = super().forward(label % self.num_embeddings)[:, :, None, None].chunk(2, dim=1)
+        return x * (1 + scale) + shift
+
+
+class SelfAttention(nn.Module):
+    """x + γ·attention(x) over all places, γ from 0 (Zhang et al. 2019, SAGAN, eq. 1 to 3)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = max(1, channels // 8)
+        self.query, self.key = nn.Conv2d(channels, inner, 1, bias=False), nn.Conv2d(channels, inner, 1, bias=False)
+        self.value = nn.Conv2d(channels, channels, 1, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return x + self.gamma * attended.transpose(1, 2).reshape(x.shape)
+
+
+def no_labels(x: Tensor) -> Int[Tensor, " b"]:
+    """Label -1 for every image of a batch."""
+    return torch.full((len(x),), -1, device=x.device)

@@ -1,13 +1,16 @@
 """The pix2pix U-Net generator (Isola et al. 2017, §6.1.1) for images of 32, 64, … 512 pixels."""
 
+from typing import Literal
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
 from common.config import Settings
 from common.errors import ColourbenchError
-from common.networks.layers import NormName, initialise, norm
+from common.networks.colours import Colours, Head, TanhHead
+from common.networks.layers import FiLM, NormName, initialise, no_labels, norm
 
 SIZES = (32, 64, 128, 256, 512)
 WIDEST = 8  # channels grow from base_width to 8 x base_width: 64 to 512
@@ -15,8 +18,10 @@ DROPOUT_BLOCKS = 3
 
 
 class UNetConfig(Settings):
-    """The generator's network."""
+    """pix2pix's U-Net."""
 
+    kind: Literal["unet"] = "unet"
+    """The family of the network: unet, or backbone for a timm encoder with a decoder."""
     base_width: int = Field(default=64, ge=4, le=512)
     """Channels of the first layer; they double up to eight times as many. pix2pix: 64."""
     norm: NormName = "batch"
@@ -26,7 +31,7 @@ class UNetConfig(Settings):
 
 
 class UNet(nn.Module):
-    """L (B, 1, H, W) -> ab (B, 2, H, W) in [-1, 1]; H and W are multiples of `stride`.
+    """L (B, 1, H, W) -> ab (B, 2, H, W) in [-1, 1]; H and W are multiples of `stride`. With `classes` it is conditional on a label.
 
     The depth follows the size, so that the bottleneck of a training image is 1x1. At 256 pixels and width 64 it has
     54,409,858 parameters.
@@ -35,7 +40,7 @@ class UNet(nn.Module):
         ColourbenchError: `size` is no power of two from 32 to 512.
     """
 
-    def __init__(self, config: UNetConfig, size: int) -> None:
+    def __init__(self, config: UNetConfig, size: int, classes: int = 0, head: Head | None = None) -> None:
         super().__init__()
         if size not in SIZES:
             raise ColourbenchError(f"the U-Net is made for images of {', '.join(map(str, SIZES))} pixels, not {size}")
@@ -43,19 +48,28 @@ class UNet(nn.Module):
         widths = [config.base_width * min(2**i, WIDEST) for i in range(depth)]
         self.stride = size
         self.downs = nn.ModuleList(_down(i, [1, *widths], depth, config) for i in range(depth))
-        self.ups = nn.ModuleList(_up(i, widths, config) for i in reversed(range(depth)))
+        self.head = head or TanhHead()
+        self.ups = nn.ModuleList(_up(i, widths, self.head.channels, config) for i in reversed(range(depth)))
+        self.films = nn.ModuleList(FiLM(classes, width) for width in reversed(widths)) if classes else None
         initialise(self)
 
-    def forward(self, L: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
+    def forward(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Colours:
         skips: list[Tensor] = []
         x = L
         for down in self.downs:
             x = down(x)
             skips.append(x)
-        x = self.ups[0](skips.pop())
-        for up in self.ups[1:]:  # each up block also sees the encoder's features of its own resolution
-            x = up(torch.cat([skips.pop(), x], dim=1))
-        return torch.tanh(x)
+        label = no_labels(L) if label is None else label
+        x = self.ups[0](self._modulated(0, skips.pop(), label))
+        for level, up in enumerate(self.ups[1:], 1):  # each up block also sees the encoder's features of its own resolution
+            x = up(torch.cat([skips.pop(), self._modulated(level, x, label)], dim=1))
+        colours: Colours = self.head(x)
+        return colours
+
+    def _modulated(self, level: int, x: Tensor, label: Tensor) -> Tensor:
+        """The bottleneck (level 0) and the up blocks' results, as the label wants them."""
+        modulated: Tensor = self.films[level](x, label) if self.films else x
+        return modulated
 
 
 def _down(i: int, widths: list[int], depth: int, config: UNetConfig) -> nn.Sequential:
@@ -69,11 +83,11 @@ def _down(i: int, widths: list[int], depth: int, config: UNetConfig) -> nn.Seque
     return nn.Sequential(*layers)
 
 
-def _up(i: int, widths: list[int], config: UNetConfig) -> nn.Sequential:
+def _up(i: int, widths: list[int], last: int, config: UNetConfig) -> nn.Sequential:
     """Up block i, the mirror of down block i: doubles the resolution. The outermost has no norm."""
     innermost, outermost = i == len(widths) - 1, i == 0
     incoming = widths[i] if innermost else 2 * widths[i]
-    outgoing = 2 if outermost else widths[i - 1]
+    outgoing = last if outermost else widths[i - 1]
     bias = outermost or config.norm in ("instance", "none")
     layers: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(incoming, outgoing, 4, 2, 1, bias=bias)]
     if not outermost:

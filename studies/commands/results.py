@@ -19,19 +19,20 @@ def evaluate(
     Example: colourbench evaluate 3f2a91c0 --data pets-64
     """
     from analysis import evaluation
-    from studies.run import load_run
+    from studies.trained import load_run
 
     found = open_home(home).store.run(run)
-    variant, settings = load_run(found)
+    colouriser, settings = load_run(found)
     name = data or settings.dataset
     dataset = open_home(home).dataset(name)
-    if dataset.config.size % variant.stride:
+    if dataset.config.size % colouriser.stride:
         raise ColourbenchError(
-            f"{name} has images of {dataset.config.size} px; this generator takes multiples of {variant.stride} px"
+            f"{name} has images of {dataset.config.size} px; this generator takes multiples of {colouriser.stride} px"
         )
     if not data and dataset.fingerprint != found.tags["dataset_sha256"]:
         raise ColourbenchError(f"{name} was prepared anew since this run was trained; its test split may hold training photographs")
-    table = evaluation.evaluate(variant.colourise, dataset.split("test"), variant.engine.device).table
+    labelled = settings.variant.generator.labels and name == settings.dataset  # labels of another data set mean other things
+    table = evaluation.evaluate(colouriser, dataset.split("test"), colouriser.engine.device, labelled=labelled).table
     path = found.folder / f"metrics-{name}.csv"
     table.to_csv(path, index=False)
     say(f"{found.name} on the test split of {name} ({len(table)} images):")
@@ -73,20 +74,27 @@ def colourise(
     run: RunArgument,
     photographs: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the coloured photographs.")],
+    samples: Annotated[
+        int,
+        typer.Option(min=0, max=100, help="Versions of each photograph, with dropout as the noise; 0 gives the one best guess."),
+    ] = 0,
+    label: Annotated[str | None, typer.Option(help="What the photographs show, for a run trained with labels.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Colourises photographs at their own resolution with a trained run.
 
-    Example: colourbench colourise 3f2a91c0 ~/old-photos --out coloured
+    Example: colourbench colourise 3f2a91c0 ~/old-photos --out coloured --samples 8
     """
     from studies.colourise import colourise_files, photographs_in
-    from studies.run import load_run
+    from studies.trained import label_number, load_run
 
     files = photographs_in(photographs)
-    variant, _ = load_run(open_home(home).store.run(run), device)
+    found = open_home(home).store.run(run)
+    colouriser, settings = load_run(found, device)
+    number = label_number(found, settings, label) if label else -1
     bad = 0
-    for file, result in colourise_files(variant, files, out):
+    for file, result in colourise_files(colouriser, files, out, number, samples):
         bad += isinstance(result, ColourbenchError)
         say(str(result) if isinstance(result, ColourbenchError) else f"{file} -> {result}")
     if bad:

@@ -45,6 +45,44 @@ def train(
     say(f"  next: colourbench evaluate {run.id[:8]}, or colourbench colourise {run.id[:8]} PHOTO --out coloured")
 
 
+def estimate(
+    variant: VariantArgument,
+    data: Annotated[str | None, typer.Option(help="A prepared data set.")] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="Take the settings of an arm of this study; VARIANT is then the arm's name.")
+    ] = None,
+    as_data: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    changes: SetOption = None,
+    config: ConfigOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Measures a few steps and says what a run would cost: parameters, FLOPs, memory and hours on this machine.
+
+    Example: colourbench estimate cgan --data pets-128 --set variant.generator.recompute=true --set batches.size=32
+
+    Example: colourbench estimate deoldify --study studies/deoldify.yaml --data pets-128
+    """
+    import json
+    from dataclasses import asdict
+
+    from studies.estimate import estimate as measure
+    from studies.study import arm_settings
+
+    settings = (
+        arm_settings(study, variant, data, changes or []) if study else run_settings(variant, data, None, None, changes, config)
+    )
+    found = measure(open_home(home).dataset(settings.dataset), settings)
+    if as_data:
+        say(json.dumps(asdict(found)))
+        return
+    say(f"generator {found.generator_parameters:,} parameters, critic {found.critic_parameters:,}")
+    say(f"memory: {found.peak_memory_gb:.2f} GB at batches.size={settings.batches.size} in {found.precision} on {found.device}")
+    for phase in found.phases:
+        speed = f"{phase.images / phase.seconds:,.1f} images/s, {phase.gflops / phase.images:,.1f} GFLOP an image"
+        say(f"{phase.name:<20}{speed}, {phase.hours:,.2f} hours")
+    say(f"the whole budget of {settings.budget.amount:,.0f} {settings.budget.unit}: {found.hours:,.2f} hours, validation left out")
+
+
 def sweep(
     variant: VariantArgument,
     data: Annotated[str | None, typer.Option(help="A prepared data set.")] = None,
@@ -97,19 +135,27 @@ def sweeps(
 def compare(
     study: Annotated[Path, typer.Argument(help="A study's YAML file.")],
     dataset: Annotated[str | None, typer.Option("--data", help="Use this data set instead of the file's.")] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Run every arm in miniature, by default on photographs that come with the dependencies.")
+    ] = False,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Trains every arm and seed of a study under one budget, and its baselines. Finished runs are not run again.
 
     Example: colourbench compare studies/variants.yaml --data flowers-64 --set budget.amount=20000
+    Example: colourbench compare studies/nogan.yaml --smoke
     """
     from common.config import override, parse, read_yaml_file
     from studies.compare import compare as run_comparison
+    from studies.packaged import packaged_dataset
+    from studies.smoke import smoke as smoke_study
     from studies.study import Study
 
     fields = override(read_yaml_file(study), [*([f"dataset={dataset}"] if dataset else []), *(changes or [])])
     settings = parse(Study, fields, str(study))
+    if smoke:
+        settings = smoke_study(settings, dataset or packaged_dataset(open_home(home)).name)
     failures = run_comparison(open_home(home), settings, say)
     if failures:
         raise ColourbenchError("\n".join(str(failure) for failure in failures))

@@ -46,12 +46,12 @@ def test_every_size_has_a_bottleneck_of_one_pixel(size: int) -> None:
     network = UNet(UNetConfig(base_width=4), size)
     places: list[torch.Size] = []
     network.downs[-1].register_forward_hook(lambda *args: places.append(args[2].shape))
-    assert network(torch.zeros(1, 1, size, size)).shape == (1, 2, size, size)
+    assert network(torch.zeros(1, 1, size, size)).ab.shape == (1, 2, size, size)
     assert places[0][2:] == (1, 1)
 
 
 def test_rectangles_of_whole_strides() -> None:
-    assert UNet(UNetConfig(base_width=4), 32)(torch.zeros(1, 1, 32, 96)).shape == (1, 2, 32, 96)
+    assert UNet(UNetConfig(base_width=4), 32)(torch.zeros(1, 1, 32, 96)).ab.shape == (1, 2, 32, 96)
 
 
 def test_odd_sizes_are_refused() -> None:
@@ -92,7 +92,7 @@ def test_unet_equals_the_nested_reference() -> None:
     weights = [value for name, value in network.state_dict().items() if "num_batches" not in name]
     L = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
-        assert torch.allclose(network(L), reference(weights, L, depth=6), atol=1e-6)
+        assert torch.allclose(network(L).ab, reference(weights, L, depth=6), atol=1e-6)
 
 
 def test_dropout_stands_in_the_three_innermost_widest_blocks() -> None:

@@ -8,39 +8,41 @@ from PIL import Image
 from skimage import color
 
 from common.config import parse
+from common.domain import Domain
 from common.engine import Engine, seed_everything
 from common.errors import ColourbenchError
 from studies.colourise import colourise_files, colourise_photograph, pad_to_multiple, photographs_in
+from variants.colouriser import Colouriser
 from variants.regression import Regression, RegressionConfig
 
 
 @pytest.fixture
-def variant(engine: Engine) -> Regression:
+def colouriser(engine: Engine) -> Colouriser:
     seed_everything(0)
-    return Regression(parse(RegressionConfig, {"generator": {"network": {"base_width": 4}}}), engine, 32)
+    return Regression(parse(RegressionConfig, {"generator": {"network": {"base_width": 4}}}), engine, Domain(32)).colourise
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 57), (100, 31), (200, 3), (1, 1), (480, 640)])
 def test_any_size_comes_back_at_its_own_size(
-    variant: Regression, size: tuple[int, int], make_photograph: Callable[..., np.ndarray]
+    colouriser: Colouriser, size: tuple[int, int], make_photograph: Callable[..., np.ndarray]
 ) -> None:
-    assert colourise_photograph(variant, make_photograph(0, size)).shape == (*size, 3)
+    assert colourise_photograph(colouriser, make_photograph(0, size)).shape == (*size, 3)
 
 
-def test_lightness_is_the_photographs_own(variant: Regression, make_photograph: Callable[..., np.ndarray]) -> None:
+def test_lightness_is_the_photographs_own(colouriser: Colouriser, make_photograph: Callable[..., np.ndarray]) -> None:
     photograph = np.stack([make_photograph(3, (90, 120))[..., 0] // 2 + 64] * 3, axis=-1)
-    coloured = colourise_photograph(variant, photograph)
+    coloured = colourise_photograph(colouriser, photograph)
     before, after = (color.rgb2lab(image)[..., 0] for image in (photograph, coloured))
     assert np.abs(before - after).max() < 1.0  # uint8 and the gamut allow a little
 
 
 def test_a_grey_and_a_colour_copy_get_nearly_the_same_colours(
-    variant: Regression, make_photograph: Callable[..., np.ndarray]
+    colouriser: Colouriser, make_photograph: Callable[..., np.ndarray]
 ) -> None:
     photograph = make_photograph(1, (64, 64))
     L = color.rgb2lab(photograph)[..., 0]
     grey = np.clip(color.lab2rgb(np.stack([L, 0 * L, 0 * L], axis=-1)) * 255 + 0.5, 0, 255).astype(np.uint8)
-    one, other = (colourise_photograph(variant, image).astype(int) for image in (photograph, grey))
+    one, other = (colourise_photograph(colouriser, image).astype(int) for image in (photograph, grey))
     assert np.abs(one - other).mean() < 1.5
 
 
@@ -52,24 +54,24 @@ def test_padding_reflects_even_beyond_the_image() -> None:
 
 
 def test_a_bad_file_does_not_stop_the_others(
-    variant: Regression, tmp_path: Path, make_photograph: Callable[..., np.ndarray]
+    colouriser: Colouriser, tmp_path: Path, make_photograph: Callable[..., np.ndarray]
 ) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     for name in ("a.png", "deep/a.png"):
         Image.fromarray(make_photograph(2)).save(tmp_path / "in" / name)
     (tmp_path / "in" / "broken.jpg").write_bytes(b"no")
-    results = dict(colourise_files(variant, photographs_in([tmp_path / "in"]), tmp_path / "out"))
+    results = dict(colourise_files(colouriser, photographs_in([tmp_path / "in"]), tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-2.png", "a.png"]
     [error] = [result for result in results.values() if isinstance(result, ColourbenchError)]
     assert "broken.jpg: broken image" in str(error)
 
 
 def test_the_originals_are_never_overwritten(
-    variant: Regression, tmp_path: Path, make_photograph: Callable[..., np.ndarray]
+    colouriser: Colouriser, tmp_path: Path, make_photograph: Callable[..., np.ndarray]
 ) -> None:
     Image.fromarray(make_photograph(2)).save(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
-    list(colourise_files(variant, [tmp_path / "a.png"], tmp_path))
+    list(colourise_files(colouriser, [tmp_path / "a.png"], tmp_path))
     assert (tmp_path / "a.png").read_bytes() == before and (tmp_path / "a-2.png").exists()
 
 

@@ -91,9 +91,9 @@ def test_a_changed_arm_replaces_its_older_runs_in_the_report(home: Path) -> None
     changed = {"l1_only": {"variant": {"name": "regression", "reconstruction": "l2"}}}
     compare(place, study(arms=changed, seeds=[0]), lambda text: None)
     found = results.load(place.store, place.data, "fair")
-    assert [(run.name, run.params.get("variant.reconstruction")) for run in found.cells if run.tags.get("baseline") != "yes"] == [
-        ("l1_only seed 0", "l2")
-    ]
+    assert [
+        (run.name, run.params.get("variant.reconstruction.loss")) for run in found.cells if run.tags.get("baseline") != "yes"
+    ] == [("l1_only seed 0", "l2")]
     assert not found.table.duplicated(["arm", "seed", "image"]).any()
 
 

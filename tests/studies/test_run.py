@@ -16,8 +16,9 @@ from common.config import parse
 from common.errors import ColourbenchError, Interrupted
 from common.shards import Dataset
 from common.tracking import Run, Store
-from studies.run import Place, load_run, train_run
+from studies.run import Place, train_run
 from studies.run_config import RunConfig
+from studies.trained import load_run
 from variants.registry import VARIANTS
 
 PLACE = Place("study", "run", {"kind": "run", "arm": "x"})
@@ -245,8 +246,8 @@ def test_a_loaded_run_colourises_as_it_did(store: Store, dataset: Dataset) -> No
     from analysis import evaluation
 
     run = train_run(store, dataset, config("egan"), PLACE)
-    variant, settings = load_run(run, "cpu")
-    table = evaluation.evaluate(variant.colourise, dataset.split("test")).table
+    colouriser, settings = load_run(run, "cpu")
+    table = evaluation.evaluate(colouriser, dataset.split("test")).table
     assert settings == config("egan")
     assert table["delta_e"].mean() == pytest.approx(store.run(run.id).metrics["test/delta_e"], abs=1e-5)
 

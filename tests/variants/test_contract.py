@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from common.batches import Batch
+from common.domain import Domain
 from common.engine import Engine, EngineConfig, random_state, restore_random_state, seed_everything
 from common.training import Budget
 from studies.spaces import SPACES
 from variants.registry import VARIANTS, build
-from variants.variant import Variant, VariantConfig
+from variants.settings import VariantConfig
+from variants.variant import Variant
 
 SIZE = 32
 NAMES = list(VARIANTS)
@@ -34,7 +36,7 @@ def toy_batches(seed: int = 0, size: int = 8) -> Iterator[Batch]:
 
 def new(name: str, engine: Engine, **fields: object) -> Variant:
     seed_everything(0)
-    return build(small(name, **fields), engine, SIZE)
+    return build(small(name, **fields), engine, Domain(SIZE))
 
 
 def weights(variant: Variant) -> dict[str, torch.Tensor]:
@@ -84,7 +86,7 @@ def test_a_resumed_variant_goes_on_bit_by_bit(name: str, precision: str) -> None
     expected = [whole.step(it) for it in [iter(rest)] for _ in range(4)]
 
     seed_everything(99)
-    resumed = build(small(name), engine, SIZE)
+    resumed = build(small(name), engine, Domain(SIZE))
     resumed.load_state_dict(state)
     restore_random_state(noise)
     found = [resumed.step(it) for it in [iter(rest)] for _ in range(4)]

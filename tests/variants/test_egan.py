@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from common.batches import Batch
+from common.domain import Domain
 from common.engine import Engine, seed_everything
 from common.errors import ColourbenchError
 from variants.egan import Egan, EganConfig
@@ -55,8 +56,8 @@ class Naive:
             for mutation in self.config.mutations:
                 child = copy.deepcopy(network)
                 adam = self._rebound(copy.deepcopy(optimiser.state_dict()), child)
-                fake = child(batch.L)
-                d = self.critic(batch.L, fake)
+                fake = child(batch.L).ab
+                (d,) = self.critic(batch.L, fake)
                 adversarial = {
                     "minimax": torch.log(1 - torch.sigmoid(d)).mean(),
                     "heuristic": -torch.log(torch.sigmoid(d)).mean(),
@@ -67,7 +68,7 @@ class Naive:
                 loss.backward()
                 adam.step()
                 with torch.no_grad():
-                    judged = child(judge.L)
+                    judged = child(judge.L).ab
                 fitness = self._fitness(judge, judged)
                 children.append((fitness, mutation, child, adam, judged))
         children.sort(key=lambda c: c[0], reverse=True)
@@ -77,13 +78,13 @@ class Naive:
         return [mutation for _, mutation, *_ in best]
 
     def _fitness(self, judge: Batch, fake: torch.Tensor) -> float:
-        logits = self.critic(judge.L, fake)
+        (logits,) = self.critic(judge.L, fake)
         gradients = torch.autograd.grad(self._critic_loss(judge, fake), list(self.critic.parameters()))
         F_d = -torch.log(torch.cat([g.flatten() for g in gradients]).norm())
         return (torch.sigmoid(logits).mean() + self.config.diversity_weight * F_d).item()
 
     def _critic_loss(self, judge: Batch, fake: torch.Tensor) -> torch.Tensor:
-        real, false = self.critic(judge.L, judge.ab), self.critic(judge.L, fake)
+        (real,), (false,) = self.critic(judge.L, judge.ab), self.critic(judge.L, fake)
         ones, zeros = torch.ones_like(real), torch.zeros_like(false)
         return (F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(false, zeros)) / 2
 
@@ -107,14 +108,16 @@ class Naive:
 
 
 def close(network: torch.nn.Module, other: torch.nn.Module) -> bool:
+    """Equal to rounding. Adam's first step is ±learning rate whatever the gradient's size, so a handful may differ by more."""
     pairs = zip(network.state_dict().values(), other.state_dict().values(), strict=True)
-    return all(torch.allclose(a.float(), b.float(), rtol=1e-4, atol=2e-6) for a, b in pairs)
+    differences = torch.cat([(a.float() - b.float()).abs().flatten() for a, b in pairs])
+    return bool(differences.max() < 5e-5 and (differences > 2e-6).float().mean() < 1e-3)
 
 
 @pytest.mark.parametrize("parents", [1, 2])
 def test_children_selection_and_critic_equal_the_naive_algorithm(parents: int, engine: Engine) -> None:
     seed_everything(0)
-    variant = Egan(config(parents=parents), engine, SIZE)
+    variant = Egan(config(parents=parents), engine, Domain(SIZE))
     naive = Naive(variant)
     stream = batches(12)
     fast, slow = iter(stream), iter(stream)
@@ -136,7 +139,7 @@ def test_children_selection_and_critic_equal_the_naive_algorithm(parents: int, e
 
 def test_the_step_is_cheap(engine: Engine) -> None:
     """4 generator forwards, 5 critic forwards: one of each is shared by the children, the real half is judged once."""
-    variant = Egan(config(), engine, SIZE)
+    variant = Egan(config(), engine, Domain(SIZE))
     counts = {"generator": 0, "critic": 0}
     for name in counts:
         network = getattr(variant, name).network
@@ -147,12 +150,12 @@ def test_the_step_is_cheap(engine: Engine) -> None:
 
 def test_n_critic_takes_fresh_batches(engine: Engine) -> None:
     stream = iter(batches(6))
-    Egan(config(n_critic=3), engine, SIZE).step(stream)
+    Egan(config(n_critic=3), engine, Domain(SIZE)).step(stream)
     assert len(list(stream)) == 2
 
 
 def test_generator_is_the_fittest_survivor(engine: Engine) -> None:
-    variant = Egan(config(parents=2), engine, SIZE)
+    variant = Egan(config(parents=2), engine, Domain(SIZE))
     first = variant.generator
     variant.step(iter(batches(2)))
     assert variant.generator is variant.population[0]
@@ -160,7 +163,7 @@ def test_generator_is_the_fittest_survivor(engine: Engine) -> None:
 
 
 def test_subsets_of_mutations_and_refusals(engine: Engine) -> None:
-    variant = Egan(config(mutations=("heuristic",)), engine, SIZE)
+    variant = Egan(config(mutations=("heuristic",)), engine, Domain(SIZE))
     losses = variant.step(iter(batches(2)))
     assert losses["mutation_heuristic"].item() == 1.0 and "mutation_minimax" not in losses
     for wrong in ([], ["minimax", "minimax"]):
@@ -173,7 +176,7 @@ def test_fitness_does_not_depend_on_dropout_noise(engine: Engine) -> None:
     seed_everything(0)
     fields = config().model_dump()
     fields["generator"]["network"]["dropout"] = 0.5
-    variant = Egan(EganConfig.model_validate(fields), engine, SIZE)
+    variant = Egan(EganConfig.model_validate(fields), engine, Domain(SIZE))
     prepared = variant._judge(batches(1)[0])
     gradients = [torch.zeros_like(p) for p in variant.generator.parameters]
     buffers = dict(variant.generator.network.named_buffers())

@@ -5,6 +5,7 @@ import torch
 
 from common.batches import Batch
 from common.config import parse
+from common.domain import Domain
 from common.engine import Engine, seed_everything
 from common.errors import ColourbenchError
 from variants.wgan_gp import WganGp, WganGpConfig
@@ -23,9 +24,9 @@ def stream(drawn: list[int]) -> Iterator[Batch]:
 
 def test_five_batches_for_one_generator_update(engine: Engine) -> None:
     drawn: list[int] = []
-    variant = WganGp(parse(WganGpConfig, SMALL), engine, SIZE)
+    variant = WganGp(parse(WganGpConfig, SMALL), engine, Domain(SIZE))
     variant.step(stream(drawn))
-    assert len(drawn) == 5 and variant.critic_updates == 5
+    assert len(drawn) == 5 and variant.updates() == (1, 5)
     assert variant.critic._optimiser.state[variant.critic.parameters[0]]["step"] == 5
     assert variant.generator._optimiser.state[variant.generator.parameters[0]]["step"] == 1
 
@@ -34,9 +35,9 @@ def test_critic_gradient_norm_comes_near_one(engine: Engine) -> None:
     """The best slope is 1 + d / (2 λ) for photographs a distance d apart, so a heavy penalty shows the 1."""
     seed_everything(0)
     critic = {"network": {"base_width": 8}, "adam": {"learning_rate": 1e-3}}
-    variant = WganGp(parse(WganGpConfig, SMALL | {"critic": critic, "penalty_weight": 100.0}), engine, SIZE)
+    variant = WganGp(parse(WganGpConfig, SMALL | {"critic": critic, "penalty_weight": 100.0}), engine, Domain(SIZE))
     batches = stream([])
-    norms = [variant.critic_step(next(batches))["gradient_norm"].item() for _ in range(150)]
+    norms = [variant.critic_step([next(batches)])["gradient_norm"].item() for _ in range(150)]
     assert norms[0] < 0.5  # freshly drawn weights are small
     assert sum(norms[-20:]) / 20 == pytest.approx(1.0, abs=0.15)
 

@@ -1,0 +1,40 @@
+"""What a generator gives, and the heads that give it."""
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from common.ab_bins import AbBins
+
+
+class Colours(NamedTuple):
+    """ab (B, 2, H, W) in about [-1, 1]; from a head that classifies also its logits (B, Q, H, W) over quantised ab."""
+
+    ab: Tensor
+    logits: Tensor | None = None
+
+
+class TanhHead(nn.Module):
+    """ab as tanh of two feature maps (Isola et al. 2017)."""
+
+    channels = 2
+
+    def forward(self, x: Float[Tensor, "b 2 h w"]) -> Colours:
+        return Colours(x.tanh())
+
+
+class BinsHead(nn.Module):
+    """A distribution over quantised ab at every pixel, and its annealed mean as ab (Zhang et al. 2016, eq. 5)."""
+
+    def __init__(self, bins: AbBins, temperature: float) -> None:
+        super().__init__()
+        self.channels = len(bins)
+        self._bins, self._temperature = bins, temperature
+
+    def forward(self, x: Float[Tensor, "b q h w"]) -> Colours:
+        logits = x.float()
+        return Colours(self._bins.annealed_mean(logits, self._temperature), logits)
+
+
+Head = TanhHead | BinsHead  # the end of a generator: takes `channels` feature maps

@@ -1,0 +1,77 @@
+"""Encoders from timm, pretrained on ImageNet or from a local file: never random weights in silence."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from common.config import Settings
+from common.errors import ColourbenchError, did_you_mean, first_line
+
+logging.getLogger("timm").setLevel(logging.WARNING)
+
+
+class EncoderConfig(Settings):
+    """A timm encoder and where its weights come from."""
+
+    encoder: str = "resnet34"
+    """Name in timm: vgg19, legacy_xception, resnet18, resnet34, resnet50, efficientnet_b0 … b4, convnext_tiny, and all others."""
+    pretrained: bool = True
+    """Start from timm's ImageNet weights, fetched once and then kept in its cache; `false` draws them at random."""
+    backbone_weights: str | None = Field(default=None, min_length=1)
+    """File with the encoder's weights (safetensors or a PyTorch state dict), for machines without a network."""
+
+
+class Encoder(nn.Module):
+    """RGB (B, 3, H, W) in [0, 1] -> features of falling resolution; `channels` and `reductions` describe them.
+
+    Raises:
+        ColourbenchError: timm has no such encoder, or its weights can't be had; the message says how to get them.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.features = _create(config)
+        described: Any = self.features.feature_info
+        self.channels: list[int] = described.channels()
+        self.reductions: list[int] = described.reduction()
+        published = timm.get_pretrained_cfg(config.encoder)
+        mean, std = (published.mean, published.std) if published else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        features: list[Tensor] = self.features((rgb - self.mean) / self.std)
+        return features
+
+
+def _create(config: EncoderConfig) -> nn.Module:
+    name, file = config.encoder, config.backbone_weights
+    if not timm.is_model(name.partition(".")[0]):
+        raise ColourbenchError(f"timm has no encoder {name!r}{did_you_mean(name, timm.list_models())}")
+    if file and not Path(file).is_file():
+        raise ColourbenchError(f"backbone_weights: there is no file {file}")
+    overlay: dict[str, Any] = {"pretrained_cfg_overlay": {"file": file}} if file else {}
+    try:
+        model: nn.Module = timm.create_model(name, features_only=True, pretrained=config.pretrained or bool(file), **overlay)
+    except Exception as error:  # network, cache, hub and file errors of five libraries have no common type
+        raise ColourbenchError(_how_to_get_weights(name, file, error)) from None
+    return model
+
+
+def _how_to_get_weights(name: str, file: str | None, error: Exception) -> str:
+    if file:
+        return f"backbone_weights: {file} does not hold the weights of {name}: {first_line(error)}"
+    fetch = f"import timm, torch; torch.save(timm.create_model('{name}', pretrained=True).state_dict(), '{name}.pt')"
+    return (
+        f"the pretrained weights of {name} cannot be had: {first_line(error)}. Where there is a network, fetch them with "
+        f'python -c "{fetch}" and name the file in backbone_weights; or set pretrained=false to start from random weights'
+    )

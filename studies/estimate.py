@@ -1,0 +1,126 @@
+"""What a run will cost, measured on a few of its own steps: parameters, FLOPs, memory, hours.
+
+The steps run in a process of their own, so that its peak memory is theirs and a machine that is too small fails there.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from common import checkpoint
+from common.config import as_json, parse
+from common.engine import Engine
+from common.errors import ColourbenchError
+from common.shards import Dataset
+from common.tracking import Store
+from common.training import Phase
+from studies.run_config import RunConfig
+
+STEPS = 4  # the first one pays for allocations and is not counted
+
+
+@dataclass(frozen=True)
+class PhaseCost:
+    """One kind of step."""
+
+    name: str
+    images: int  # that a step draws
+    seconds: float  # of a step
+    gflops: float  # of a step, forward and backward
+    hours: float  # in the whole run
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run costs."""
+
+    generator_parameters: int
+    critic_parameters: int
+    peak_memory_gb: float
+    precision: str
+    device: str
+    phases: list[PhaseCost]
+
+    @property
+    def hours(self) -> float:
+        """Of training, validation and previews left out."""
+        return sum(phase.hours for phase in self.phases)
+
+
+def estimate(dataset: Dataset, config: RunConfig) -> Estimate:
+    """Measures a run of `config` on `dataset`.
+
+    Raises:
+        ColourbenchError: it does not fit into memory, or cannot be built.
+    """
+    order = json.dumps({"dataset": str(dataset.folder), "config": as_json(config)})
+    done = subprocess.run([sys.executable, "-m", "studies.estimate"], input=order, capture_output=True, text=True, check=False)
+    if done.returncode < 0 or "out of memory" in done.stderr.lower() or "allocate memory" in done.stderr:
+        size = config.batches.size
+        raise ColourbenchError(
+            f"it does not fit into this machine's memory with batches.size={size}; lower it, raise variant.accumulation, or set "
+            f"variant.generator.recompute=true"
+        )
+    if done.returncode:
+        raise ColourbenchError(done.stderr.strip().splitlines()[-1].removeprefix("common.errors.ColourbenchError: "))
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Estimate(**found | {"phases": [PhaseCost(**phase) for phase in found["phases"]]})
+
+
+def _measure(dataset: Dataset, config: RunConfig) -> Estimate:
+    """In the child process: the steps, a validation and a checkpoint, as in a run."""
+    from analysis import evaluation
+    from studies.run import compose
+
+    with tempfile.TemporaryDirectory() as folder:
+        Store(Path(folder))  # what tracking itself takes
+        engine, variant, batches, _ = compose(config, dataset, Engine(config.engine))
+        by_name = {phase.name: phase for phase in variant.phases(config.budget)}
+        totals = {name: sum(p.amount for p in variant.phases(config.budget) if p.name == name) for name in by_name}
+        costs = [_phase_cost(phase, batches, totals[name], config) for name, phase in by_name.items()]
+        validation = dataset.split("validation")
+        evaluation.score(
+            variant.colourise, validation, config.watch.validation_images, engine.device, config.variant.generator.labels
+        )
+        checkpoint.save(Path(folder), {"variant": variant.state_dict()}, 0)
+    critic = getattr(variant, "critic", None)
+    return Estimate(
+        generator_parameters=_parameters(variant.generator),
+        critic_parameters=_parameters(critic) if critic else 0,
+        peak_memory_gb=engine.peak_memory() / 1e9,
+        precision=engine.precision,
+        device=str(engine.device),
+        phases=costs,
+    )
+
+
+def _phase_cost(phase: Phase, batches: Any, amount: float, config: RunConfig) -> PhaseCost:
+    start, updates = batches.images, phase.updates()[0]
+    with FlopCounterMode(display=False) as counter:
+        phase.step(batches)
+    images = batches.images - start
+    seconds = []
+    for _ in range(STEPS):
+        begun = time.perf_counter()
+        phase.step(batches)
+        seconds.append(time.perf_counter() - begun)
+    step = sorted(seconds)[len(seconds) // 2]
+    made = max(1, (phase.updates()[0] - updates) // (STEPS + 1))
+    steps = {"images": amount / images, "updates": amount / made, "seconds": amount / step}[config.budget.unit]
+    return PhaseCost(phase.name, images, step, counter.get_total_flops() / 1e9, steps * step / 3600)
+
+
+def _parameters(player: Any) -> int:
+    return sum(parameter.numel() for parameter in player.network.parameters())
+
+
+if __name__ == "__main__":
+    given = json.load(sys.stdin)
+    print(json.dumps(asdict(_measure(Dataset(Path(given["dataset"])), parse(RunConfig, given["config"])))))

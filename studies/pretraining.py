@@ -1,0 +1,44 @@
+"""Generator pretraining that is done once and shared by every run that would do exactly the same.
+
+Runs share it whose generator, reconstruction loss, schedule, batches, engine, seed and data set are the same, whatever their
+critic and objective. What is shared is the state at the end: weights, optimiser, stream, random state and logged metrics, so that a
+run that takes it over is bit for bit the run that would have pretrained by itself. The files may be deleted at any time.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from common import checkpoint
+from common.config import as_json, sha256
+from studies.run_config import RunConfig
+
+FOLDER = "pretrained"
+
+
+def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
+    """Where the shared pretraining of such runs lies; None for a run without."""
+    variant = config.variant
+    if not 0 < variant.pretraining < 1:
+        return None
+    shared = ("generator", "reconstruction", "pretraining", "label_dropout", "accumulation")
+    decides = {name: value for name, value in as_json(variant).items() if name in shared}
+    parents = getattr(variant, "parents", 1)
+    run = {name: value for name, value in as_json(config).items() if name in ("seed", "budget", "batches", "engine")}
+    return home / FOLDER / f"{sha256([decides, parents, run, dataset_sha256])[:32]}.pt"
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Keeps the state at the end of pretraining."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_file(path, state)
+
+
+def load(path: Path | None) -> dict[str, Any] | None:
+    """The state, where it is there and whole."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return checkpoint.load(path)
+    except checkpoint.DamagedCheckpoint:
+        path.unlink(missing_ok=True)  # it is only a saving: this run pretrains by itself
+        return None

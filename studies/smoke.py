@@ -1,0 +1,53 @@
+"""Any study in miniature: every arm, phase and option, with tiny networks and a handful of images."""
+
+from typing import Any
+
+from common.config import as_json, merge, parse
+from common.networks.unet import UNetConfig
+from studies.run_config import RunConfig
+from studies.study import Study, arm_fields
+
+IMAGES = 64
+RUN: dict[str, Any] = {
+    "batches": {"size": 4},
+    "watch": {"validations": 4, "validation_images": 16, "preview_images": 4, "log_steps": 1},
+}
+
+
+def smoke(study: Study, dataset: str) -> Study:
+    """The same question asked so briefly that the answer means nothing: it shows that every code path of the study runs.
+
+    Encoders keep their kind and lose their pretrained weights, so that no network is needed.
+    """
+    arms = {arm: _shrunk(study, arm) for arm in study.arms}
+    changes = {
+        "name": f"{study.name}-smoke",
+        "dataset": dataset,
+        "budget": {"amount": IMAGES, "unit": "images"},
+        "seeds": [0, 1],
+        "defaults": {},
+        "arms": arms,
+    }
+    return parse(Study, as_json(study) | changes, f"study {study.name}, --smoke")
+
+
+def _shrunk(study: Study, arm: str) -> dict[str, Any]:
+    fields = arm_fields(study, arm, lambda sweep: {})
+    variant = as_json(parse(RunConfig, fields, f"study {study.name}, arm {arm}").variant)
+    variant["generator"]["network"] |= _small_network(variant["generator"]["network"])
+    if "critic" in variant:
+        variant["critic"]["network"]["base_width"] = 8
+        variant["stored_fakes"] = 8
+        variant["inflection"]["patience"] = 1
+    if "pretrained" in variant["reconstruction"]:
+        variant["reconstruction"] |= {"pretrained": False, "backbone_weights": None}
+    variant["accumulation"] = min(2, variant["accumulation"])
+    kept = {name: value for name, value in fields.items() if name not in ("dataset", "budget", "variant")}
+    return merge(kept, RUN) | {"variant": variant}
+
+
+def _small_network(network: dict[str, Any]) -> dict[str, Any]:
+    if network["kind"] == UNetConfig().kind:
+        return {"base_width": 8}
+    bridge = min(16, network["bridge_width"])
+    return {"decoder_width": 16, "bridge_width": bridge, "pretrained": False, "backbone_weights": None, "frozen": False}

@@ -1,0 +1,148 @@
+"""What all variants with a critic share: the critic, its pretraining on stored fakes, and the rounds of NoGAN."""
+
+import copy
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from common.batches import Batch
+from common.domain import Domain
+from common.engine import Engine, own_randomness
+from common.errors import ColourbenchError
+from common.networks.patch_critic import Critic
+from common.training import Budget, Losses, Phase
+from variants import objectives
+from variants.inflection import Inflection
+from variants.player import Player
+from variants.settings import AdversarialConfig
+from variants.stored_fakes import StoredFakes
+from variants.variant import Variant
+
+MIN_CRITIC_MAP = 3  # two more convolutions of 4x4 must fit
+
+
+class AdversarialVariant(Variant):
+    """A variant with a critic: it is pretrained and plays in rounds where the schedule says so (NoGAN)."""
+
+    config: AdversarialConfig
+
+    def __init__(self, config: AdversarialConfig, engine: Engine, domain: Domain) -> None:
+        super().__init__(config, engine, domain)
+        with own_randomness():
+            self.critic = self._new_critic()
+        self._fakes = StoredFakes(config.stored_fakes)
+        self._inflection = Inflection(config.inflection)
+        self._best: dict[str, Any] | None = None  # the generators at the best validation of an adversarial phase
+
+    @property
+    def players(self) -> list[Player]:
+        """Generators and critic."""
+        return [*self.parents, self.critic]
+
+    def updates(self) -> tuple[int, int]:
+        """Updates of the generator and of the critic so far."""
+        return self.generator.updates, self.critic.updates
+
+    def phases(self, budget: Budget) -> list[Phase]:
+        """[pretrain_generator] + rounds x [pretrain_critic, adversarial]."""
+        config = self.config
+        game = 1 - config.pretraining - config.critic_pretraining
+        phases = [Phase("pretrain_generator", self.pretrain_generator, config.pretraining * budget.amount, self.updates)]
+        for number in range(1, config.rounds + 1):
+            alone, together = (share * budget.amount / config.rounds for share in (config.critic_pretraining, game))
+            phases.append(Phase("pretrain_critic", self.pretrain_critic, alone, self.updates))
+            step, ended = partial(self._watched_step, number), partial(self._inflection.decided_in, number)
+            phases.append(Phase("adversarial", step, together, self.updates, ended))
+        return [phase for phase in phases if phase.amount > 0]
+
+    def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
+        """One critic update on real photographs and on stored fakes of the generator as it stands."""
+        batch = self.draw(batches)
+        if self._fakes.wants_more(self.generator.updates):
+            self._fakes.add(batch.L, self.colourise_now(batch), batch.label)
+        fake = self._fakes.draw(len(batch))
+        real_maps, fake_maps = self.critic(batch.L, batch.ab, batch.label), self.critic(fake.L, fake.ab, fake.label)
+        loss = self.critic_loss(real_maps, fake_maps)
+        self.critic.update(loss)
+        return {"critic": loss.detach(), "critic_accuracy": objectives.accuracy(real_maps, fake_maps).detach()}
+
+    def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> Float[Tensor, ""]:
+        """What the critic minimises."""
+        return objectives.vanilla_critic(real, fake, self.config.critic.real_label)
+
+    def adversarial_of(self, losses: Losses) -> Tensor:
+        """The generator's part of the game, lower is better for it."""
+        return losses["adversarial"]
+
+    @torch.no_grad()
+    def colourise_now(self, batch: Batch) -> Float[Tensor, "b 2 h w"]:
+        """The generator's colours without a graph, as the critic sees them in training."""
+        ab: Tensor = self.generator(batch.L, batch.label).ab
+        return ab
+
+    def observe(self, images: int, metrics: dict[str, float]) -> dict[str, float]:
+        """Lets the inflection detector look; where it decides, the generator of the best validation comes back."""
+        if self._inflection.watches is None:
+            return {}
+        if self._inflection.observe(images, metrics[self._inflection.watches]):
+            self._best = copy.deepcopy(self.generator_state())
+        if not self._inflection.decided or self._best is None:
+            return {}
+        self.load_generator_state(self._best)
+        return {"inflection/decided_at": float(images), "inflection/best_at": float(self._inflection.best.images)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both players and the schedule."""
+        own = {"critic": self.critic.state_dict(), "fakes": self._fakes.state_dict()}
+        return super().state_dict() | own | {"inflection": self._inflection.state_dict(), "best": self._best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores both players and the schedule."""
+        super().load_state_dict(state)
+        self.critic.load_state_dict(state["critic"])
+        self._fakes.load_state_dict(state["fakes"], self.engine.device)
+        self._inflection.load_state_dict(state["inflection"])
+        self._best = state["best"]
+
+    def _watched_step(self, number: int, batches: Iterator[Batch]) -> Losses:
+        losses = self.step(batches)
+        if self._inflection.watches:
+            self._inflection.note(number, float(self.adversarial_of(losses)))
+        return losses
+
+    def _new_critic(self) -> Player:
+        config = self.config.critic
+        smallest = self.domain.size // 2 ** (config.network.layers + config.network.scales - 1)
+        if smallest < MIN_CRITIC_MAP:
+            network = f"layers={config.network.layers} at scales={config.network.scales}"
+            raise ColourbenchError(
+                f"variant.critic.network: {network} halve {self.domain.size} pixels too often; lower one or use larger images"
+            )
+        adam, ratio = config.adam, config.learning_rate_ratio
+        if ratio:
+            adam = adam.model_copy(update={"learning_rate": ratio * self.config.generator.adam.learning_rate})
+        return Player(Critic(config.network, self.domain.classes), adam, self.engine)
+
+
+class Tally:
+    """Collects losses of parts and gives their means."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[Tensor]] = {}
+
+    def add(self, **losses: Tensor) -> None:
+        """One part's losses."""
+        for name, loss in losses.items():
+            self._sums.setdefault(name, []).append(loss.detach())
+
+    def last(self, name: str) -> float:
+        """The newest value of one loss."""
+        return float(self._sums[name][-1])
+
+    def means(self) -> Losses:
+        """The mean of each loss."""
+        return {name: torch.stack(values).mean() for name, values in self._sums.items()}
