@@ -28,8 +28,7 @@ class Settings(BaseModel):
         if not isinstance(data, Mapping):
             return data
         nested = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, BaseModel)}
-        alike = {name: default for name, default in nested.items() if _same_kind(default, data.get(name))}
-        laid = merge({name: as_json(default) for name, default in alike.items()}, data)
+        laid = merge({name: as_json(default) for name, default in nested.items()}, data)
         return {name: _as_tuple(cls.model_fields.get(name), value) for name, value in laid.items()}
 
 
@@ -104,12 +103,16 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Merges nested mappings; `changes` wins."""
+    """Merges nested mappings; `changes` wins, and replaces as a whole what is of another kind and has fields of its own."""
     result = dict(base)
     for name, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
-        result[name] = merge(result[name], value) if both else value
+        result[name] = merge(result[name], value) if both and _of_one_kind(result[name], value) else value
     return result
+
+
+def _of_one_kind(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    return all(base[tag] == changes[tag] for tag in TAGS if tag in base and tag in changes)
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -143,15 +146,6 @@ def explain_fields(settings: BaseModel, indent: str = "") -> str:
             plain = as_json(settings)[name]
             lines.append(f"{indent}{name}: {json.dumps(plain)}  # {about}".rstrip(" #"))
     return "\n".join(lines)
-
-
-def _same_kind(default: BaseModel, given: Any) -> bool:
-    """Whether `given` names fields of the default's own kind; a network of another kind has fields of its own."""
-    if isinstance(given, BaseModel):
-        return type(given) is type(default)
-    return not isinstance(given, Mapping) or all(
-        given.get(tag, getattr(default, tag, None)) == getattr(default, tag, None) for tag in TAGS
-    )
 
 
 def _as_tuple(field: FieldInfo | None, value: Any) -> Any:

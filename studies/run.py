@@ -28,6 +28,8 @@ from studies.trained import CONFIG, GENERATOR, LABELS
 from variants import registry
 from variants.variant import Variant
 
+TAKEN_OVER = "pretraining"  # tag of a run that did not pretrain by itself
+
 Report = Callable[[int, dict[str, float]], None]  # number of the validation, its metrics; may raise to stop the run
 
 
@@ -160,8 +162,7 @@ def _train(session: Session, report: Report | None) -> None:
             if report:
                 report(round(now.count(unit) / interval), metrics)
 
-        resumed = f", going on from image {progress.images:,}" if progress.images else ""
-        bar.say(f"on {session.engine.device} in {session.engine.precision}{resumed}")
+        bar.say(f"on {session.engine.device} in {session.engine.precision}{_beginning(session)}")
         watchers: list[Callback] = [_advance(session), losses, callbacks.every(interval, unit, progress, look), saver, stop, bar]
         if shared and progress.phase == 0:
             train(phases[:1], session.batches, unit, progress, session.engine, watchers)
@@ -169,6 +170,12 @@ def _train(session: Session, report: Report | None) -> None:
             pretraining.save(shared, _pretrained_state(session))
         train(phases, session.batches, unit, progress, session.engine, watchers)
     losses.settle(progress)
+
+
+def _beginning(session: Session) -> str:
+    if TAKEN_OVER in session.run.tags and session.progress.phase == 1:
+        return f", generator pretraining {session.run.tags[TAKEN_OVER]}"
+    return f", going on from image {session.progress.images:,}" if session.progress.images else ""
 
 
 def _advance(session: Session) -> Callback:
@@ -184,7 +191,7 @@ def _shared_pretraining(session: Session) -> Path | None:
     if state is not None:
         session.variant.load_generator_state(state["generators"])
         _restore(session, state)
-        session.run.tag(pretraining=f"taken over from run {state['run']}")
+        session.run.tag(**{TAKEN_OVER: f"taken over from run {state['run'][:8]}"})
     return shared
 
 

@@ -127,7 +127,7 @@ def arm_settings(path: Path, arm: str, dataset: str | None, changes: list[str]) 
     Raises:
         ColourbenchError: there is no such arm.
     """
-    study = read_study(path)
+    study = read(path)
     if arm not in study.arms:
         raise ColourbenchError(f"{path} has no arm {arm!r}{did_you_mean(arm, study.arms)}; it has {', '.join(study.arms)}")
     fields = arm_fields(study, arm, lambda sweep: {})

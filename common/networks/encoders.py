@@ -59,12 +59,22 @@ def _create(config: EncoderConfig) -> nn.Module:
         raise ColourbenchError(f"timm has no encoder {name!r}{did_you_mean(name, timm.list_models())}")
     if file and not Path(file).is_file():
         raise ColourbenchError(f"backbone_weights: there is no file {file}")
-    overlay: dict[str, Any] = {"pretrained_cfg_overlay": {"file": file}} if file else {}
     try:
-        model: nn.Module = timm.create_model(name, features_only=True, pretrained=config.pretrained or bool(file), **overlay)
+        return _loaded_from(name, file) if file else timm.create_model(name, features_only=True, pretrained=config.pretrained)
     except Exception as error:  # network, cache, hub and file errors of five libraries have no common type
         raise ColourbenchError(_how_to_get_weights(name, file, error)) from None
-    return model
+
+
+def _loaded_from(name: str, file: str) -> nn.Module:
+    """timm passes over names that do not fit; so two encoders are drawn, which are equal only if the file gave every weight."""
+    overlay: dict[str, Any] = {"file": file}
+    one, other = (timm.create_model(name, features_only=True, pretrained=True, pretrained_cfg_overlay=overlay) for _ in range(2))
+    pairs = zip(one.named_parameters(), other.parameters(), strict=True)
+    missing = [place for (place, first), second in pairs if not torch.equal(first, second)]
+    if missing:
+        raise ValueError(f"it gives no weights for {missing[0]} and {len(missing) - 1} other places")
+    encoder: nn.Module = one
+    return encoder
 
 
 def _how_to_get_weights(name: str, file: str | None, error: Exception) -> str:

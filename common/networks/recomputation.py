@@ -4,7 +4,7 @@ Called so, and not "checkpointing", because a checkpoint is a file here.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -34,22 +34,25 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 def _forgetful(block: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*inputs)
-    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(block)))
+    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _StatisticsKept(block)))
 
 
-@contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """The second forward must not move running statistics and power iterations a second time."""
-    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.training and m.track_running_stats]
-    spectral = [m for m in block.modules() if isinstance(m, _SpectralNorm) and m.training]
-    for norm in norms:
-        norm.track_running_stats = False
-    for power_iteration in spectral:
-        power_iteration.eval()
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
-        for power_iteration in spectral:
+class _StatisticsKept:
+    """The second forward must not move running statistics and power iterations again. Entered once for every backward."""
+
+    def __init__(self, block: nn.Module) -> None:
+        self._block = block
+
+    def __enter__(self) -> None:
+        self._kept = [(module, dict(module._buffers)) for module in self._block.modules()]
+        self._spectral = [m for m in self._block.modules() if isinstance(m, _SpectralNorm) and m.training]
+        for module, buffers in self._kept:
+            module._buffers.update({name: None if buffer is None else buffer.clone() for name, buffer in buffers.items()})
+        for power_iteration in self._spectral:
+            power_iteration.eval()
+
+    def __exit__(self, *_: object) -> None:
+        for module, buffers in self._kept:
+            module._buffers.update(buffers)
+        for power_iteration in self._spectral:
             power_iteration.train()
