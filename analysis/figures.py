@@ -1,6 +1,7 @@
 """The report's figures. Each function draws one and returns it; `save` writes PNG and SVG."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -26,12 +27,15 @@ STYLE: Any = {
 }
 SMALL: Any = {"font.size": 9}
 DPI = 110
+SAFE_COLOURS = 10
+TITLE_WIDTH = 14  # characters in a line above a narrow panel
 SMOOTHING = 25  # points of a mutation's moving average
 
 
 def palette(arms: list[str]) -> dict[str, tuple[float, float, float]]:
-    """One colour-blind-safe colour for each arm, the same in every figure."""
-    return dict(zip(arms, sns.color_palette("colorblind", len(arms)), strict=True))
+    """One colour for each arm, the same in every figure, and safe for the colour-blind as long as there are ten or fewer."""
+    name = "colorblind" if len(arms) <= SAFE_COLOURS else "husl"
+    return dict(zip(arms, sns.color_palette(name, len(arms)), strict=True))
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
@@ -119,7 +123,7 @@ def ab_histograms(results: Results) -> Figure:
             a, b = _ab(photographs)
             counts, _, _ = np.histogram2d(b, a, bins=(edges, edges))
             axis.imshow(np.log1p(counts), origin="lower", extent=(-100, 100, -100, 100), cmap="magma")
-            axis.set(title=name, xlabel="a")
+            axis.set(title=fill(name, TITLE_WIDTH), xlabel="a")
             axis.grid(False)
         axes[0].set_ylabel("b")
     return figure
@@ -215,7 +219,7 @@ def gallery(results: Results, places: list[int], titles: list[str]) -> Figure:
                 axis.set_xticks([])
                 axis.set_yticks([])
                 if row == 0:
-                    axis.set_title(name)
+                    axis.set_title(fill(name, TITLE_WIDTH))
             axes[row, 0].set_ylabel(title)
     return figure
 

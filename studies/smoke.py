@@ -8,6 +8,7 @@ from studies.run_config import RunConfig
 from studies.study import Study, arm_fields
 
 IMAGES = 64
+NOTE = "A smoke run: it shows that the study runs, and its figures mean nothing. The study asks:"
 RUN: dict[str, Any] = {
     "batches": {"size": 4},
     "watch": {"validations": 4, "validation_images": 16, "preview_images": 4, "log_steps": 1},
@@ -22,6 +23,7 @@ def smoke(study: Study, dataset: str) -> Study:
     arms = {arm: _shrunk(study, arm) for arm in study.arms}
     changes = {
         "name": f"{study.name}-smoke",
+        "question": f"{NOTE} {study.question}",
         "dataset": dataset,
         "budget": {"amount": IMAGES, "unit": "images"},
         "seeds": [0, 1],

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from common import lab
-from common.batches import BatchConfig, Batches
+from common.batches import Batch, BatchConfig, Batches
 from common.errors import ColourbenchError
 from common.shards import Dataset
 
@@ -86,3 +86,25 @@ def test_refusals(dataset: Dataset) -> None:
         Batches(dataset.split("nothing"), PLAIN, seed=0)
     with pytest.raises(ColourbenchError, match="seed"):
         Batches(dataset.split("train"), PLAIN, seed=0).load_state_dict({"seed": 1, "images": 0})
+
+
+def test_smaller_shares_lie_inside_larger_ones(dataset: Dataset) -> None:
+    split = dataset.split("train")
+
+    def used(share: float, seed: int = 0) -> set[bytes]:
+        config = BatchConfig(size=1, flip=False, crop=False, share=share)
+        batches = Batches(split, config, seed)
+        return {next(batches).L.numpy().tobytes() for _ in range(2 * len(split))}
+
+    quarter, half, whole = used(0.25), used(0.5), used(1.0)
+    assert quarter < half < whole and len(whole) == len(split)
+    assert len(half) == round(0.5 * len(split))
+    assert used(0.5, seed=1) != half
+
+
+def test_parts_are_the_batch() -> None:
+    batch = Batch(torch.rand(6, 1, 4, 4), torch.rand(6, 2, 4, 4), torch.arange(6))
+    parts = batch.parts(3)
+    assert [len(part) for part in parts] == [2, 2, 2]
+    for name in ("L", "ab", "label"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))

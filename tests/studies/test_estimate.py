@@ -1,0 +1,78 @@
+"""The estimate against real runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.config import merge, parse
+from common.errors import ColourbenchError
+from common.shards import Dataset
+from studies.estimate import Estimate, estimate
+from studies.home import Home
+from studies.run_config import RunConfig
+
+RUN: dict[str, Any] = {
+    "dataset": "fields-32",
+    "budget": {"amount": 480, "unit": "images"},
+    "batches": {"size": 8},
+    "engine": {"device": "cpu", "precision": "32", "threads": 1},
+    "watch": {"validations": 2, "validation_images": 8, "preview_images": 0},
+    "variant": {"name": "cgan"},
+}
+
+
+WIDTHS = ["--set", "variant.generator.network.base_width=32", "--set", "variant.critic.network.base_width=32"]
+
+
+def measured(dataset: Dataset, **changes: Any) -> Estimate:
+    return estimate(dataset, parse(RunConfig, merge(RUN, changes)))
+
+
+def test_memory_is_right_to_15_percent(home: Path, dataset: Dataset) -> None:
+    small = {"network": {"base_width": 32}}
+    found = measured(dataset, variant={"generator": small, "critic": small})
+    settings = ["watch.validation_images=8", "engine.precision='32'", "engine.threads=1", "batches.size=8"]
+    options = [word for setting in settings for word in ("--set", setting)] + WIDTHS
+    command = [sys.executable, "-m", "colourbench", "train", "cgan", "--data", dataset.name, "--images", "64", "--home", str(home)]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    (run,) = Home(home).store.find("train", {})
+    assert found.peak_memory_gb == pytest.approx(run.metrics["peak_memory_gb"], rel=0.15)
+    assert found.generator_parameters == run.metrics["generator_parameters"]
+
+
+def test_every_phase_is_measured(dataset: Dataset) -> None:
+    small = {"network": {"base_width": 8}}
+    found = measured(
+        dataset, variant={"pretraining": 0.5, "critic_pretraining": 0.25, "rounds": 2, "generator": small, "critic": small}
+    )
+    assert [phase.name for phase in found.phases] == ["pretrain_generator", "pretrain_critic", "adversarial"]
+    assert found.hours == pytest.approx(sum(phase.hours for phase in found.phases)) and found.hours > 0
+    pretraining, _, game = found.phases
+    assert game.gflops > pretraining.gflops > 0
+    assert pretraining.hours == pytest.approx(pretraining.seconds * (240 / 8) / 3600)
+
+
+def test_flops_are_those_of_the_layers(dataset: Dataset) -> None:
+    """Three forwards' worth for one forward and its backward, less the first layer's gradient towards L."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from common.networks.unet import UNet, UNetConfig
+
+    found = measured(dataset, variant={"name": "regression", "generator": {"network": {"base_width": 8}}})
+    with FlopCounterMode(display=False) as counter:
+        UNet(UNetConfig(base_width=8), 32)(torch.zeros(8, 1, 32, 32))
+    forward = counter.get_total_flops() / 1e9
+    assert 2.5 * forward < found.phases[0].gflops < 3 * forward
+
+
+def test_mistakes_are_told_in_a_line(dataset: Dataset, home: Path) -> None:
+    with pytest.raises(ColourbenchError, match=r"^variant\.critic\.network: layers=5"):
+        measured(dataset, variant={"critic": {"network": {"layers": 5}}})
+    command = [sys.executable, "-m", "colourbench", "estimate", "cgan", "--data", dataset.name, "--home", str(home), "--json"]
+    done = subprocess.run([*command, *WIDTHS], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout)["critic_parameters"] == 692_801  # half of pix2pix's width

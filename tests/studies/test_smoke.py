@@ -1,0 +1,62 @@
+"""Every study of the suite in miniature, each arm, and its report."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis.report import warnings
+from analysis.results import WITHOUT, load
+from common.errors import ColourbenchError
+from common.shards import Dataset
+from studies import deliver
+from studies.compare import compare
+from studies.home import Home
+from studies.smoke import smoke
+from studies.study import cells, read
+
+STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yaml"))
+ASKED = {"variants", "reconstruction", "backbones", "pretraining", "nogan", "labels", "deoldify", "dataset_size"}
+
+
+def test_the_studies_of_the_source_projects_are_there() -> None:
+    assert {path.stem for path in STUDIES} >= ASKED
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_says_what_it_asks_and_every_arm_is_valid(path: Path) -> None:
+    study = read(path)
+    assert study.name == path.stem
+    assert all(len(text) > 60 for text in (study.question, study.source, study.settled_by))
+    assert {cell.arm for cell in cells(study, lambda sweep: {})} == set(study.arms)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_runs_in_miniature(path: Path, home: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studies.smoke.IMAGES", 32)
+    rooms = Home(home)
+    study = smoke(read(path), dataset.name).model_copy(update={"seeds": (0,)})
+    failures: list[ColourbenchError] = compare(rooms, study, lambda text: None)
+    assert failures == []
+    results = load(rooms.store, rooms.data, study.name)
+    assert [arm for arm in results.arms if not arm.endswith(WITHOUT)] == [*study.baselines, *study.arms]
+    assert not any("not finished" in text for text in warnings(results))
+    for run in results.trained:
+        assert run.metrics["images"] >= study.budget.amount
+
+
+def test_the_reports_special_figures(home: Path, dataset: Dataset) -> None:
+    """Labels bring a table by class and arms without label; NoGAN brings the critic's accuracy."""
+    rooms = Home(home)
+    by_name = {path.stem: read(path) for path in STUDIES}
+    for name, arms in (("labels", ["none", "labels"]), ("nogan", ["nogan", "nogan wgan_gp"])):
+        study = smoke(by_name[name], dataset.name)
+        chosen = study.model_copy(update={"seeds": (0,), "arms": {arm: study.arms[arm] for arm in arms}})
+        assert compare(rooms, chosen, lambda text: None) == []
+        deliver.report(rooms, study.name)
+    labels, nogan = (home / "reports" / f"{name}-smoke" for name in ("labels", "nogan"))
+    per_class = (labels / "tables" / "per_class.csv").read_text()
+    assert "field,delta_e,labels,none" in per_class and "sea,delta_e,labels,labels without label" in per_class
+    assert "Labels, class by class" in (labels / "report.html").read_text()
+    assert (labels / "tables" / "diversity.csv").is_file() and not (nogan / "tables" / "per_class.csv").exists()
+    assert (nogan / "figures" / "critic_accuracy.png").is_file()
