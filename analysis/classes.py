@@ -15,7 +15,8 @@ def per_class(results: Results) -> pd.DataFrame:
     """
     pairs = _pairs(results)
     classes = sorted(label for label in results.table["label"].unique() if label)
-    rows = [_row(results.table[results.table["label"] == label], label, *pair) for label in classes for pair in pairs]
+    level = comparison.LEVEL / max(1, len(classes) * len(pairs))
+    rows = [_row(results.table[results.table["label"] == label], label, *pair, level) for label in classes for pair in pairs]
     frame = pd.DataFrame(rows)
     return frame.assign(p_holm=comparison.holm(frame["p"].tolist())) if len(frame) else frame
 
@@ -34,5 +35,5 @@ def _pairs(results: Results) -> list[tuple[str, str]]:
     return [(arm, other) for arm in conditional for other in trained if other not in conditional]
 
 
-def _row(table: pd.DataFrame, label: str, first: str, second: str) -> dict[str, object]:
-    return {"label": label, **vars(comparison.difference(table, METRIC, first, second))}
+def _row(table: pd.DataFrame, label: str, first: str, second: str, level: float) -> dict[str, object]:
+    return {"label": label, **vars(comparison.difference(table, METRIC, first, second, level=level))}

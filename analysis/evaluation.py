@@ -76,8 +76,8 @@ def evaluate(
     """
     wanted = sample_places(split, samples)
     parts, kept, seen = [], [], 0
-    for L, images, truth in colourised(colourise, split, np.arange(len(split)), device, labelled):
-        parts.append(metrics.all_metrics(images, truth) | {DIVERSITY: _diversity(version, L)})
+    for inputs, images, truth in colourised(colourise, split, np.arange(len(split)), device, labelled):
+        parts.append(metrics.all_metrics(images, truth) | {DIVERSITY: _diversity(version, *inputs)})
         here = wanted[(wanted >= seen) & (wanted < seen + len(images))] - seen
         kept.append(images[torch.from_numpy(here).to(images.device)].permute(0, 2, 3, 1).cpu())
         seen += len(images)
@@ -111,20 +111,20 @@ def sample_places(split: Split, count: int) -> np.ndarray:
 
 def colourised(
     colourise: Colouriser, split: Split, places: np.ndarray, device: torch.device | str, labelled: bool = False
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of (L, colourised, truth); the truth takes the same Lab round trip to uint8 as the colourised."""
+) -> Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]:
+    """Batches of (what the colouriser is given, colourised, truth); the truth takes the same Lab round trip to uint8."""
     labels = torch.from_numpy(split.labels())
     for start in range(0, len(places), BATCH):
         here = places[start : start + BATCH]
         L, ab = lab.to_network(_tensor(split.centres(here)).to(device))
         inputs = (L, labels[here].to(device)) if labelled else (L,)
-        yield L, lab.to_photographs(L, colourise(*inputs)), lab.to_photographs(L, ab)
+        yield inputs, lab.to_photographs(L, colourise(*inputs)), lab.to_photographs(L, ab)
 
 
-def _diversity(version: Colouriser | None, L: Tensor) -> Tensor:
+def _diversity(version: Colouriser | None, L: Tensor, *labels: Tensor) -> Tensor:
     if version is None:
         return torch.zeros(len(L), device=L.device)
-    return metrics.diversity(torch.stack([lab.join(L, version(L)) for _ in range(VERSIONS)]))
+    return metrics.diversity(torch.stack([lab.join(L, version(L, *labels)) for _ in range(VERSIONS)]))
 
 
 def _tensor(images: np.ndarray) -> Tensor:

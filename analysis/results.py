@@ -78,7 +78,8 @@ class Results:
     @cached_property
     def _shown(self) -> tuple[UInt8[np.ndarray, "n h w 3"], UInt8[np.ndarray, "n h w 3"]]:
         batches = list(evaluation.colourised(evaluation.grey, self._test, self._places, "cpu"))
-        grey, truth = (torch.cat([batch[k] for batch in batches]).permute(0, 2, 3, 1).numpy() for k in (1, 2))
+        grey = torch.cat([images for _, images, _ in batches]).permute(0, 2, 3, 1).numpy()
+        truth = torch.cat([images for _, _, images in batches]).permute(0, 2, 3, 1).numpy()
         return np.ascontiguousarray(grey), np.ascontiguousarray(truth)
 
     @property

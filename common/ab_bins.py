@@ -11,6 +11,7 @@ from common import lab
 
 NEIGHBOURS = 5  # a true colour is encoded over its nearest bins (Zhang et al. 2016, §2.2)
 SIGMA = 5.0  # … with a Gaussian of this width, in Lab units
+PIXELS_AT_ONCE = 1 << 16
 CUBE_STEP = 3  # spacing of the sRGB values that find the bins in gamut: a finer one finds no more
 
 
@@ -54,8 +55,10 @@ class AbBins:
         return (weights.to(entropy)[nearest[:, 0]] * entropy).mean()
 
     def _nearest(self, ab: Float[Tensor, "n 2"], count: int) -> tuple[Tensor, Tensor]:
-        found = torch.cdist(ab, self.centres.to(ab)).topk(count, dim=1, largest=False)
-        return found.values, found.indices
+        """Distances and places of the nearest bins, some pixels at a time: all at once would take gigabytes."""
+        centres = self.centres.to(ab)
+        found = [torch.cdist(part, centres).topk(count, dim=1, largest=False) for part in ab.split(PIXELS_AT_ONCE)]
+        return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def _in_lab_units(ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "n 2"]:

@@ -103,7 +103,7 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Merges nested mappings; `changes` wins, and where it names another kind it replaces the whole, whose fields were others."""
+    """Merges nested mappings; `changes` wins, and where it names another kind it replaces the whole, which had other fields."""
     result = dict(base)
     for name, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
@@ -112,7 +112,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _of_one_kind(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    return all(base.get(tag) == changes[tag] for tag in TAGS if base and tag in changes)
+    return all(base[tag] == changes[tag] for tag in TAGS if tag in base and tag in changes)
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,13 +7,14 @@ E-GAN work the same on one device and on many. Gradients are averaged over ranks
 import logging
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pydantic import Field
 from torch import Tensor
 
@@ -46,10 +47,14 @@ class Engine:
             torch.set_num_threads(config.threads)
         kind = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = _precision(config.precision, kind)
-        self._fabric = Fabric(accelerator=kind, devices=1, precision=self.precision)
+        # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a start over several nodes
+        alone = LightningEnvironment()
+        self._fabric = Fabric(accelerator=kind, devices=1, precision=self.precision, plugins=[alone])
         self.device = self._fabric.device
         if kind == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            _forget_process_peak()
         self.rank, self.ranks = self._fabric.global_rank, self._fabric.world_size
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -68,7 +73,7 @@ class Engine:
             torch.cuda.synchronize(self.device)
 
     def peak_memory(self) -> int:
-        """Bytes: the device's peak since this engine was made, or on a CPU the process's since it started."""
+        """Bytes: the device's peak since this engine was made; on a CPU the whole process's."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return _process_peak()
@@ -84,12 +89,9 @@ def seed_everything(seed: int) -> None:
 @contextmanager
 def own_randomness() -> Iterator[None]:
     """Draws inside do not move the random stream outside: what comes after does not depend on whether there is a critic."""
-    state = torch.get_rng_state()
-    torch.manual_seed(int(torch.randint(2**62, ())))
-    try:
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(int(torch.randint(2**62, ())))
         yield
-    finally:
-        torch.set_rng_state(state)
 
 
 def random_state() -> dict[str, Any]:
@@ -129,8 +131,16 @@ def _cpu_has_bf16() -> bool:
 
 
 def _process_peak() -> int:
+    """Linux forgets its high-water mark when an engine is made, so that a run does not inherit that of the run before it."""
+    status = Path("/proc/self/status")
+    marks = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")] if status.exists() else []
+    if marks:
+        return int(marks[0]) * 1024
     import resource
-    import sys
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
+
+
+def _forget_process_peak() -> None:
+    with suppress(OSError):  # elsewhere, or where it is not allowed, the peak stays the process's
+        Path("/proc/self/clear_refs").write_text("5")

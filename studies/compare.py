@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from analysis import evaluation
 from analysis.results import COMPARED, WITHOUT
 from common.config import as_json, sha256
+from common.domain import domain_of
 from common.errors import ColourbenchError, Interrupted
 from common.files import write_atomically
 from common.shards import Dataset
@@ -17,6 +18,7 @@ from studies.run import Place, train_run
 from studies.scoring import write_test
 from studies.study import Cell, Study, cells
 from studies.trained import load_run
+from variants import registry
 
 Say = Callable[[str], None]
 
@@ -30,6 +32,11 @@ def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError
     """
     dataset = home.dataset(study.dataset)
     planned = cells(study, lambda name: sweep.best_fields(home, name))
+    for cell in planned:  # a mistake in the last arm is told before the first one is trained
+        try:
+            registry.check(cell.config.variant, domain_of(dataset))
+        except ColourbenchError as error:
+            raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
     parent = _open_parent(home, study, dataset, planned)
     try:
         failures = _run_all(home, study, dataset, planned, parent, say)
@@ -120,7 +127,7 @@ def _score_without_labels(home: Home, study: Study, cell: Cell, trained: Run, da
     }
     run = home.store.open_run(study.name, _without_label(cell.name), tags, {"labels": "withheld"}, parent)
     if run.status != "FINISHED":
-        colouriser, _ = load_run(trained)
+        colouriser, _ = load_run(trained, cell.config.engine.device)
         write_test(run, colouriser, dataset, colouriser.engine.device, 0)
         run.finish()
 

@@ -14,7 +14,7 @@ from analysis import results, tables
 from analysis.ratings import sheets
 from analysis.ratings import tables as rating_tables
 from analysis.ratings.schedule import Design
-from analysis.results import Results
+from analysis.results import WITHOUT, Results
 from common.errors import ColourbenchError
 from common.shards import SPLITS, Dataset
 from studies.home import Home
@@ -84,7 +84,8 @@ def material(found: Results, arms: Sequence[str] = ()) -> sheets.Material:
         raise ColourbenchError(
             f"the study {found.name} has no arm {', '.join(sorted(unknown))}; its arms are {', '.join(found.arms)}"
         )
-    chosen = list(arms) or [arm for arm in found.arms if arm not in found.settings["baselines"]]
+    shown = [arm for arm in found.arms if arm not in found.settings["baselines"] and not arm.endswith(WITHOUT)]
+    chosen = list(arms) or shown
     return sheets.Material(found.name, found.sample_names, found.truth, {arm: found.samples(arm) for arm in chosen})
 
 

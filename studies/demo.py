@@ -12,12 +12,14 @@ from common.config import as_json, parse
 from common.errors import ColourbenchError
 from common.files import write_atomically
 from common.shards import Dataset
-from studies import deliver, sweep
+from studies import deliver
 from studies.compare import compare
 from studies.home import Home
 from studies.packaged import DATASET, packaged_dataset
 from studies.run_config import RunConfig
 from studies.study import Study
+from studies.sweep import Sweep
+from studies.sweep_launcher import run_sweep
 
 NAME = "demo"
 VARIANTS = ("cgan", "wgan_gp", "egan")
@@ -87,5 +89,6 @@ def _sweep(home: Home, variant: str, say: Say) -> float:
         "budget": {"amount": SWEEP_IMAGES, "unit": "images"},
     }
     base = parse(RunConfig, data, "the demonstration's sweep")
-    best = sweep.run_sweep(home, sweep.Sweep(f"{NAME}-{variant}", base, TRIALS, study=NAME), say)
+    wanted = Sweep(name=f"{NAME}-{variant}", base=base, trials=TRIALS, study=NAME)
+    best = run_sweep(home, wanted, say)
     return float(best.value or 0.0)

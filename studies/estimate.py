@@ -15,6 +15,7 @@ from typing import Any
 from torch.utils.flop_counter import FlopCounterMode
 
 from common import checkpoint
+from common.batches import Batches
 from common.config import as_json, parse
 from common.engine import Engine
 from common.errors import ColourbenchError
@@ -31,7 +32,7 @@ class PhaseCost:
     """One kind of step."""
 
     name: str
-    images: int  # that a step draws
+    images: float  # that a step draws, on average
     seconds: float  # of a step
     gflops: float  # of a step, forward and backward
     hours: float  # in the whole run
@@ -84,7 +85,7 @@ def _measure(dataset: Dataset, config: RunConfig) -> Estimate:
         engine, variant, batches, _ = compose(config, dataset, Engine(config.engine))
         by_name = {phase.name: phase for phase in variant.phases(config.budget)}
         totals = {name: sum(p.amount for p in variant.phases(config.budget) if p.name == name) for name in by_name}
-        costs = [_phase_cost(phase, batches, totals[name], config) for name, phase in by_name.items()]
+        costs = [_phase_cost(phase, batches, engine, totals[name], config) for name, phase in by_name.items()]
         validation = dataset.split("validation")
         evaluation.score(
             variant.colourise, validation, config.watch.validation_images, engine.device, config.variant.generator.labels
@@ -101,18 +102,18 @@ def _measure(dataset: Dataset, config: RunConfig) -> Estimate:
     )
 
 
-def _phase_cost(phase: Phase, batches: Any, amount: float, config: RunConfig) -> PhaseCost:
-    start, updates = batches.images, phase.updates()[0]
+def _phase_cost(phase: Phase, batches: Batches, engine: Engine, amount: float, config: RunConfig) -> PhaseCost:
     with FlopCounterMode(display=False) as counter:
         phase.step(batches)
-    images = batches.images - start
-    seconds = []
+    start, updates, seconds = batches.images, phase.updates()[0], []
     for _ in range(STEPS):
         begun = time.perf_counter()
         phase.step(batches)
+        engine.synchronise()
         seconds.append(time.perf_counter() - begun)
-    step = sorted(seconds)[len(seconds) // 2]
-    made = max(1, (phase.updates()[0] - updates) // (STEPS + 1))
+    images = (batches.images - start) / STEPS  # steps with a threshold draw unlike numbers
+    step = sum(seconds) / STEPS
+    made = max(1.0, (phase.updates()[0] - updates) / STEPS)
     steps = {"images": amount / images, "updates": amount / made, "seconds": amount / step}[config.budget.unit]
     return PhaseCost(phase.name, images, step, counter.get_total_flops() / 1e9, steps * step / 3600)
 

@@ -20,11 +20,12 @@ def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
     variant = config.variant
     if not 0 < variant.pretraining < 1:
         return None
-    shared = ("generator", "reconstruction", "pretraining", "label_dropout", "accumulation")
+    shared = ("generator", "reconstruction", "pretraining", "label_dropout", "accumulation", "test_time")
     decides = {name: value for name, value in as_json(variant).items() if name in shared}
     parents = getattr(variant, "parents", 1)
     run = {name: value for name, value in as_json(config).items() if name in ("seed", "budget", "batches", "engine")}
-    return home / FOLDER / f"{sha256([decides, parents, run, dataset_sha256])[:32]}.pt"
+    looks = {name: getattr(config.watch, name) for name in ("validations", "validation_images", "log_steps")}  # what is logged
+    return home / FOLDER / f"{sha256([decides, parents, run, looks, dataset_sha256])[:32]}.pt"
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -87,7 +87,12 @@ def train_run(
         if run.status == "FINISHED":
             return run
         write_atomically(run.folder / CONFIG, json.dumps(as_json(config), indent=2).encode())
-        _train_and_mark(Session(config, run, dataset, *compose(config, dataset, engine)), report, test)
+        try:
+            session = Session(config, run, dataset, *compose(config, dataset, engine))
+        except ColourbenchError:
+            run.abandon("FAILED")
+            raise
+        _train_and_mark(session, report, test)
     return run
 
 
@@ -191,6 +196,7 @@ def _shared_pretraining(session: Session) -> Path | None:
     if state is not None:
         session.variant.load_generator_state(state["generators"])
         _restore(session, state)
+        _advance(session)(session.progress, {})  # the critic's learning rate has gone with the budget too
         session.run.tag(**{TAKEN_OVER: f"taken over from run {state['run'][:8]}"})
     return shared
 

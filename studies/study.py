@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from analysis.results import WITHOUT
 from common.config import Settings, merge, override, parse, read_yaml_file
 from common.errors import ColourbenchError, did_you_mean
 from common.training import Budget
@@ -47,9 +48,10 @@ class Study(Settings):
     @classmethod
     def _named_well(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name in arms:
-            if not re.match(ARM, name) or name in RESERVED:
+            if not re.match(ARM, name) or name in RESERVED or name.endswith(WITHOUT):
                 raise ValueError(
-                    f"{name!r} cannot be an arm's name: use letters, digits, spaces and ._+=-, and not {', '.join(RESERVED)}"
+                    f"{name!r} cannot be an arm's name: use letters, digits, spaces and ._+=-, not {', '.join(RESERVED)}, "
+                    f"and no {WITHOUT!r} at its end"
                 )
         return arms
 

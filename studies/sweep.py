@@ -1,28 +1,23 @@
-"""Hyper-parameter sweeps: an Optuna study whose trials are runs in MLflow.
-
-A sweep looks at the validation split only. It is resumed by the same command: the launcher holds the sweep's lock, so that a
-trial still marked as running belongs to a dead process, and is tried again with the same settings from its checkpoint.
-"""
+"""What a sweep is, its Optuna study, and what it found. A sweep looks at the validation split only."""
 
 import logging
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, field_validator, model_validator
 
-from common import checkpoint
-from common.config import as_json, flatten, override, parse, sha256
-from common.errors import ColourbenchError, Interrupted, first_line
+from common.config import Settings, as_json, flatten, override
+from common.errors import ColourbenchError, first_line
 from common.files import locked
 from common.shards import Dataset
-from common.tracking import Run, redacted
+from common.tracking import redacted
+from studies import claims
 from studies.home import Home
-from studies.run import Place, train_run
 from studies.run_config import RunConfig
-from studies.spaces import Space, space_of, suggest
+from studies.spaces import PRESETS, Choice, Number, Space, check_fields, grid, space_of
 
 OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
     "delta_e": "minimize",
@@ -30,66 +25,108 @@ OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
     "psnr_ab": "maximize",
     "ssim": "maximize",
     "colourfulness_difference": "minimize",
+    "ab_distance": "minimize",
+    "seconds": "minimize",
+    "peak_memory_gb": "minimize",
 }
-FINAL = (TrialState.COMPLETE, TrialState.PRUNED)
+COSTS = ("seconds", "peak_memory_gb")  # known when a run ends, not at its validations
+GRID_POINTS = 3
+STORE_TIMEOUT = 60  # seconds that a process waits while another writes to SQLite
 
-Say = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Sweep:
-    """What a sweep is: a name, the settings that all its trials share, how many trials, and what is optimised."""
+class Sweep(Settings):
+    """A sweep: its name, the settings that all its trials share, how many trials, and what is optimised."""
 
     name: str
+    """Name of the sweep."""
     base: RunConfig
-    trials: int
-    objective: str = "delta_e"
-    study: str = ""  # the MLflow experiment; the sweep's name where it stands alone
+    """The settings that all trials share."""
+    trials: int = Field(ge=1)
+    """Finished trials that the sweep should have, pruned ones included."""
+    objectives: tuple[str, ...] = Field(default=("delta_e",), min_length=1)
+    """Validation metrics or costs; several give a Pareto front."""
+    sampler: Literal["tpe", "gp", "random", "grid", "cmaes"] = "tpe"
+    """How settings are proposed."""
+    pruner: Literal["median", "hyperband", "none"] = "median"
+    """How hopeless trials are stopped; several objectives are never pruned."""
+    space: dict[str, Any] = Field(default={})
+    """Changes of the variant's own search space."""
+    max_seconds: float | None = Field(default=None, gt=0)
+    """Trials that trained longer than this are not feasible."""
+    max_memory_gb: float | None = Field(default=None, gt=0)
+    """Trials that took more memory than this are not feasible."""
+    repeats: int = Field(default=1, ge=1, le=20)
+    """Seeds that the best trials are trained with before the winner is named."""
+    finalists: int = Field(default=3, ge=1, le=20)
+    """How many of the best trials are repeated."""
+    study: str = ""
+    """The MLflow experiment; the sweep's name where it stands alone."""
     storage: str = ""
+    """URL of the Optuna store; the home's SQLite file where it is empty."""
 
     @property
     def experiment(self) -> str:
         """The MLflow experiment that holds the trials."""
         return self.study or self.name
 
+    @property
+    def prunes(self) -> bool:
+        """Whether trials can end early."""
+        return self.pruner != "none" and len(self.objectives) == 1 and self.objectives[0] not in COSTS
 
-def run_sweep(home: Home, sweep: Sweep, say: Say = print) -> FrozenTrial:
-    """Runs trials until the sweep has `trials` finished ones, pruned ones included, and returns the best.
+    def search_space(self) -> Space:
+        """The variant's search space with this sweep's changes."""
+        own = flatten(as_json(self.base))
+        space = space_of(self.base.variant.name, self.space)
+        check_fields(space, own)
+        return {path: dimension for path, dimension in space.items() if path in self.space or _offers(dimension, own[path])}
+
+    @field_validator("objectives")
+    @classmethod
+    def _known(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        for name in objectives:
+            if name not in OBJECTIVES:
+                raise ValueError(f"there is no objective {name!r}; the objectives are {', '.join(OBJECTIVES)}")
+        if len(set(objectives)) < len(objectives):
+            raise ValueError("an objective stands twice")
+        return objectives
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Sweep":
+        if self.repeats > 1 and len(self.objectives) > 1:
+            raise ValueError("repeats choose one winner, and several objectives have a whole front; repeat some of it in a study")
+        if self.sampler == "cmaes" and len(self.objectives) > 1:
+            raise ValueError("sampler=cmaes takes one objective; use tpe, gp, random or grid")
+        return self
+
+
+def _offers(dimension: Number | Choice, value: Any) -> bool:
+    """Whether a range of options holds the run's own value: a reconstruction by features is not to become L1 unasked."""
+    return not isinstance(dimension, Choice) or value in dimension.options
+
+
+def open_study(home: Home, sweep: Sweep, dataset: Dataset, worker: int = 0) -> optuna.Study:
+    """The sweep's Optuna study, made with the first trials queued where it is missing.
 
     Raises:
-        Interrupted: a signal came; the same command goes on.
-        ColourbenchError: every trial failed, the store cannot be opened, or another process runs this sweep.
+        ColourbenchError: the store cannot be opened, or the name stands for another sweep.
     """
-    if sweep.objective not in OBJECTIVES:
-        raise ColourbenchError(f"there is no objective {sweep.objective!r}; the objectives are {', '.join(OBJECTIVES)}")
-    dataset = home.dataset(sweep.base.dataset)
-    space = space_of(sweep.base.variant.name)
-    with locked(home.path / "locks" / f"{sweep.name}.lock", f"the sweep {sweep.name} is being run by another process"):
-        study = _open(home, sweep, space, dataset)
-        parent = _open_parent(home, sweep)
-        retries = _retry_the_dead(study)
-        if retries:
-            say(f"{retries} interrupted trial{'s' if retries > 1 else ''} will go on from where it stopped")
-        try:
-            _optimise(home, sweep, study, dataset, parent, say)
-        except BaseException:
-            parent.abandon("KILLED")
-            raise
-        return _conclude(study, parent, sweep)
-
-
-def best_fields(home: Home, name: str, storage: str = "") -> dict[str, Any]:
-    """The variant's fields that a sweep found best: its base settings with the best trial's values.
-
-    Raises:
-        ColourbenchError: no such sweep, or no finished trial in it.
-    """
-    study = load(home, name, storage)
-    base: dict[str, Any] = study.user_attrs["base"]
-    fields = override(base, [])
-    for path, value in _best(study, name).params.items():
-        _assign(fields, path, value)
-    return {"variant": fields["variant"]}  # batches, device and the rest are the study's, equal for all its arms
+    _quieten()
+    space = sweep.search_space()
+    with locked(home.path / "locks" / f"{sweep.name}.claim.lock"):
+        study = optuna.create_study(
+            study_name=sweep.name,
+            storage=_storage(home, sweep.storage or home.optuna_url),
+            load_if_exists=True,
+            directions=[OBJECTIVES[name] for name in sweep.objectives],
+            pruner=_pruner(sweep),
+        )
+        study.sampler = _sampler(sweep, len(study.trials), worker)
+        _check_same(study, sweep, space, dataset)
+        if not study.trials:
+            for settings in first_trials(sweep, space):
+                study.enqueue_trial(settings)
+    return study
 
 
 def load(home: Home, name: str, storage: str = "") -> optuna.Study:
@@ -108,27 +145,86 @@ def names(home: Home, storage: str = "") -> list[str]:
     return optuna.get_all_study_names(_storage(home, storage or home.optuna_url))
 
 
-def _open(home: Home, sweep: Sweep, space: Space, dataset: Dataset) -> optuna.Study:
-    _quieten()
-    url = sweep.storage or home.optuna_url
-    seed = zlib.crc32(f"{sweep.name} {sweep.base.seed}".encode())
-    study = optuna.create_study(
-        study_name=sweep.name,
-        storage=_storage(home, url),
-        load_if_exists=True,
-        direction=OBJECTIVES[sweep.objective],
-        pruner=_pruner(sweep),
-    )
-    # a resumed sweep must not repeat the suggestions of its first seed
-    study.sampler = optuna.samplers.TPESampler(seed=(seed + len(study.trials)) % 2**32, multivariate=False)
-    _check_same(study, sweep, space, dataset)
-    if not study.trials:
-        study.enqueue_trial(_preset(sweep.base, space))
-    return study
+def best_trial(study: optuna.Study) -> FrozenTrial:
+    """The winner over seeds where there were repeats, else the feasible trial that is best in the first objective.
+
+    Raises:
+        ColourbenchError: no trial is complete.
+    """
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    if "winner" in study.user_attrs:
+        return trials[study.user_attrs["winner"]]
+    ranked = ranking(study)
+    if not ranked:
+        raise ColourbenchError(f"the sweep {study.study_name!r} has no completed trial yet")
+    return ranked[0]
+
+
+def ranking(study: optuna.Study) -> list[FrozenTrial]:
+    """Complete feasible trials, best first by the first objective."""
+    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE and is_feasible(trial)]
+    sign = 1 if study.directions[0] == optuna.study.StudyDirection.MINIMIZE else -1
+    return sorted(complete, key=lambda trial: sign * trial.values[0])
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether the trial kept within the sweep's limits."""
+    return all(value <= 0 for value in trial.user_attrs.get("limits", {}).values())
+
+
+def best_fields(home: Home, name: str, storage: str = "") -> dict[str, Any]:
+    """The variant's fields that a sweep found best: its base settings with the best trial's values.
+
+    Raises:
+        ColourbenchError: no such sweep, or no finished trial in it.
+    """
+    study = load(home, name, storage)
+    fields = override(study.user_attrs["base"], [])
+    for path, value in best_trial(study).params.items():
+        assign(fields, path, value)
+    return {"variant": fields["variant"]}  # batches, device and the rest are the study's, equal for all its arms
+
+
+def assign(fields: dict[str, Any], path: str, value: Any) -> None:
+    """Sets a nested field by its path."""
+    *parents, leaf = path.split(".")
+    for name in parents:
+        fields = fields.setdefault(name, {})
+    fields[leaf] = value
+
+
+def first_trials(sweep: Sweep, space: Space) -> list[dict[str, Any]]:
+    """The base settings and the papers' presets; for a grid all its points."""
+    if sweep.sampler == "grid":
+        return grid(space, GRID_POINTS)[: sweep.trials]
+    flat = flatten(as_json(sweep.base))
+    base = {path: flat[path] for path in space}
+    papers = PRESETS.get(sweep.base.variant.name, [])
+    presets = [{path: value for path, value in preset.items() if path in space} for preset in papers]
+    return [base, *({**base, **preset} for preset in presets if preset)]
+
+
+def _sampler(sweep: Sweep, trials: int, worker: int) -> optuna.samplers.BaseSampler:
+    """Seeded by sweep and worker, and by the trials so far: a resumed sweep must not repeat its first suggestions."""
+    seed = (zlib.crc32(f"{sweep.name} {sweep.base.seed} {worker}".encode()) + trials) % 2**32
+    match sweep.sampler:
+        case "tpe":
+            return optuna.samplers.TPESampler(seed=seed, multivariate=False)
+        case "gp":
+            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+        case "cmaes":
+            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        case "random" | "grid":
+            return optuna.samplers.RandomSampler(seed=seed)
 
 
 def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
-    """Stops a trial that is worse than the median of the trials before it."""
+    """Median: worse than the median of the trials before. Hyperband: by the images seen."""
+    if not sweep.prunes:
+        return optuna.pruners.NopPruner()
+    if sweep.pruner == "hyperband":
+        images = max(1, round(sweep.base.budget.amount))
+        return optuna.pruners.HyperbandPruner(min_resource=max(1, images // 9), max_resource=images, reduction_factor=3)
     return optuna.pruners.MedianPruner(n_startup_trials=min(5, max(1, sweep.trials // 4)))
 
 
@@ -136,7 +232,15 @@ def _check_same(study: optuna.Study, sweep: Sweep, space: Space, dataset: Datase
     """A name stands for one sweep: other settings under it would mix two."""
     base = as_json(sweep.base)
     base["watch"] = {key: base["watch"][key] for key in ("validations", "validation_images")}  # these decide the objective
-    now = {"base": base, "space": sorted(space), "objective": sweep.objective, "dataset_sha256": dataset.fingerprint}
+    ranges = {path: as_json(dimension) for path, dimension in sorted(space.items())}
+    now = {
+        "base": base,
+        "space": ranges,
+        "objectives": list(sweep.objectives),
+        "sampler": sweep.sampler,
+        "limits": {"max_seconds": sweep.max_seconds, "max_memory_gb": sweep.max_memory_gb},
+        "dataset_sha256": dataset.fingerprint,
+    }
     for key, value in now.items():
         if key not in study.user_attrs:
             study.set_user_attr(key, value)
@@ -157,143 +261,22 @@ def _first_difference(before: Any, now: Any) -> str:
     return f" ({field} was {old.get(field)} and is {new.get(field)})"
 
 
-def _preset(base: RunConfig, space: Space) -> dict[str, Any]:
-    """The base settings' own values: the first trial is the paper's."""
-    flat = flatten(as_json(base))
-    return {path: flat[path] for path in space}
-
-
-def _retry_the_dead(study: optuna.Study) -> int:
-    """Ends trials whose process is gone and enqueues them again with the same settings."""
-    dead = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-    for trial in dead:
-        _enqueue_again(study, trial)
-        study.tell(trial.number, state=TrialState.FAIL)
-    return len(dead)
-
-
-def _enqueue_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queues a trial's settings, those it was given but had not asked for yet included; never twice."""
-    run = trial.user_attrs.get("run", trial.number)
-    waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
-    if run not in {other.user_attrs.get("run") for other in waiting}:
-        study.enqueue_trial({**trial.system_attrs.get("fixed_params", {}), **trial.params}, user_attrs={"run": run})
-
-
-def _optimise(home: Home, sweep: Sweep, study: optuna.Study, dataset: Dataset, parent: Run, say: Say) -> None:
-    space = space_of(sweep.base.variant.name)
-    failures_in_a_row = 0
-    while (done := _count(study)) < sweep.trials:
-        trial = study.ask()
-        number = int(trial.user_attrs.get("run", trial.number))
-        trial.set_user_attr("run", number)
-        say(f"trial {done + 1} of {sweep.trials}")
-        try:
-            value = _run_trial(home, sweep, trial, number, space, dataset, parent)
-        except optuna.TrialPruned:
-            _forget_checkpoints(home, sweep, number)
-            study.tell(trial, state=TrialState.PRUNED)
-            say("  pruned: worse than the median of the trials before it")
-        except (Interrupted, KeyboardInterrupt):
-            _enqueue_again(study, study.trials[trial.number])
-            study.tell(trial, state=TrialState.FAIL)
-            raise
-        except ColourbenchError as error:
-            study.tell(trial, state=TrialState.FAIL)
-            say(f"  failed: {error}")
-            failures_in_a_row += 1
-            if failures_in_a_row >= 3:
-                raise ColourbenchError(f"three trials in a row failed; the last one: {error}") from None
-            continue
-        else:
-            study.tell(trial, value)
-            say(f"  {sweep.objective} {value:.4g}")
-        failures_in_a_row = 0
-
-
-def _forget_checkpoints(home: Home, sweep: Sweep, number: int) -> None:
-    """A pruned trial is never taken up again."""
-    for run in home.store.find(sweep.experiment, {"mlflow.runName": _run_name(sweep, number)}):
-        checkpoint.remove_all(run.folder)
-
-
-def _run_name(sweep: Sweep, number: int) -> str:
-    return f"{sweep.name} trial {number:03d}"
-
-
-def _run_trial(home: Home, sweep: Sweep, trial: optuna.Trial, number: int, space: Space, dataset: Dataset, parent: Run) -> float:
-    fields = as_json(sweep.base)
-    for path, value in suggest(space, trial).items():
-        _assign(fields, path, value)
-    config = parse(RunConfig, fields, f"sweep {sweep.name}, trial {number}")
-    last, reports = float("nan"), 0
-
-    def report(validation: int, metrics: dict[str, float]) -> None:
-        nonlocal last, reports
-        last, reports = metrics[sweep.objective], reports + 1
-        trial.report(last, validation)  # by number, not by images: unlike variants must meet at the same steps
-        if validation > config.watch.validations / 3 and trial.should_prune():  # the first figures of a GAN say little
-            raise optuna.TrialPruned
-
-    tags = {"kind": "trial", "sweep": sweep.name, "trial": str(number)}
-    place = Place(sweep.experiment, _run_name(sweep, number), tags, parent)
-    run = train_run(home.store, dataset, config, place, report, test=False)
-    if not reports:  # an earlier process had come past the last validation
-        last = home.store.run(run.id).metrics[f"validation/{sweep.objective}"]
-    trial.set_user_attr("mlflow_run", run.id)
-    return last
-
-
-def _open_parent(home: Home, sweep: Sweep) -> Run:
-    tags = {
-        "kind": "sweep",
-        "variant": sweep.base.variant.name,
-        "dataset": sweep.base.dataset,
-        "config_sha256": sha256([sweep.name]),
-    }
-    params = {"objective": sweep.objective, "trials": sweep.trials}
-    return home.store.open_run(sweep.experiment, f"sweep {sweep.name}", tags, params)
-
-
-def _conclude(study: optuna.Study, parent: Run, sweep: Sweep) -> FrozenTrial:
-    best = _best(study, sweep.name)
-    states = [trial.state for trial in study.get_trials(deepcopy=False)]
-    settings = "\n".join(f"* `{path}` = {value}" for path, value in best.params.items())
-    parent.note(
-        f"Sweep of **{sweep.base.variant.name}** on {sweep.base.dataset}: "
-        f"{states.count(TrialState.COMPLETE)} trials complete, {states.count(TrialState.PRUNED)} pruned.\n\n"
-        f"Best {sweep.objective}: **{best.value:.4g}** (trial {best.user_attrs['run']:03d})\n\n{settings}"
-    )
-    parent.log({f"best/{sweep.objective}": float(best.value or 0.0)}, 0)
-    parent.finish()
-    return best
-
-
-def _best(study: optuna.Study, name: str) -> FrozenTrial:
-    try:
-        return study.best_trial
-    except ValueError:
-        raise ColourbenchError(f"the sweep {name!r} has no completed trial yet") from None
-
-
-def _count(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=FINAL))
-
-
 def _storage(home: Home, url: str) -> optuna.storages.RDBStorage:
+    local = url.startswith("sqlite")
+    options: dict[str, Any] = {"connect_args": {"timeout": STORE_TIMEOUT}} if local else {"pool_pre_ping": True, "pool_size": 1}
+    beat: dict[str, Any] = {"heartbeat_interval": claims.HEARTBEAT_SECONDS, "grace_period": claims.GRACE_SECONDS}
     try:
         with locked(home.path / ".optuna.lock"):  # two processes must not create a fresh store at once
-            return optuna.storages.RDBStorage(url)
+            return optuna.storages.RDBStorage(url, engine_kwargs=options, heartbeat_stale_trial_callback=claims.queue_again, **beat)
     except Exception as error:  # SQLAlchemy's drivers raise types of their own
-        raise ColourbenchError(f"cannot open the sweeps' store {redacted(url)}: {first_line(error)[:200]}") from None
-
-
-def _assign(fields: dict[str, Any], path: str, value: Any) -> None:
-    *parents, leaf = path.split(".")
-    for name in parents:
-        fields = fields.setdefault(name, {})
-    fields[leaf] = value
+        reason = first_line(error)[:200].replace(url, "the store")
+        raise ColourbenchError(f"cannot open the sweeps' store {redacted(url)}: {reason}") from None
 
 
 def _quieten() -> None:
+    import warnings
+
+    from optuna.exceptions import ExperimentalWarning
+
     optuna.logging.set_verbosity(logging.WARNING)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)

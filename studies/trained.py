@@ -31,7 +31,7 @@ def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
     config = read_config(run)
     engine = Engine(parse(EngineConfig, as_json(config.engine) | {"device": device}, "--device"))
     state = checkpoint.load(path, engine.device)
-    domain = Domain(int(state["size"]), int(state["classes"]))
+    domain = Domain(int(state["size"]), int(state.get("classes", 0)))
     return trained_colouriser(config.variant, engine, domain, state["network"]), config
 
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from common.training import Budget, Losses, Phase
 from variants import objectives
 from variants.inflection import Inflection
 from variants.player import Player
-from variants.settings import AdversarialConfig
+from variants.settings import AdversarialConfig, VariantConfig
 from variants.stored_fakes import StoredFakes
 from variants.variant import Variant
 
@@ -61,22 +61,28 @@ class AdversarialVariant(Variant):
 
     def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
         """One critic update on real photographs and on stored fakes of the generator as it stands."""
+        self._inflection.pause()
         batch = self.draw(batches)
         if self._fakes.wants_more(self.generator.updates):
             self._fakes.add(batch.L, self.colourise_now(batch), batch.label)
-        fake = self._fakes.draw(len(batch))
-        real_maps, fake_maps = self.critic(batch.L, batch.ab, batch.label), self.critic(fake.L, fake.ab, fake.label)
-        loss = self.critic_loss(real_maps, fake_maps)
-        self.critic.update(loss)
-        return {"critic": loss.detach(), "critic_accuracy": objectives.accuracy(real_maps, fake_maps).detach()}
+        tally = Tally()
+        self.critic.update(self._pretraining_losses(self.parts(batch), self.parts(self._fakes.draw(len(batch))), tally))
+        return tally.means()
+
+    def _pretraining_losses(self, real: list[Batch], fake: list[Batch], tally: "Tally") -> Iterator[Tensor]:
+        for true, made in zip(real, fake, strict=True):
+            real_maps, fake_maps = self.critic(true.L, true.ab, true.label), self.critic(made.L, made.ab, made.label)
+            loss = self.critic_loss(real_maps, fake_maps)
+            tally.add(critic=loss, critic_accuracy=self.critic_accuracy(real_maps, fake_maps))
+            yield loss
+
+    def critic_accuracy(self, real: objectives.Maps, fake: objectives.Maps) -> Float[Tensor, ""]:
+        """How often the critic is right."""
+        return objectives.accuracy(real, fake)
 
     def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> Float[Tensor, ""]:
         """What the critic minimises."""
         return objectives.vanilla_critic(real, fake, self.config.critic.real_label)
-
-    def adversarial_of(self, losses: Losses) -> Tensor:
-        """The generator's part of the game, lower is better for it."""
-        return losses["adversarial"]
 
     @torch.no_grad()
     def colourise_now(self, batch: Batch) -> Float[Tensor, "b 2 h w"]:
@@ -86,7 +92,7 @@ class AdversarialVariant(Variant):
 
     def observe(self, images: int, metrics: dict[str, float]) -> dict[str, float]:
         """Lets the inflection detector look; where it decides, the generator of the best validation comes back."""
-        if self._inflection.watches is None:
+        if self._inflection.watches is None or not self._inflection.is_watching:
             return {}
         if self._inflection.observe(images, metrics[self._inflection.watches]):
             self._best = copy.deepcopy(self.generator_state())
@@ -111,17 +117,22 @@ class AdversarialVariant(Variant):
     def _watched_step(self, number: int, batches: Iterator[Batch]) -> Losses:
         losses = self.step(batches)
         if self._inflection.watches:
-            self._inflection.note(number, float(self.adversarial_of(losses)))
+            self._inflection.note(number, float(losses["adversarial"]))
         return losses
+
+    @classmethod
+    def check(cls, config: VariantConfig, domain: Domain) -> None:
+        """Also whether the critic's map has a place left."""
+        super().check(config, domain)
+        network = cast(AdversarialConfig, config).critic.network
+        if domain.size // 2 ** (network.layers + network.scales - 1) < MIN_CRITIC_MAP:
+            named = f"layers={network.layers} at scales={network.scales}"
+            raise ColourbenchError(
+                f"variant.critic.network: {named} halve {domain.size} pixels too often; lower one or use larger images"
+            )
 
     def _new_critic(self) -> Player:
         config = self.config.critic
-        smallest = self.domain.size // 2 ** (config.network.layers + config.network.scales - 1)
-        if smallest < MIN_CRITIC_MAP:
-            network = f"layers={config.network.layers} at scales={config.network.scales}"
-            raise ColourbenchError(
-                f"variant.critic.network: {network} halve {self.domain.size} pixels too often; lower one or use larger images"
-            )
         adam, ratio = config.adam, config.learning_rate_ratio
         if ratio:
             adam = adam.model_copy(update={"learning_rate": ratio * self.config.generator.adam.learning_rate})

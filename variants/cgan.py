@@ -40,6 +40,8 @@ class CganConfig(AdversarialConfig):
             raise ValueError("objective=wasserstein without a penalty lets the critic grow without bound; set penalty_weight=10")
         if self.critic.real_label != 1 and not objectives.OBJECTIVES[self.objective].smoothable:
             raise ValueError(f"critic.real_label has no meaning with objective={self.objective}; use vanilla or least_squares")
+        if self.objective == "wasserstein" and self.inflection.metric != "off":
+            raise ValueError("inflection.metric needs a game whose loss has a zero; a Wasserstein critic's drifts, so leave it off")
         if self.critic_threshold is not None and self.objective != "vanilla":
             raise ValueError(f"critic_threshold is a cross-entropy, and objective={self.objective} has another scale; use vanilla")
         return self
@@ -55,13 +57,29 @@ class Cgan(AdversarialVariant):
         """Isola et al. 2017, §3.3; with a threshold the critic is updated until it is good enough (Antic 2018, NoGAN)."""
         tally = Tally()
         for _ in range(self.config.most_critic_updates):
+            fakes: list[Colours] = []  # lets go of the graph of the update before
             parts = self.parts(self.draw(batches))
-            fakes = [self._fake(part) for part in parts]
+            fakes += [self._fake(part) for part in parts]
             self.critic.update(self._critic_losses(parts, fakes, tally))
             if self._is_good_enough(tally):
                 break
         self.generator.update(self._generator_losses(parts, fakes, tally))
         return tally.means()
+
+    def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
+        """With a gradient penalty on fresh fakes: it needs real and fake colours of the same photograph."""
+        if not self.config.penalty_weight:
+            return super().pretrain_critic(batches)
+        parts, tally = self.parts(self.draw(batches)), Tally()
+        with torch.no_grad():
+            fakes: list[Colours] = [self.generator(part.L, part.label) for part in parts]
+        self.critic.update(self._critic_losses(parts, fakes, tally))
+        return tally.means()
+
+    def critic_accuracy(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
+        """By the objective's boundary, or by pairs where it has none."""
+        boundary = objectives.OBJECTIVES[self.config.objective].boundary
+        return objectives.ranking_accuracy(real, fake) if boundary is None else objectives.accuracy(real, fake, boundary)
 
     def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
         """The objective's."""

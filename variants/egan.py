@@ -66,6 +66,8 @@ class EganConfig(AdversarialConfig):
 
     @model_validator(mode="after")
     def _whole_batches(self) -> "EganConfig":
+        if self.parents > 1 and self.generator.average:
+            raise ValueError("generator.average would mix the weights of unrelated parents; use parents=1, or no average")
         if self.accumulation > 1:
             raise ValueError(
                 "accumulation would give each part of a batch three backwards of its own and end the shared forward; "
@@ -142,10 +144,6 @@ class Egan(AdversarialVariant):
         self._replace_parents(survivors)
         self._update_critic(survivors, batches)
         return _history(survivors, judged, self.config.mutations)
-
-    def adversarial_of(self, losses: Losses) -> Tensor:
-        """-F_q of the fittest."""
-        return -losses["quality"]
 
     def load_generator_state(self, state: dict[str, Any]) -> None:
         """Restores the population; the fittest comes first."""
@@ -247,6 +245,7 @@ def _history(survivors: list[Child], judged: list[Losses], mutations: tuple[str,
     names = dict.fromkeys(name for figures in judged for name in figures)
     return {
         "critic": best.critic_loss,
+        "adversarial": -best.quality,
         "quality": best.quality,
         "diversity": best.diversity,
         "fitness": best.fitness,

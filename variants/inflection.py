@@ -58,10 +58,17 @@ class Inflection:
             self._round, self._looks, self._losses, self.decided = number, [], [], False
         self._losses.append(adversarial)
 
+    def pause(self) -> None:
+        """Another phase is on: what it shows is not to be seen."""
+        self._losses = []
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether steps of an adversarial phase were made since the last look."""
+        return bool(self._losses)
+
     def observe(self, images: int, metric: float) -> bool:
-        """A validation after some steps; tells whether it is the best of this phase so far."""
-        if not self._losses:
-            return False  # another phase is on
+        """A validation after some steps of the phase; tells whether it is the best of this phase so far."""
         self._looks.append(Look(images, metric, sum(self._losses) / len(self._losses)))
         self._losses = []
         self.decided = self._turned() and self._still_falling()

@@ -26,6 +26,7 @@ class Objective:
     generator: Callable[[Maps, Maps], Scalar]
     compares: bool = False  # whether the generator's loss looks at the real photographs
     smoothable: bool = False  # whether the critic's target for real photographs can be below 1
+    boundary: float | None = 0.0  # the score between real and fake; None where only differences of scores mean something
 
 
 def over_scales(formula: Callable[..., Scalar], *maps: Maps) -> Scalar:
@@ -93,15 +94,26 @@ def scores(maps: Maps) -> Float[Tensor, " b"]:
     return torch.stack([logits.mean(dim=(1, 2, 3)) for logits in maps]).mean(dim=0)
 
 
+def _alone(loss: Callable[[Maps], Scalar]) -> Callable[[Maps, Maps], Scalar]:
+    """A generator's loss that looks at its own photographs only."""
+    return lambda real, fake: loss(fake)
+
+
+def _unsmoothed(loss: Callable[[Maps, Maps], Scalar]) -> Callable[[Maps, Maps, float], Scalar]:
+    """A critic's loss without a target for real photographs."""
+    return lambda real, fake, real_label: loss(real, fake)
+
+
 OBJECTIVES: dict[str, Objective] = {
-    "vanilla": Objective(vanilla_critic, lambda real, fake: vanilla_generator(fake), smoothable=True),
-    "least_squares": Objective(least_squares_critic, lambda real, fake: least_squares_generator(fake), smoothable=True),
-    "hinge": Objective(lambda real, fake, t: hinge_critic(real, fake), lambda real, fake: wasserstein_generator(fake)),
-    "wasserstein": Objective(lambda real, fake, t: wasserstein_critic(real, fake), lambda real, fake: wasserstein_generator(fake)),
+    "vanilla": Objective(vanilla_critic, _alone(vanilla_generator), smoothable=True),
+    "least_squares": Objective(least_squares_critic, _alone(least_squares_generator), smoothable=True, boundary=0.5),
+    "hinge": Objective(_unsmoothed(hinge_critic), _alone(wasserstein_generator)),
+    "wasserstein": Objective(_unsmoothed(wasserstein_critic), _alone(wasserstein_generator), boundary=None),
     "relativistic": Objective(
-        lambda real, fake, t: relativistic_critic(real, fake),
+        _unsmoothed(relativistic_critic),
         lambda real, fake: 2 * relativistic_critic(fake, real),  # the roles change places; not halved, as for the others
         compares=True,
+        boundary=None,
     ),
 }
 
@@ -131,9 +143,9 @@ def gradient_penalty(
     return ((norms - 1.0) ** 2).mean(), norms.detach()
 
 
-def accuracy(real: Maps, fake: Maps) -> Scalar:
-    """Share of the photographs, real and fake, on whose side of 0 the critic's score lies."""
-    return torch.cat([scores(real) > 0, scores(fake) < 0]).float().mean()
+def accuracy(real: Maps, fake: Maps, boundary: float = 0.0) -> Scalar:
+    """Share of the photographs, real and fake, whose score lies on their side of the boundary."""
+    return torch.cat([scores(real) > boundary, scores(fake) < boundary]).float().mean()
 
 
 def ranking_accuracy(real: Maps, fake: Maps) -> Scalar:

@@ -50,6 +50,15 @@ def build(config: VariantConfig, engine: Engine, domain: Domain) -> Variant:
     return variant_class(config.name)(config, engine, domain)
 
 
+def check(config: VariantConfig, domain: Domain) -> None:
+    """Whether photographs of this domain fit the settings, before anything is built.
+
+    Raises:
+        ColourbenchError: they do not.
+    """
+    variant_class(config.name).check(config, domain)
+
+
 def trained_colouriser(config: VariantConfig, engine: Engine, domain: Domain, weights: Mapping[str, Any]) -> Colouriser:
     """The generator that `config` describes with trained weights, without critic and optimisers."""
     generator = config.generator

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from common.batches import Batch
@@ -30,6 +30,7 @@ class Variant(ABC):
     Config: ClassVar[type[VariantConfig]]
 
     def __init__(self, config: VariantConfig, engine: Engine, domain: Domain) -> None:
+        self.check(config, domain)
         self.config = config
         self.engine = engine
         self.domain = domain
@@ -77,6 +78,7 @@ class Variant(ABC):
             player.decay(used)
         if self._average and self.generator.updates > self._averaged_at:
             self._average.update_parameters(self.generator.network)
+            _copy_power_iterations(self._average.module, self.generator.network)
             self._averaged_at = self.generator.updates
 
     def observe(self, images: int, metrics: dict[str, float]) -> dict[str, float]:
@@ -101,13 +103,21 @@ class Variant(ABC):
         """The reconstruction loss, not yet weighted."""
         return self.reconstruction_loss(fake, batch)
 
-    def new_generator(self) -> Player:
-        """A freshly drawn generator."""
-        config = self.config.generator
-        if config.labels and not self.domain.classes:
+    @classmethod
+    def check(cls, config: VariantConfig, domain: Domain) -> None:
+        """Whether photographs of this domain fit the settings: cheap, so that a study asks for every arm before it begins.
+
+        Raises:
+            ColourbenchError: they do not.
+        """
+        if config.generator.labels and not domain.classes:
             raise ColourbenchError(
                 "variant.generator.labels is on and the data set has no labels; sort its photographs into class folders"
             )
+
+    def new_generator(self) -> Player:
+        """A freshly drawn generator."""
+        config = self.config.generator
         classes = self.domain.classes if config.labels else 0
         network = build_network(config.network, self.domain.size, classes, head_for(self.config.reconstruction), config.recompute)
         return Player(network, config.adam, self.engine)
@@ -160,3 +170,11 @@ def _average(player: Player, decay: float) -> AveragedModel | None:
         return averaged + (current - averaged) * (1 - keep)
 
     return AveragedModel(player.network, avg_fn=blend, use_buffers=True)
+
+
+def _copy_power_iterations(averaged: nn.Module, network: nn.Module) -> None:
+    """Spectral norm's vectors have length 1, which an average of them has not."""
+    current = dict(network.named_buffers())
+    for name, buffer in averaged.named_buffers():
+        if name.endswith(("._u", "._v")):
+            buffer.copy_(current[name])

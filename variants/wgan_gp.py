@@ -32,7 +32,7 @@ class WganGpConfig(AdversarialConfig):
     """The critic."""
     n_critic: int = Field(default=5, ge=1, le=100)
     """Critic updates for each generator update, each on a fresh batch."""
-    penalty_weight: float = Field(default=10.0, ge=0)
+    penalty_weight: float = Field(default=10.0, gt=0)
     """Weight of the gradient penalty (λ in the paper, which λ = reconstruction_weight is not)."""
 
     @model_validator(mode="after")
@@ -40,6 +40,8 @@ class WganGpConfig(AdversarialConfig):
         refuse_mixed_images(self.critic)
         if self.critic.real_label != 1:
             raise ValueError("critic.real_label smooths a probability, and this critic gives a distance; leave it at 1")
+        if self.inflection.metric != "off":
+            raise ValueError("inflection.metric needs a game whose loss has a zero; a Wasserstein critic's drifts, so leave it off")
         return self
 
 
@@ -60,7 +62,9 @@ class WganGp(AdversarialVariant):
 
     def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
         """One critic update on fresh fakes: the penalty needs real and fake colours of the same photograph, so none are stored."""
-        return self.critic_step(self.parts(self.draw(batches)))
+        parts = self.parts(self.draw(batches))
+        losses = self.critic_step(parts)
+        return losses | {"critic_accuracy": self._accuracy(parts[-1])}
 
     def critic_step(self, parts: list[Batch]) -> Losses:
         """One critic update: distance and penalty in one backward."""
@@ -76,9 +80,14 @@ class WganGp(AdversarialVariant):
             distance = objectives.wasserstein_critic(real_maps, fake_maps)
             # float32, outside autocast
             penalty, norms = objectives.gradient_penalty(self.critic.network, part.L, part.ab, fake, part.label)
-            accuracy = objectives.ranking_accuracy(real_maps, fake_maps)
-            tally.add(critic=distance, penalty=penalty, gradient_norm=norms.mean(), critic_accuracy=accuracy)
+            tally.add(critic=distance, penalty=penalty, gradient_norm=norms.mean())
             yield distance + self.config.penalty_weight * penalty
+
+    @torch.no_grad()
+    def _accuracy(self, part: Batch) -> Tensor:
+        fake = self.generator(part.L, part.label).ab
+        real_maps, fake_maps = self.critic(part.L, part.ab, part.label), self.critic(part.L, fake, part.label)
+        return objectives.ranking_accuracy(real_maps, fake_maps)
 
     def _generator_losses(self, parts: list[Batch], tally: Tally) -> Iterator[Tensor]:
         for part in parts:

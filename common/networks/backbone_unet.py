@@ -69,6 +69,7 @@ class BackboneUNet(nn.Module):
         if config.spectral_norm:
             spectral_norm(self)
         self.encoder = encoder.requires_grad_(not config.frozen)  # last, so that initialise leaves it alone
+        self.train()  # a frozen encoder is in evaluation mode from the start
 
     def forward(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Colours:
         label = no_labels(L) if label is None else label

@@ -43,6 +43,7 @@ class Encoder(nn.Module):
         described: Any = self.features.feature_info
         self.channels: list[int] = described.channels()
         self.reductions: list[int] = described.reduction()
+        _check_sizes(config.encoder, self.features, self.channels, self.reductions)
         published = timm.get_pretrained_cfg(config.encoder)
         mean, std = (published.mean, published.std) if published else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -63,6 +64,26 @@ def _create(config: EncoderConfig) -> nn.Module:
         return _loaded_from(name, file) if file else timm.create_model(name, features_only=True, pretrained=config.pretrained)
     except Exception as error:  # network, cache, hub and file errors of five libraries have no common type
         raise ColourbenchError(_how_to_get_weights(name, file, error)) from None
+
+
+def _check_sizes(name: str, features: nn.Module, channels: list[int], reductions: list[int]) -> None:
+    """Transformers for one size, and encoders whose maps are laid out otherwise, cannot feed a decoder.
+
+    Raises:
+        ColourbenchError: it is one of those.
+    """
+    side = 2 * max(reductions)
+    try:
+        with torch.no_grad():
+            shapes = [tuple(level.shape) for level in features.eval()(torch.zeros(1, 3, side, side))]
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ColourbenchError(
+            f"the encoder {name} does not take images of any size ({first_line(error)}); use a convolutional one"
+        ) from None
+    finally:
+        features.train()
+    if [shape[1] for shape in shapes] != channels or any(len(shape) != 4 for shape in shapes):
+        raise ColourbenchError(f"the encoder {name} gives no maps of features (B, C, H, W); use a convolutional one")
 
 
 def _loaded_from(name: str, file: str) -> nn.Module:

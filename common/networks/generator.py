@@ -32,4 +32,4 @@ def without_fetching(config: UNetConfig | BackboneUNetConfig) -> UNetConfig | Ba
     """The same network with random weights, for when trained ones are loaded next."""
     if isinstance(config, UNetConfig):
         return config
-    return config.model_copy(update={"pretrained": False, "backbone_weights": None, "frozen": False})
+    return config.model_copy(update={"pretrained": False, "backbone_weights": None})

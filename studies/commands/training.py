@@ -89,33 +89,65 @@ def sweep(
     trials: Annotated[int, typer.Option(min=1, help="Finished trials that the sweep should have, pruned ones included.")] = 20,
     name: Annotated[str | None, typer.Option(help="Name of the sweep; by default VARIANT-DATASET.")] = None,
     objective: Annotated[
-        str, typer.Option(help="Validation metric: delta_e, psnr_rgb, psnr_ab, ssim or colourfulness_difference.")
-    ] = "delta_e",
+        list[str] | None,
+        typer.Option(
+            help="delta_e (the default), psnr_rgb, psnr_ab, ssim, colourfulness_difference, ab_distance, seconds or "
+            "peak_memory_gb; several give a Pareto front."
+        ),
+    ] = None,
     images: Annotated[int | None, typer.Option(help="Short for --set budget.amount=N --set budget.unit=images.")] = None,
-    storage: Annotated[str, typer.Option(help="Optuna store; by default an SQLite file in the home folder.")] = "",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes on this machine.")] = 1,
+    hours: Annotated[float | None, typer.Option(min=0, help="Begin no trial after so many hours.")] = None,
+    sampler: Annotated[str, typer.Option(help="tpe, gp, random, grid or cmaes.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="median, hyperband (by images seen) or none.")] = "median",
+    space: Annotated[Path | None, typer.Option(help="YAML file that narrows, widens or adds ranges of fields.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Trials that train longer cannot win.")] = None,
+    max_memory_gb: Annotated[float | None, typer.Option(help="Trials that take more memory cannot win.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=20, help="Seeds for the best trials before the winner is named.")] = 1,
+    finalists: Annotated[int, typer.Option(min=1, max=20, help="How many of the best are repeated.")] = 3,
+    storage: Annotated[
+        str, typer.Option(help="Optuna store; by default an SQLite file in the home folder. Several hosts: postgresql+psycopg://…")
+    ] = "",
     changes: SetOption = None,
     config: ConfigOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Searches a variant's hyper-parameters with Optuna; every trial is a run in MLflow. The same command again goes on.
 
-    Example: colourbench sweep egan --data flowers-64 --trials 30 --images 20000
+    Example: colourbench sweep egan --data flowers-64 --trials 30 --images 20000 --workers 4
+
+    Example: colourbench sweep cgan --data flowers-64 --objective delta_e --objective seconds --sampler gp
     """
+    from common.config import parse, read_yaml_file
     from common.tracking import redacted
-    from studies import sweep as sweeps
+    from studies.sweep import Sweep
+    from studies.sweep_launcher import run_sweep
 
     settings = run_settings(variant, data, None, images, changes, config)
-    name = valid_name(name or f"{variant}-{settings.dataset}")
-    best = sweeps.run_sweep(open_home(home), sweeps.Sweep(name, settings, trials, objective, storage=storage), say)
-    say(f"\nbest {objective} {best.value:.4g}, with")
+    wanted = {
+        "name": valid_name(name or f"{variant}-{settings.dataset}"),
+        "base": settings.model_dump(mode="json"),
+        "trials": trials,
+        "objectives": objective or ["delta_e"],
+        "sampler": sampler,
+        "pruner": pruner,
+        "space": read_yaml_file(space) if space else {},
+        "max_seconds": max_seconds,
+        "max_memory_gb": max_memory_gb,
+        "repeats": repeats,
+        "finalists": finalists,
+        "storage": storage,
+    }
+    order = parse(Sweep, wanted, "the sweep")
+    best = run_sweep(open_home(home), order, say, workers, hours)
+    figures = ", ".join(f"{title} {value:.4g}" for title, value in zip(order.objectives, best.values, strict=True))
+    say(f"\nbest {figures}, with")
     for path, value in best.params.items():
         say(f"  --set {path}={value}")
-    use = (
-        "copy these fields into a study's arm" if storage else f"use it in a study with `best_of: {name}`"
-    )  # studies read the home's store
-    say(
-        f"{use}; look at it with colourbench sweeps {name}{f' --storage {redacted(storage)}' if storage else ''}, or colourbench ui"
-    )
+    # studies read the home's store
+    use = "copy these fields into a study's arm" if storage else f"use it in a study with `best_of: {order.name}`"
+    where = f" --storage {redacted(storage)}" if storage else ""
+    say(f"{use}; look at it with colourbench sweeps {order.name}{where}, or colourbench ui")
 
 
 def sweeps(

@@ -98,12 +98,14 @@ def test_never_random_weights_in_silence(tmp_path: Path, monkeypatch: pytest.Mon
         Encoder(EncoderConfig(encoder="resnet18", backbone_weights=str(wrong)))
     with pytest.raises(ColourbenchError, match="no encoder 'resnt18'; did you mean resnet18"):
         Encoder(EncoderConfig(encoder="resnt18"))
+    with pytest.raises(ColourbenchError, match="use a convolutional one"):
+        Encoder(EncoderConfig(encoder="vit_tiny_patch16_224", pretrained=False))
 
 
 def test_a_frozen_encoder_does_not_move(tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     torch.save(timm.create_model("test_resnet").state_dict(), file)
-    network = BackboneUNet(tiny(frozen=True, backbone_weights=str(file))).train()
+    network = BackboneUNet(tiny(frozen=True, backbone_weights=str(file)))
     before = copy.deepcopy(network.encoder.state_dict())
     network(torch.rand(4, 1, 32, 32)).ab.sum().backward()
     assert all(torch.equal(value, before[name]) for name, value in network.encoder.state_dict().items())

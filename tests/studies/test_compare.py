@@ -18,7 +18,8 @@ from studies.compare import compare
 from studies.home import Home
 from studies.run import train_run
 from studies.study import Study, cells, read
-from studies.sweep import Sweep, run_sweep
+from studies.sweep import Sweep
+from studies.sweep_launcher import run_sweep
 
 NETWORK = {"network": {"base_width": 4}}
 
@@ -184,7 +185,7 @@ def test_a_failed_arm_does_not_stop_the_others(home: Path, monkeypatch: pytest.M
 
 def test_best_of_takes_a_sweeps_settings(home: Path) -> None:
     [cell] = [c for c in cells(study(seeds=[0]), no_sweeps) if c.arm == "cgan"]
-    run_sweep(Home(home), Sweep("tuned", cell.config, 2), lambda text: None)
+    run_sweep(Home(home), Sweep(name="tuned", base=cell.config, trials=2), lambda text: None)
     arms = {"cgan": {"variant": {"name": "cgan"}, "best_of": "tuned"}}
     fields = {"variant": {"name": "cgan", "reconstruction_weight": 33.0}}
     [chosen] = cells(study(seeds=[4], arms=arms), lambda name: fields if name == "tuned" else {})

@@ -50,7 +50,6 @@ def test_every_phase_is_measured(dataset: Dataset) -> None:
         dataset, variant={"pretraining": 0.5, "critic_pretraining": 0.25, "rounds": 2, "generator": small, "critic": small}
     )
     assert [phase.name for phase in found.phases] == ["pretrain_generator", "pretrain_critic", "adversarial"]
-    assert found.hours == pytest.approx(sum(phase.hours for phase in found.phases)) and found.hours > 0
     pretraining, _, game = found.phases
     assert game.gflops > pretraining.gflops > 0
     assert pretraining.hours == pytest.approx(pretraining.seconds * (240 / 8) / 3600)

@@ -25,7 +25,7 @@ RUN: dict[str, Any] = {
         "name": "cgan",
         "pretraining": 0.5,
         "generator": {"network": {"base_width": 8}, "average": 0.9},
-        "critic": {"network": {"base_width": 8}},
+        "critic": {"network": {"base_width": 8}, "adam": {"decay": "linear", "decay_from": 0.2}},
     },
 }
 
@@ -77,7 +77,7 @@ def test_what_would_pretrain_otherwise_shares_nothing(home: Path) -> None:
         {"variant": {"reconstruction": "l2"}},
         {"variant": {"generator": {"network": {"base_width": 4}}}},
         {"variant": {"pretraining": 0.25}},
-        {"variant": {"name": "egan", "parents": 2}},
+        {"variant": {"name": "egan", "parents": 2, "generator": {"average": 0.0}}},
     ]
     assert len({file(), *(file(**changes) for changes in different)}) == 1 + len(different)
     assert file(variant={"pretraining": 0.0}) is None

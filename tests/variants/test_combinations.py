@@ -67,7 +67,9 @@ def fields(combination: dict[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = SMALL
     for name, option in combination.items():
         given = merge(given, OPTIONS[name][option])
-    given = {key: value for key, value in given.items() if key in known}
+    given = copy.deepcopy({key: value for key, value in given.items() if key in known})
+    if "kind" in given["generator"]["network"]:
+        del given["generator"]["network"]["base_width"]
     if combination["variant"] == "egan":
         given.pop("accumulation", None)
     return given

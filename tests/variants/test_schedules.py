@@ -61,7 +61,7 @@ def test_fakes_are_made_once_while_the_generator_stands_still(engine: Engine) ->
         losses = variant.pretrain_critic(batches)
     assert len(forwards) == 2  # two batches of 4 fill the store
     assert all(torch.equal(a, b) for a, b in zip(weights, variant.generator.parameters, strict=True))
-    assert 0 <= losses["critic_accuracy"] <= 1 and variant.updates() == (0, 6)
+    assert "critic_accuracy" in losses and variant.updates() == (0, 6)
     variant.step(batches)
     variant.pretrain_critic(batches)
     assert len(forwards) == 4  # the generator has learnt: its old fakes are outdated
@@ -74,6 +74,23 @@ def test_a_pretrained_critic_tells_real_from_fake(engine: Engine) -> None:
         variant.pretrain_generator(batches)
     accuracies = [variant.pretrain_critic(batches)["critic_accuracy"].item() for _ in range(60)]
     assert sum(accuracies[-10:]) / 10 > 0.95 > sum(accuracies[:3]) / 3
+
+
+def test_a_penalty_holds_while_the_critic_is_pretrained(engine: Engine) -> None:
+    critic = {"network": {"base_width": 8, "norm": "layer"}, "adam": {"learning_rate": 1e-3}}
+    variant = cgan(engine, objective="wasserstein", penalty_weight=100.0, critic=critic, critic_pretraining=0.5)
+    batches = stream()
+    norms = [variant.pretrain_critic(batches)["gradient_norm"].item() for _ in range(120)]
+    assert sum(norms[-20:]) / 20 == pytest.approx(1.0, abs=0.2)
+
+
+def test_accuracy_is_measured_at_the_objectives_own_boundary(engine: Engine) -> None:
+    real, fake = [torch.full((2, 1, 1, 1), 0.9)], [torch.full((2, 1, 1, 1), 0.2)]
+    found = {
+        name: cgan(engine, objective=name).critic_accuracy(real, fake).item()
+        for name in ("vanilla", "least_squares", "relativistic")
+    }
+    assert found == {"vanilla": 0.5, "least_squares": 1.0, "relativistic": 1.0}
 
 
 def test_the_threshold_decides_how_often_the_critic_learns(engine: Engine) -> None:
@@ -105,13 +122,15 @@ def test_the_inflection_is_a_turn_while_the_game_goes_well() -> None:
 
 def test_other_phases_and_rounds_do_not_count() -> None:
     detector = Inflection(InflectionConfig(metric="delta_e", patience=1))
-    assert not detector.observe(0, 1.0)  # before any adversarial step
+    assert not detector.is_watching  # before any adversarial step
     detector.note(1, 5.0)
     assert detector.observe(100, 1.0)
     detector.note(1, 4.0)
     detector.observe(200, 2.0)
     assert detector.decided_in(1) and not detector.decided_in(2)
-    assert not detector.observe(300, 9.0)  # the critic is pretrained again: nothing to see
+    detector.note(1, 3.0)
+    detector.pause()
+    assert not detector.is_watching  # the critic is pretrained again: nothing to see
     detector.note(2, 3.0)
     assert not detector.decided_in(2)
     other = Inflection(InflectionConfig(metric="delta_e", patience=1))
@@ -239,6 +258,15 @@ REFUSED = [
     ({"generator": {"network": {"kind": "backbone", "frozen": True, "encoder_rate": 0.1}}}, "without effect"),
     ({"generator": {"network": {"kind": "backbone", "base_width": 8}}}, "not a known field"),
     ({"reconstruction": {"loss": "l1", "delta": 0.1}}, "not a known field"),
+    (
+        {
+            "objective": "wasserstein",
+            "penalty_weight": 10.0,
+            "critic": {"network": {"norm": "layer"}},
+            "inflection": {"metric": "delta_e"},
+        },
+        "drifts",
+    ),
 ]
 
 
@@ -251,6 +279,10 @@ def test_what_makes_no_sense_is_refused_with_the_reason(fields: dict[str, Any], 
 def test_what_belongs_to_other_variants_is_refused() -> None:
     with pytest.raises(ColourbenchError, match="three backwards"):
         parse(EganConfig, {"accumulation": 2})
+    with pytest.raises(ColourbenchError, match="unrelated parents"):
+        parse(EganConfig, {"parents": 2, "generator": {"average": 0.9}})
+    with pytest.raises(ColourbenchError, match="drifts"):
+        parse(WganGpConfig, {"inflection": {"metric": "delta_e"}})
     with pytest.raises(ColourbenchError, match="this critic gives a distance"):
         parse(WganGpConfig, {"critic": {"real_label": 0.9}})
     for config in (WganGpConfig, EganConfig):

@@ -1,0 +1,126 @@
+"""Who runs which trial: claims that survive the death of any process, on one machine or on many.
+
+A trial that runs carries its owner: host, process and that process's start. On the owner's own host a dead owner is seen at
+once; on other hosts by a heartbeat that stopped. Claims are made under a lock, so that no two processes take one trial, none
+takes more than the sweep needs, and a dead trial is queued again exactly once.
+"""
+
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState
+
+from common.files import locked
+
+FINAL = (TrialState.COMPLETE, TrialState.PRUNED)
+HEARTBEAT_SECONDS = 30
+GRACE_SECONDS = 300  # a slow step must not look like a death
+POLL_SECONDS = 1.0
+
+
+def claim(study: optuna.Study, lock: Path, trials: int, until: float = float("inf")) -> optuna.Trial | None:
+    """The next trial for this process; None when the sweep has all its trials, or the time is up.
+
+    While others run the last trials it waits: one of them may die.
+    """
+    while time.time() < until:
+        with locked(lock):
+            revive_the_dead(study)
+            states = [trial.state for trial in study.get_trials(deepcopy=False)]
+            finished, busy = sum(state in FINAL for state in states), states.count(TrialState.RUNNING)
+            if finished >= trials:
+                return None
+            if finished + busy < trials:
+                return _ask(study)
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def revive_the_dead(study: optuna.Study) -> int:
+    """Ends trials whose process is gone and queues their settings again; returns how many."""
+    dead = [trial for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]) if _is_dead(trial)]
+    for trial in dead:
+        queue_again(study, trial)
+        study.tell(trial.number, state=TrialState.FAIL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)  # of other hosts, whose heart stopped
+    return len(dead)
+
+
+def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queues a trial's settings, those it was given but had not asked for yet included; never twice."""
+    run = trial.user_attrs.get("run", trial.number)
+    waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
+    if run not in {other.user_attrs.get("run") for other in waiting}:
+        study.enqueue_trial({**trial.system_attrs.get("fixed_params", {}), **trial.params}, user_attrs={"run": run})
+
+
+@contextmanager
+def alive(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
+    """Lets a trial's heart beat while it runs."""
+    stop = threading.Event()
+    storage: Any = study._storage
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            storage.record_heartbeat(trial._trial_id)
+
+    storage.record_heartbeat(trial._trial_id)
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _ask(study: optuna.Study) -> optuna.Trial:
+    trial = study.ask()
+    trial.set_user_attr("owner", _me())
+    trial.set_user_attr("run", int(trial.user_attrs.get("run", trial.number)))
+    return trial
+
+
+def _me() -> list[Any]:
+    return [socket.gethostname(), os.getpid(), _started(os.getpid())]
+
+
+def _is_dead(trial: FrozenTrial) -> bool:
+    """Whether its process is known to be gone. A trial without an owner died inside a claim, whose lock we hold."""
+    owner = trial.user_attrs.get("owner")
+    if owner is None:
+        return True
+    host, process, started = owner
+    return bool(host == socket.gethostname() and _started(process) != started)
+
+
+def _started(process: int) -> str:
+    """When a process was started, so that another one with its number is not taken for it; empty when it is gone."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return _exists(process)
+    state, *rest = status.rpartition(")")[2].split()
+    return "" if state == "Z" else rest[18]
+
+
+def _exists(process: int) -> str:
+    """For systems without /proc."""
+    if Path("/proc/self/stat").exists():
+        return ""
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return ""
+    return "exists"
