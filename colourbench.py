@@ -1,6 +1,7 @@
 """The front door: one command and its verbs. Each verb lives in studies/commands and imports what is heavy inside itself."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from common.errors import ColourbenchError, Interrupted, first_line
-from studies.commands import data, ratings, results, training
+from common.errors import ColourbenchError, Interrupted, end_politely, first_line
+from studies.commands import cluster, data, ratings, results, training
 from studies.commands.options import DEFAULT_HOME, HomeOption, VariantArgument, open_home, run_settings, say
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ TRAINING: tuple[Callable[..., None], ...] = (training.train, training.estimate, 
 RESULTS: tuple[Callable[..., None], ...] = (results.evaluate, results.report, results.runs, results.colourise)
 for verb in (*TRAINING, *RESULTS):
     app.command()(verb)
+app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(cluster.submit)
 
 
 @app.command()
@@ -97,6 +99,7 @@ app.add_typer(ratings_app, name="ratings")
 def main() -> None:
     """Runs the command; a user's mistake is one or two lines and no traceback."""
     with _told_plainly():
+        signal.signal(signal.SIGTERM, end_politely)
         app()
 
 

@@ -2,10 +2,16 @@
 
 import difflib
 from collections.abc import Iterable
+from signal import Signals
+from types import FrameType
 
 
 class ColourbenchError(Exception):
     """A mistake or a condition outside the program, told in one or two lines."""
+
+
+class Busy(ColourbenchError):
+    """Another process is at it."""
 
 
 class Interrupted(ColourbenchError):
@@ -22,3 +28,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its type where it says nothing."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def end_politely(number: int, frame: FrameType | None) -> None:
+    """A handler of SIGTERM for when nothing is being trained: what is under way is tidied up as after any other end."""
+    raise Interrupted(f"stopped by {Signals(number).name}; the same command goes on")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from common.errors import ColourbenchError
+from common.errors import Busy
 
 TEMPORARY = ".tmp-"
 
@@ -60,12 +60,12 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
     """Holds an exclusive lock on the file `path`; the system lets go of it when the process dies.
 
     Raises:
-        ColourbenchError: somebody else holds it and `busy`, the message, was given; without it the call waits.
+        Busy: somebody else holds it and `busy`, the message, was given; without it the call waits.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         except BlockingIOError:
-            raise ColourbenchError(str(busy)) from None
+            raise Busy(str(busy)) from None
         yield

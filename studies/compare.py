@@ -1,6 +1,7 @@
 """Runs a study: every arm x seed under one budget, and the baselines; finished cells are not run again."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -8,8 +9,8 @@ from analysis import evaluation
 from analysis.results import COMPARED, WITHOUT
 from common.config import as_json, sha256
 from common.domain import domain_of
-from common.errors import ColourbenchError, Interrupted
-from common.files import write_atomically
+from common.errors import Busy, ColourbenchError, Interrupted
+from common.files import locked, write_atomically
 from common.shards import Dataset
 from common.tracking import Run
 from studies import sweep
@@ -19,6 +20,8 @@ from studies.scoring import write_test
 from studies.study import Cell, Study, cells
 from studies.trained import load_run
 from variants import registry
+
+POLL_SECONDS = 5.0
 
 Say = Callable[[str], None]
 
@@ -51,18 +54,32 @@ def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError
 def _run_all(home: Home, study: Study, dataset: Dataset, planned: list[Cell], parent: Run, say: Say) -> list[ColourbenchError]:
     for baseline in study.baselines:
         _run_baseline(home, study, baseline, dataset, parent)
-    failures = []
-    for number, cell in enumerate(planned, 1):
-        say(f"run {number} of {len(planned)}: {cell.name}")
-        try:
-            run = train_run(home.store, dataset, cell.config, _place(study, cell, parent))
-            if cell.config.variant.generator.labels:
-                _score_without_labels(home, study, cell, run, dataset, parent)
-        except Interrupted:
-            raise
-        except ColourbenchError as error:
-            failures.append(ColourbenchError(f"{cell.name}: {error}"))
+    failures: list[ColourbenchError] = []
+    left = list(enumerate(planned, 1))
+    while left:
+        busy = []
+        for number, cell in left:
+            say(f"run {number} of {len(planned)}: {cell.name}")
+            try:
+                _run_cell(home, study, cell, dataset, parent)
+            except Interrupted:
+                raise
+            except Busy:
+                say("  another process is at it")
+                busy.append((number, cell))
+            except ColourbenchError as error:
+                failures.append(ColourbenchError(f"{cell.name}: {error}"))
+        if busy and len(busy) == len(left):
+            say(f"others are at the last {len(busy)} runs; waiting for them")
+            time.sleep(POLL_SECONDS)
+        left = busy
     return failures
+
+
+def _run_cell(home: Home, study: Study, cell: Cell, dataset: Dataset, parent: Run) -> None:
+    run = train_run(home.store, dataset, cell.config, _place(study, cell, parent))
+    if cell.config.variant.generator.labels:
+        _score_without_labels(home, study, cell, run, dataset, parent)
 
 
 def _open_parent(home: Home, study: Study, dataset: Dataset, planned: list[Cell]) -> Run:
@@ -107,7 +124,9 @@ def _run_baseline(home: Home, study: Study, name: str, dataset: Dataset, parent:
         "config_sha256": _baseline_identity(name, dataset, parent),
     }
     run = home.store.open_run(study.name, name, tags, {"baseline": name}, parent)
-    if run.status != "FINISHED":
+    with locked(run.folder / ".lock"):
+        if home.store.run(run.id).status == "FINISHED":
+            return
         colourise = evaluation.grey if name == "grey" else evaluation.constant(evaluation.mean_ab(dataset.split("train")))
         write_test(run, colourise, dataset, "cpu", 0)
         run.finish()
@@ -126,7 +145,9 @@ def _score_without_labels(home: Home, study: Study, cell: Cell, trained: Run, da
         "config_sha256": _unlabelled_identity(cell, dataset),
     }
     run = home.store.open_run(study.name, _without_label(cell.name), tags, {"labels": "withheld"}, parent)
-    if run.status != "FINISHED":
+    with locked(run.folder / ".lock"):
+        if home.store.run(run.id).status == "FINISHED":
+            return
         colouriser, _ = load_run(trained, cell.config.engine.device)
         write_test(run, colouriser, dataset, colouriser.engine.device, 0)
         run.finish()

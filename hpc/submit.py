@@ -1,0 +1,85 @@
+"""Writes a job array from a readable template, and submits it."""
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from common.errors import ColourbenchError
+from common.files import write_atomically
+from common.tracking import redacted
+from hpc.profile import Profile
+
+Scheduler = Literal["slurm", "lsf"]
+SUBMITTERS = {"slurm": "sbatch", "lsf": "bsub"}
+
+
+@dataclass(frozen=True)
+class Array:
+    """A job array: `elements` copies of one command of colourbench, which share its work through the stores."""
+
+    name: str
+    elements: int
+    command: Sequence[str]
+    home: Path
+    environment: Mapping[str, str]
+
+
+def script(array: Array, profile: Profile, scheduler: Scheduler) -> str:
+    """The job script."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(f"{scheduler}.sh.j2").render(
+        array=array,
+        profile=profile,
+        command=shlex.join(["colourbench", *array.command]),
+        environment={name: shlex.quote(value) for name, value in array.environment.items()},
+        log=shlex.quote(str(array.home / "logs")),
+    )
+
+
+def check_stores(urls: Mapping[str, str], array: Array, profile: Profile) -> None:
+    """SQLite serves one host.
+
+    Raises:
+        ColourbenchError: a store is an SQLite file and the elements may run on several hosts.
+    """
+    if array.elements == 1 or profile.single_host:
+        return
+    for what, url in urls.items():
+        if url.startswith("sqlite"):
+            raise ColourbenchError(
+                f"{what} is {redacted(url)}, and SQLite cannot serve several hosts: start a PostgreSQL and give "
+                "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE as --storage and as MLFLOW_TRACKING_URI (or a tracking server), "
+                "or name the one host that all elements run on in the profile's single_host"
+            )
+
+
+def submit(array: Array, profile: Profile, scheduler: Scheduler, dry_run: bool) -> tuple[Path, str]:
+    """Writes the script below the home folder and submits it unless `dry_run`; returns its path and the scheduler's answer.
+
+    Raises:
+        ColourbenchError: the scheduler's command is missing here, or refuses the job.
+    """
+    path = array.home / "jobs" / f"{array.name}.{scheduler}.sh"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (array.home / "logs").mkdir(exist_ok=True)
+    text = script(array, profile, scheduler)
+    write_atomically(path, text.encode())
+    path.chmod(0o700)  # it may hold a password
+    if dry_run:
+        return path, ""
+    program = SUBMITTERS[scheduler]
+    if shutil.which(program) is None:
+        raise ColourbenchError(f"{program} is not on this machine; the script is {path}: submit it where {scheduler} is")
+    # bsub reads #BSUB lines from standard input only; sbatch takes either
+    done = subprocess.run([program], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ColourbenchError(f"{program} refused {path}: {done.stderr.strip() or done.stdout.strip()}")
+    return path, done.stdout.strip()
