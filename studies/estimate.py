@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from common import checkpoint
 from common.batches import Batches
@@ -103,7 +104,7 @@ def _measure(dataset: Dataset, config: RunConfig) -> Estimate:
 
 
 def _phase_cost(phase: Phase, batches: Batches, engine: Engine, amount: float, config: RunConfig) -> PhaseCost:
-    with FlopCounterMode(display=False) as counter:
+    with CountFlops() as counter:
         phase.step(batches)
     start, updates, seconds = batches.images, phase.updates()[0], []
     for _ in range(STEPS):
@@ -115,7 +116,21 @@ def _phase_cost(phase: Phase, batches: Batches, engine: Engine, amount: float, c
     step = sum(seconds) / STEPS
     made = max(1.0, (phase.updates()[0] - updates) / STEPS)
     steps = {"images": amount / images, "updates": amount / made, "seconds": amount / step}[config.budget.unit]
-    return PhaseCost(phase.name, images, step, counter.get_total_flops() / 1e9, steps * step / 3600)
+    return PhaseCost(phase.name, images, step, counter.flops / 1e9, steps * step / 3600)
+
+
+class CountFlops(TorchDispatchMode):
+    """Counts by torch's own formulas. torch's FlopCounterMode also tracks modules, which fails where activations are recomputed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        self.flops += formula(*args, **(kwargs or {}), out_val=out) if formula else 0
+        return out
 
 
 def _parameters(player: Any) -> int:

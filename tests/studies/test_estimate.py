@@ -55,6 +55,17 @@ def test_every_phase_is_measured(dataset: Dataset) -> None:
     assert pretraining.hours == pytest.approx(pretraining.seconds * (240 / 8) / 3600)
 
 
+def test_recomputing_costs_another_forward(dataset: Dataset) -> None:
+    network = {"kind": "backbone", "encoder": "test_resnet", "pretrained": False, "decoder_width": 16, "attention": True}
+    plain, forgetful = (
+        measured(dataset, variant={"name": "regression", "generator": {"network": network, "recompute": recompute}})
+        .phases[0]
+        .gflops
+        for recompute in (False, True)
+    )
+    assert 1.1 * plain < forgetful < 1.4 * plain
+
+
 def test_flops_are_those_of_the_layers(dataset: Dataset) -> None:
     """Three forwards' worth for one forward and its backward, less the first layer's gradient towards L."""
     import torch
