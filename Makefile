@@ -6,13 +6,17 @@ BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: demo test lint setup lock clean
+.PHONY: demo test integration lint setup lock clean
 
 demo: setup
 	$(BIN)/colourbench demo
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# Real kills on SQLite and PostgreSQL, and a real Slurm; what is not installed is skipped and said. Ten minutes.
+integration: setup
+	$(BIN)/python -m pytest -m integration -s
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -23,7 +23,7 @@ from studies.run_config import RunConfig
 from studies.sweep import Sweep
 from studies.sweep_launcher import run_sweep
 
-KILLS = int(os.environ.get("COLOURBENCH_KILLS", "6"))
+KILLS = int(os.environ.get("COLOURBENCH_KILLS", "10"))
 WORKERS = int(os.environ.get("COLOURBENCH_WORKERS", "2"))
 POSTGRES = Path("/usr/lib/postgresql")
 
@@ -103,7 +103,7 @@ def check_every_trial_ended_once(home: Path, order: Sweep) -> Counter[str]:
     return states
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_kills_at_random_moments(store: str, home: Path, request: pytest.FixtureRequest) -> None:
     """kill -9 of workers, and every fourth time of the launcher, until the sweep is done."""
