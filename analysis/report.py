@@ -10,12 +10,13 @@ from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis import classes, figures, tables
+from analysis import classes, figures, sweep_figures, tables
 from analysis.evaluation import METRICS
 from analysis.results import Results
 from common.tracking import Run
 
 FEW_PHOTOGRAPHS = 20
+BEST_TRIALS = 10
 
 
 def write(results: Results, folder: Path, commands: list[str]) -> Path:
@@ -44,7 +45,7 @@ def write(results: Results, folder: Path, commands: list[str]) -> Path:
             tables.write(frame, readable[name], folder / "tables", name)
     results.table.to_csv(folder / "tables" / "per_image.csv", index=False)
     images = {name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in _draw(results).items()}
-    page = _template().render(
+    page = _template("report.html.j2").render(
         results=results,
         tables={name: _html(readable[name]) for name in ("headline", "cost", "per_class", "diversity") if len(frames[name])},
         pairs=_pairs_by_metric(readable["pairwise"]),
@@ -57,6 +58,42 @@ def write(results: Results, folder: Path, commands: list[str]) -> Path:
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+CAPTIONS = {
+    "history": ("History", "Each trial's value as it came, and the best so far."),
+    "front": ("Pareto front", "No trial is better than one of the front in both objectives."),
+    "importance": (
+        "Importance",
+        "Share of the objective's variance that a field explains (fANOVA); with few trials it says little.",
+    ),
+    "slices": ("Field by field", "Later trials are darker."),
+    "parallel": ("Parallel coordinates", "A line is a trial; fields that span magnitudes are logarithmic."),
+    "pruning": ("Pruning", "Validation curves; dashed ones were stopped."),
+}
+
+
+def write_sweep(trials: sweep_figures.Trials, about: str, folder: Path) -> Path:
+    """Writes a sweep's tables/, figures/ and sweep.html below `folder` and returns the page's path."""
+    tables.write(trials.table, trials.table, folder / "tables", "trials")
+    images = {
+        name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in sweep_figures.draw(trials).items()
+    }
+    ascending = trials.objectives[trials.first] == "minimize"
+    best = trials.complete.sort_values(trials.first, ascending=ascending).head(BEST_TRIALS)
+    page = _template("sweep.html.j2").render(
+        trials=trials, about=about, captions=CAPTIONS, images=images, best=_html(_rounded(best)), all=_html(_rounded(trials.table))
+    )
+    path = folder / "sweep.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    def text(value: object) -> str:
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    return frame.map(text).rename(columns=lambda name: str(name).removeprefix("variant."))
 
 
 def warnings(results: Results) -> list[str]:
@@ -124,8 +161,8 @@ def _run_row(run: Run) -> dict[str, str]:
     }
 
 
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(default=True), trim_blocks=True
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import pandas as pd
+import torch
+from torch import Tensor, nn
 
 from common.errors import ColourbenchError, first_line
 from common.files import locked
@@ -33,6 +36,9 @@ class Row:
     value: float
     step: int
     time: int
+
+
+CHAMPION = "champion"
 
 
 class Store:
@@ -127,6 +133,40 @@ class Store:
         if not matches:
             raise ColourbenchError(f"there is no run {reference!r} in {self.home}; `colourbench runs` lists them")
         raise ColourbenchError(f"{reference!r} fits {len(matches)} runs: {', '.join(run.id[:8] for run in matches[:5])} …")
+
+    def register(self, name: str, run: "Run", network: nn.Module, example: Tensor) -> str:
+        """Makes a run's network a version of a registered model, with its signature; returns the version.
+
+        Saved as a traced program (pt2), which loads without running pickled code. An example of two images leaves the number
+        of images free.
+        """
+        from mlflow import pytorch
+        from mlflow.models import infer_signature
+
+        network = network.cpu().to(memory_format=torch.contiguous_format).eval()
+        with torch.no_grad():
+            signature = infer_signature(example.numpy(), network(example).numpy())
+        path = run.folder / "model"
+        shutil.rmtree(path, ignore_errors=True)
+        pytorch.save_model(network, str(path), signature=signature, input_example=example.numpy(), pip_requirements=[])
+        if name not in {model.name for model in self._client.search_registered_models()}:
+            self._client.create_registered_model(name)
+        version = self._client.create_model_version(name, source=path.as_uri(), run_id=run.id)
+        return str(version.version)
+
+    def champion(self, name: str) -> "Run | None":
+        """The run behind a registered model's alias `champion`; None where there is no champion yet."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            version = self._client.get_model_version_by_alias(name, CHAMPION)
+        except MlflowException:
+            return None
+        return Run(self, self._client, self._client.get_run(str(version.run_id)))
+
+    def crown(self, name: str, version: str) -> None:
+        """Moves the alias `champion`: `models:/NAME@champion` is that version from now on."""
+        self._client.set_registered_model_alias(name, CHAMPION, version)
 
     def studies(self) -> list[str]:
         """The names of all experiments that hold runs of this suite."""

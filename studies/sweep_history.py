@@ -1,7 +1,12 @@
-"""A sweep's history as text."""
+"""A sweep's history: as text, and as a page with pictures."""
+
+from pathlib import Path
 
 import optuna
+import pandas as pd
 
+from analysis import report
+from analysis.sweep_figures import DONE, PRUNED, Trials
 from studies import sweep
 from studies.home import Home
 
@@ -32,3 +37,53 @@ def _line(trial: optuna.trial.FrozenTrial, best: bool) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def page(home: Home, name: str, storage: str = "") -> Path:
+    """Writes the sweep's page and returns its path."""
+    study = sweep.load(home, name, storage)
+    best = sweep.best_trial(study)
+    figures = ", ".join(f"{title} {value:.4g}" for title, value in zip(_objectives(study), best.values, strict=True))
+    winner = f"Best: trial {best.user_attrs['run']:03d} with {figures}."
+    return report.write_sweep(trials_of(study), f"{_summary(study)}. {winner}", home.report(name))
+
+
+def trials_of(study: optuna.Study) -> Trials:
+    """The sweep as tables; trials that were tried again count once."""
+    names = {optuna.trial.TrialState.COMPLETE: DONE, optuna.trial.TrialState.PRUNED: PRUNED}
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state in names]
+    fields = list(dict.fromkeys(path for trial in ended for path in trial.params))
+    objectives = _objectives(study)
+    rows = [
+        {"trial": trial.user_attrs["run"], "state": names[trial.state]}
+        | dict(zip(objectives, trial.values or [float("nan")] * len(objectives), strict=True))
+        | trial.params
+        for trial in ended
+    ]
+    curves = [
+        {"trial": trial.user_attrs["run"], "images": images, "value": value}
+        for trial in ended
+        for images, value in trial.intermediate_values.items()
+    ]
+    return Trials(
+        name=study.study_name,
+        objectives=objectives,
+        fields=fields,
+        table=pd.DataFrame(rows, columns=["trial", "state", *objectives, *fields]),
+        curves=pd.DataFrame(curves, columns=["trial", "images", "value"]),
+        importance=_importance(study),
+        front=[trial.user_attrs["run"] for trial in study.best_trials] if len(objectives) > 1 else [],
+    )
+
+
+def _objectives(study: optuna.Study) -> dict[str, str]:
+    directions = [direction.name.lower() for direction in study.directions]
+    return dict(zip(study.user_attrs["objectives"], directions, strict=True))
+
+
+def _importance(study: optuna.Study) -> dict[str, float]:
+    """Empty with too few trials to tell."""
+    try:
+        return dict(optuna.importance.get_param_importances(study, target=lambda trial: trial.values[0]))
+    except (ValueError, RuntimeError):
+        return {}

@@ -19,10 +19,10 @@ from common.errors import ColourbenchError, Interrupted, end_politely
 from common.files import locked, write_atomically
 from common.shards import Dataset
 from common.tracking import Run
-from studies import claims
+from studies import champion, claims
 from studies.home import Home
 from studies.run import Place, train_run
-from studies.sweep import OBJECTIVES, Sweep, best_trial, open_study, ranking
+from studies.sweep import COSTS, OBJECTIVES, Sweep, best_trial, open_study, ranking
 from studies.sweep_worker import Say, Worker, lock, objective_values, run_name, time_left, trial_config
 
 POLL_SECONDS = 0.5
@@ -53,7 +53,10 @@ def run_sweep(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hour
         if not study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):  # else others are still at work
             parent.abandon("KILLED")
         raise
-    return _conclude(study, parent, sweep)
+    best = _conclude(study, parent, sweep)
+    if len(study.get_trials(deepcopy=False, states=claims.FINAL)) >= sweep.trials:
+        _propose(home, sweep, best, dataset, say)
+    return best
 
 
 def open_parent(home: Home, sweep: Sweep) -> Run:
@@ -187,6 +190,16 @@ def _conclude(study: optuna.Study, parent: Run, sweep: Sweep) -> FrozenTrial:
     if complete + pruned >= sweep.trials:
         parent.finish()
     return best
+
+
+def _propose(home: Home, sweep: Sweep, best: FrozenTrial, dataset: Dataset, say: Say) -> None:
+    """The winner joins MLflow's model registry, and is its champion where a paired test says so."""
+    if len(sweep.objectives) > 1 or sweep.objectives[0] in COSTS:
+        return
+    with locked(home.path / "locks" / "champion.lock"):
+        verdict = champion.propose(home, home.store.run(best.user_attrs["mlflow_run"]), dataset)
+    said = "is the champion" if verdict.crowned else "does not replace the champion"
+    say(f"models:/{verdict.model}/{verdict.version} {said}: {verdict.reason}")
 
 
 def _work_as_told() -> None:

@@ -77,4 +77,4 @@ class SelfAttention(nn.Module):
 
 def no_labels(x: Tensor) -> Int[Tensor, " b"]:
     """Label -1 for every image of a batch."""
-    return torch.full((len(x),), -1, device=x.device)
+    return torch.full((x.shape[0],), -1, device=x.device)  # len(x) would fix the number of images of an exported network

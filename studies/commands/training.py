@@ -155,13 +155,15 @@ def sweeps(
     storage: Annotated[str, typer.Option(help="Optuna store; by default an SQLite file in the home folder.")] = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Shows the history of a sweep, trial by trial.
+    """Shows the history of a sweep, trial by trial, and draws it: history, importance, slices, pruning, Pareto front.
 
     Example: colourbench sweeps demo-cgan
     """
     from studies import sweep_history
 
     say(sweep_history.text(open_home(home), name, storage))
+    if name:
+        say(f"page with pictures: {sweep_history.page(open_home(home), name, storage)}")
 
 
 def compare(

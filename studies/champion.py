@@ -1,0 +1,78 @@
+"""The best generator for a data set, in MLflow's model registry: `models:/colouriser-DATASET@champion`.
+
+A sweep's winner becomes a version. It becomes the champion only where a paired test on the validation split says that it is
+better than the champion so far: a lucky figure is not enough, and the test split is not for choosing.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from analysis import comparison, evaluation
+from common.shards import Dataset
+from common.tracking import Run
+from studies.home import Home
+from studies.trained import load_run
+from variants.colouriser import Colouriser
+
+METRIC = "delta_e"
+SCORES = "validation.parquet"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a candidate."""
+
+    model: str
+    version: str
+    crowned: bool
+    reason: str
+
+
+class Program(nn.Module):
+    """L (B, 1, H, W) in [-1, 1] -> ab (B, 2, H, W) in about [-1, 1]: a generator without the suite around it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, L: Tensor) -> Tensor:
+        ab: Tensor = self.network(L).ab
+        return ab
+
+
+def propose(home: Home, run: Run, dataset: Dataset) -> Verdict:
+    """Registers a trained run's generator and decides whether it is the champion from now on."""
+    name = f"colouriser-{dataset.name}"
+    champion = home.store.champion(name)
+    colouriser, _ = load_run(run, "cpu")
+    scores = _scores(run, colouriser, dataset)
+    L = torch.zeros(2, 1, colouriser.size, colouriser.size)
+    version = home.store.register(name, run, Program(colouriser.network), L)
+    crowned, reason = _is_better(scores, champion, run, dataset)
+    if crowned:
+        home.store.crown(name, version)
+    return Verdict(name, version, crowned, reason)
+
+
+def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Dataset) -> tuple[bool, str]:
+    if champion is None:
+        return True, "the first of its data set"
+    if champion.id == run.id:
+        return True, "the champion still"
+    before = _scores(champion, load_run(champion, "cpu")[0], dataset)
+    both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(seed=0, baseline=False)
+    found = comparison.difference(both, METRIC, "candidate", "champion")
+    difference = f"ΔE₀₀ {found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    reason = f"{difference} against it on the validation split, p = {found.p:.3f}"
+    return found.p < comparison.LEVEL and found.estimate < 0, reason
+
+
+def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:
+    """A run's figures, image by image, on the validation split."""
+    path = run.folder / SCORES
+    if not path.is_file():
+        evaluation.evaluate(colouriser, dataset.split("validation"), colouriser.engine.device).table.to_parquet(path, index=False)
+    return pd.read_parquet(path)

@@ -1,0 +1,76 @@
+"""The registry's champion: loads without the suite, and changes hands only on a significant difference."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from common.config import parse
+from common.shards import Dataset
+from common.tracking import Run
+from studies import champion
+from studies.home import Home
+from studies.run import Place, train_run
+from studies.run_config import RunConfig
+from studies.trained import load_run
+
+LOAD = """
+import sys, mlflow, numpy as np
+model = mlflow.pyfunc.load_model("models:/colouriser-fields-32@champion")
+np.save(sys.argv[1], model.predict(np.load(sys.argv[2])))
+"""
+
+
+def trained(rooms: Home, dataset: Dataset, seed: int, name: str = "regression") -> Run:
+    fields = {
+        "variant": {"name": name, "generator": {"network": {"base_width": 4}}},
+        "dataset": dataset.name,
+        "seed": seed,
+        "budget": {"amount": 16, "unit": "images"},
+        "batches": {"size": 4},
+        "engine": {"device": "cpu", "precision": "32"},
+        "watch": {"validations": 1, "preview_images": 0},
+    }
+    run = train_run(rooms.store, dataset, parse(RunConfig, fields), Place("t", f"run {seed}", {}), test=False)
+    return rooms.store.run(run.id)
+
+
+def test_the_first_is_crowned_and_loads_without_the_suite(home: Path, dataset: Dataset, tmp_path: Path) -> None:
+    rooms = Home(home)
+    run = trained(rooms, dataset, 0)
+    verdict = champion.propose(rooms, run, dataset)
+    assert verdict.crowned and verdict.version == "1"
+    found = rooms.store.champion("colouriser-fields-32")
+    assert found is not None and found.id == run.id
+    L = torch.rand(5, 1, 32, 32) * 2 - 1
+    torch_L, out = tmp_path / "L.npy", tmp_path / "ab.npy"
+    import numpy as np
+
+    np.save(torch_L, L.numpy())
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": rooms.store.uri, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    subprocess.run([sys.executable, "-c", LOAD, str(out), str(torch_L)], check=True, env=environment, cwd=tmp_path)
+    colouriser, _ = load_run(run, "cpu")
+    assert torch.allclose(torch.from_numpy(np.load(out)), colouriser(L), atol=1e-5)
+
+
+@pytest.mark.parametrize(("shift", "crowned"), [(-1.0, True), (0.0, False), (1.0, False)])
+def test_the_alias_moves_only_where_the_test_says_so(shift: float, crowned: bool, home: Path, dataset: Dataset) -> None:
+    rooms = Home(home)
+    first, second = trained(rooms, dataset, 0), trained(rooms, dataset, 1)
+    champion.propose(rooms, first, dataset)
+    images = [f"{n}#0" for n in range(30)]
+    noise = torch.linspace(-0.3, 0.3, 30)[torch.randperm(30, generator=torch.Generator().manual_seed(0))].tolist()
+    for run, values in (
+        (first, [10.0 + n / 10 for n in range(30)]),
+        (second, [10.0 + n / 10 + shift + e for n, e in enumerate(noise)]),
+    ):
+        pd.DataFrame({"image": images, "photograph": images, "delta_e": values}).to_parquet(run.folder / champion.SCORES)
+    verdict = champion.propose(rooms, second, dataset)
+    assert verdict.crowned == crowned and verdict.version == "2" and "ΔE₀₀" in verdict.reason
+    holder = rooms.store.champion(verdict.model)
+    assert holder is not None and holder.id == (second if crowned else first).id
+    assert champion.propose(rooms, holder, dataset).crowned  # proposed again it stays what it is
