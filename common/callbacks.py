@@ -114,8 +114,10 @@ def cost(progress: Progress) -> dict[str, float]:
 class Checkpointer:
     """Saves the whole state of a run, by the clock and on demand."""
 
-    def __init__(self, folder: Path, seconds: float, state: Callable[[], dict[str, Any]], saved: Callable[[], None]) -> None:
-        self._folder, self._seconds, self._state, self._saved = folder, seconds, state, saved
+    def __init__(
+        self, folder: Path, seconds: float, state: Callable[[], dict[str, Any]], saved: Callable[[], None], writes: bool = True
+    ) -> None:
+        self._folder, self._seconds, self._state, self._saved, self._writes = folder, seconds, state, saved, writes
         self._last = time.monotonic()
         self.path: Path | None = None
 
@@ -124,7 +126,9 @@ class Checkpointer:
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
-        """Writes a checkpoint, then lets the tracker log what the checkpoint already holds."""
+        """Writes a checkpoint, then lets the tracker log what the checkpoint already holds; of several ranks one does."""
+        if not self._writes:
+            return
         self.path = checkpoint.save(self._folder, self._state(), progress.images)
         self._saved()
         self._last = time.monotonic()
@@ -137,8 +141,8 @@ class Checkpointer:
 class StopOnSignal:
     """Ctrl-C and SIGTERM save a checkpoint after the step under way and then stop; a second Ctrl-C stops at once."""
 
-    def __init__(self, save: Callable[[Progress], None]) -> None:
-        self._save = save
+    def __init__(self, save: Callable[[Progress], None], agree: Callable[[bool], bool] = bool) -> None:
+        self._save, self._agree = save, agree  # ranks must stop after the same step
         self._received: int | None = None
         self._previous: Mapping[int, Any] = {}
 
@@ -154,9 +158,9 @@ class StopOnSignal:
             signal.signal(number, handler)
 
     def __call__(self, progress: Progress, losses: Losses) -> None:
-        if self._received is not None:
+        if self._agree(self._received is not None):
             self._save(progress)
-            name = signal.Signals(self._received).name
+            name = signal.Signals(self._received or signal.SIGTERM).name
             raise Interrupted(f"stopped by {name} after {progress.images} images; the same command goes on from there")
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

@@ -1,26 +1,30 @@
-"""Device, precision and ranks, through Lightning Fabric.
+"""Device, precision and ranks, through Lightning Fabric. Several ranks are started by torchrun.
 
 Networks stay plain modules: no wrapper hides their parameters, so that the gradient penalty and the functional calls of
 E-GAN work the same on one device and on many. Gradients are averaged over ranks in one place, `Engine.average`.
 """
 
 import logging
+import os
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.config import Settings
 from common.errors import ColourbenchError
+from common.networks.shared_norm import share_statistics
 
+T = TypeVar("T")
 Precision = Literal["32-true", "bf16-mixed"]
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the run's own log says which precision was chosen
@@ -47,9 +51,7 @@ class Engine:
             torch.set_num_threads(config.threads)
         kind = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = _precision(config.precision, kind)
-        # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a start over several nodes
-        alone = LightningEnvironment()
-        self._fabric = Fabric(accelerator=kind, devices=1, precision=self.precision, plugins=[alone])
+        self._fabric = _fabric(kind, self.precision)
         self.device = self._fabric.device
         if kind == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -67,6 +69,26 @@ class Engine:
             return list(tensors)
         return [cast(Tensor, self._fabric.all_reduce(tensor, reduce_op="mean")) for tensor in tensors]
 
+    def broadcast(self, value: T) -> T:
+        """What rank 0 has, on every rank."""
+        return value if self.ranks == 1 else self._fabric.broadcast(value)
+
+    def any(self, flag: bool) -> bool:
+        """Whether a flag is set on any rank."""
+        if self.ranks == 1:
+            return flag
+        (share,) = self.average([torch.tensor(float(flag), device=self.device)])
+        return bool(share > 0)
+
+    def per_image(self, images: int) -> Tensor:
+        """A number from U[0, 1) for each image of this rank's share: drawn for the whole batch, so that ranks draw as one would."""
+        drawn = torch.rand(images * self.ranks, 1, 1, 1, device=self.device)
+        return drawn[self.rank * images : (self.rank + 1) * images]
+
+    def share(self, network: nn.Module) -> nn.Module:
+        """A network whose batch norms are over the images of all ranks."""
+        return network if self.ranks == 1 else share_statistics(network)
+
     def synchronise(self) -> None:
         """Waits for the device, so that a clock read next tells the truth."""
         if self.device.type == "cuda":
@@ -77,6 +99,29 @@ class Engine:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return _process_peak()
+
+
+def ranks() -> int:
+    """How many processes torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def is_first_rank() -> bool:
+    """Whether this process speaks and writes for all."""
+    return ranks() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def _fabric(kind: str, precision: Precision) -> Fabric:
+    if ranks() == 1:
+        # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a start over several nodes
+        return Fabric(accelerator=kind, devices=1, precision=precision, plugins=[LightningEnvironment()])
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    started: list[Any] = [TorchElasticEnvironment()]
+    fabric = Fabric(
+        accelerator=kind, devices=local, num_nodes=ranks() // local, strategy="ddp", precision=precision, plugins=started
+    )
+    fabric.launch()
+    return fabric
 
 
 def seed_everything(seed: int) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from common.engine import is_first_rank
 from common.training import Budget, Losses, Progress
 
 
@@ -16,7 +17,7 @@ class ProgressBar:
 
     def __init__(self, name: str, budget: Budget, progress: Progress) -> None:
         self._name, self._budget = name, budget
-        self._console = Console(file=sys.stderr)
+        self._console = Console(file=sys.stderr, quiet=not is_first_rank())
         self._first, self._started = progress.images, time.monotonic()
         self._note = ""
         columns = (

@@ -168,6 +168,10 @@ class Store:
         """Moves the alias `champion`: `models:/NAME@champion` is that version from now on."""
         self._client.set_registered_model_alias(name, CHAMPION, version)
 
+    def listen(self, run_id: str) -> "Run":
+        """A run for a rank that does not write."""
+        return Listener(self, self._client, self._client.get_run(run_id))
+
     def studies(self) -> list[str]:
         """The names of all experiments that hold runs of this suite."""
         return sorted(item.name for item in self._client.search_experiments() if item.name != "Default")
@@ -273,6 +277,26 @@ class Run:
         self._pending = []
         with suppress(Exception):  # on a full disk not even this can be written
             self._client.set_terminated(self.id, status)
+
+
+class Listener(Run):
+    """A run as ranks other than the first see it: they compute, and one writes for all."""
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+        self._pending = []
+
+    def tag(self, **tags: Any) -> None:
+        """Nothing."""
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Nothing."""
+
+    def abandon(self, status: str) -> None:
+        """Nothing."""
 
 
 def ui_command(store: Store, port: int) -> list[str]:

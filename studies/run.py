@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,13 @@ def train_run(
         **place.tags,
         "config_sha256": identity,
     }
-    run = store.open_run(place.study, place.name, tags, flatten(as_json(config)), place.parent)
-    with locked(run.folder / ".lock", f"the run {place.study}/{place.name} is being trained by another process"):
-        if run.status == "FINISHED":
-            return run
-        write_atomically(run.folder / CONFIG, json.dumps(as_json(config), indent=2).encode())
+    run = _open(store, place, tags, config, engine)
+    if run.status == "FINISHED":
+        return run
+    busy = f"the run {place.study}/{place.name} is being trained by another process"
+    with locked(run.folder / ".lock", busy) if engine.rank == 0 else nullcontext():
+        if engine.rank == 0:
+            write_atomically(run.folder / CONFIG, json.dumps(as_json(config), indent=2).encode())
         try:
             session = Session(config, run, dataset, *compose(config, dataset, engine))
         except ColourbenchError:
@@ -94,6 +97,13 @@ def train_run(
             raise
         _train_and_mark(session, report, test)
     return run
+
+
+def _open(store: Store, place: Place, tags: dict[str, str], config: RunConfig, engine: Engine) -> Run:
+    """The run, by the first rank; the others listen to it."""
+    first = store.open_run(place.study, place.name, tags, flatten(as_json(config)), place.parent) if engine.rank == 0 else None
+    run_id = engine.broadcast(first.id if first else "")
+    return first or store.listen(run_id)
 
 
 def code_version() -> str:
@@ -153,11 +163,12 @@ def _train(session: Session, report: Report | None) -> None:
     config, run, progress = session.config, session.run, session.progress
     watch = config.watch
     losses = callbacks.LogLosses(run, watch.log_steps, lambda: saver.last_good())
-    saver = callbacks.Checkpointer(run.folder, watch.checkpoint_seconds, lambda: _state(session, losses), run.flush)
+    writes = session.engine.rank == 0
+    saver = callbacks.Checkpointer(run.folder, watch.checkpoint_seconds, lambda: _state(session, losses), run.flush, writes)
     saver.path = _resume(session, losses)
     phases, shared = session.variant.phases(config.budget), _shared_pretraining(session)
     interval, unit = config.budget.amount / watch.validations, config.budget.unit
-    with ProgressBar(run.name, config.budget, progress) as bar, callbacks.StopOnSignal(saver.save) as stop:
+    with ProgressBar(run.name, config.budget, progress) as bar, callbacks.StopOnSignal(saver.save, session.engine.any) as stop:
 
         def look(now: Progress) -> None:
             losses.settle(now)
@@ -172,7 +183,8 @@ def _train(session: Session, report: Report | None) -> None:
         if shared and progress.phase == 0:
             train(phases[:1], session.batches, unit, progress, session.engine, watchers)
             losses.settle(progress)
-            pretraining.save(shared, _pretrained_state(session))
+            if writes:
+                pretraining.save(shared, _pretrained_state(session))
         train(phases, session.batches, unit, progress, session.engine, watchers)
     losses.settle(progress)
 
@@ -192,7 +204,8 @@ def _advance(session: Session) -> Callback:
 def _shared_pretraining(session: Session) -> Path | None:
     """Where this run's pretraining is shared; a run at its very start takes over what another one left there."""
     shared = pretraining.file_for(session.run.store.home, session.config, session.dataset.fingerprint)
-    state = None if session.progress.images else pretraining.load(shared)
+    is_there = session.engine.broadcast(shared is not None and shared.is_file())
+    state = pretraining.load(shared) if is_there and not session.progress.images else None
     if state is not None:
         session.variant.load_generator_state(state["generators"])
         _restore(session, state)
@@ -217,7 +230,11 @@ def _restore(session: Session, state: dict[str, Any]) -> None:
 
 
 def _validate(session: Session, progress: Progress) -> dict[str, float]:
-    """Scores the validation split and draws the preview; random draws in here do not touch training."""
+    """Scores the validation split and draws the preview, on one rank; random draws in here do not touch training."""
+    return session.engine.broadcast(_score(session, progress) if session.engine.rank == 0 else {})
+
+
+def _score(session: Session, progress: Progress) -> dict[str, float]:
     watch, device = session.config.watch, session.engine.device
     state = random_state()
     validation = session.dataset.split("validation")
@@ -249,6 +266,7 @@ def _state(session: Session, losses: callbacks.LogLosses) -> dict[str, Any]:
 def _resume(session: Session, losses: callbacks.LogLosses) -> Path | None:
     """Takes up the newest checkpoint, if there is one, and returns its path."""
     path, state = checkpoint.latest(session.run.folder)
+    session.engine.any(False)  # no rank writes the next checkpoint before all have read this one
     if state is None:
         return None
     if state["identity"] != session.run.tags["config_sha256"]:
@@ -262,7 +280,9 @@ def _resume(session: Session, losses: callbacks.LogLosses) -> Path | None:
 
 
 def _finish(session: Session, test: bool) -> None:
-    """Saves the generator, scores the test split, logs the cost and ends the run."""
+    """Saves the generator, scores the test split, logs the cost and ends the run; one rank does."""
+    if session.engine.rank:
+        return
     run, engine, generator = session.run, session.engine, session.variant.colourise.network
     domain = {"size": session.dataset.config.size, "classes": len(session.dataset.labels)}
     state = {**domain, "network": generator.state_dict(), "identity": run.tags["config_sha256"]}

@@ -5,7 +5,7 @@ from pydantic import Field, model_validator
 from common.batches import BatchConfig
 from common.callbacks import WatchConfig
 from common.config import Settings, as_json, sha256
-from common.engine import EngineConfig
+from common.engine import EngineConfig, ranks
 from common.training import Budget
 from variants.registry import AnyVariantConfig
 
@@ -32,6 +32,8 @@ class RunConfig(Settings):
     def _fit_together(self) -> "RunConfig":
         if self.batches.size % self.variant.accumulation:
             raise ValueError(f"variant.accumulation={self.variant.accumulation} does not divide batches.size={self.batches.size}")
+        if self.budget.unit == "seconds" and ranks() > 1:
+            raise ValueError("budget.unit=seconds would end each device at another step; use images or updates")
         if self.budget.unit == "updates" and getattr(self.variant, "critic_pretraining", None):
             raise ValueError(
                 "budget.unit counts generator updates, and variant.critic_pretraining makes none; use images or seconds"

@@ -76,6 +76,11 @@ class AdversarialVariant(Variant):
             tally.add(critic=loss, critic_accuracy=self.critic_accuracy(real_maps, fake_maps))
             yield loss
 
+    def gradient_penalty(self, part: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The penalty on this rank's part of the batch, and the gradient norm of each photograph."""
+        epsilon = self.engine.per_image(len(part))
+        return objectives.gradient_penalty(self.critic.network, part.L, part.ab, fake, part.label, epsilon)
+
     def critic_accuracy(self, real: objectives.Maps, fake: objectives.Maps) -> Float[Tensor, ""]:
         """How often the critic is right."""
         return objectives.accuracy(real, fake)
@@ -117,7 +122,7 @@ class AdversarialVariant(Variant):
     def _watched_step(self, number: int, batches: Iterator[Batch]) -> Losses:
         losses = self.step(batches)
         if self._inflection.watches:
-            self._inflection.note(number, float(losses["adversarial"]))
+            self._inflection.note(number, float(self.engine.average([losses["adversarial"]])[0]))
         return losses
 
     @classmethod
@@ -150,9 +155,9 @@ class Tally:
         for name, loss in losses.items():
             self._sums.setdefault(name, []).append(loss.detach())
 
-    def last(self, name: str) -> float:
+    def last(self, name: str) -> Tensor:
         """The newest value of one loss."""
-        return float(self._sums[name][-1])
+        return self._sums[name][-1]
 
     def means(self) -> Losses:
         """The mean of each loss."""

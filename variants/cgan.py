@@ -4,18 +4,21 @@ min_G max_D  E[log D(L, ab)] + E[log(1 - D(L, G(L)))] + λ E‖ab - G(L)‖_p
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from common.batches import Batch
+from common.domain import Domain
+from common.engine import ranks
+from common.errors import ColourbenchError
 from common.networks.colours import Colours
 from common.training import Losses
 from variants import objectives
 from variants.adversarial import AdversarialVariant, Tally
-from variants.settings import AdversarialConfig, refuse_mixed_images
+from variants.settings import AdversarialConfig, VariantConfig, refuse_mixed_images
 
 
 class CganConfig(AdversarialConfig):
@@ -52,6 +55,13 @@ class Cgan(AdversarialVariant):
 
     Config = CganConfig
     config: CganConfig
+
+    @classmethod
+    def check(cls, config: VariantConfig, domain: Domain) -> None:
+        """Also whether the objective can be computed device by device."""
+        super().check(config, domain)
+        if ranks() > 1 and objectives.OBJECTIVES[cast(CganConfig, config).objective].compares:
+            raise ColourbenchError("objective=relativistic compares with the mean over the whole batch; train it on one device")
 
     def step(self, batches: Iterator[Batch]) -> Losses:
         """Isola et al. 2017, §3.3; with a threshold the critic is updated until it is good enough (Antic 2018, NoGAN)."""
@@ -97,7 +107,7 @@ class Cgan(AdversarialVariant):
             loss = self.critic_loss(self.critic(part.L, part.ab, part.label), self.critic(part.L, ab, part.label))
             tally.add(critic=loss)
             if self.config.penalty_weight:
-                penalty, norms = objectives.gradient_penalty(self.critic.network, part.L, part.ab, ab, part.label)
+                penalty, norms = self.gradient_penalty(part, ab)
                 tally.add(penalty=penalty, gradient_norm=norms.mean())
                 loss = loss + self.config.penalty_weight * penalty
             yield loss
@@ -114,4 +124,4 @@ class Cgan(AdversarialVariant):
 
     def _is_good_enough(self, tally: Tally) -> bool:
         threshold = self.config.critic_threshold
-        return threshold is None or tally.last("critic") < threshold
+        return threshold is None or bool(self.engine.average([tally.last("critic")])[0] < threshold)

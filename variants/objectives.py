@@ -124,6 +124,7 @@ def gradient_penalty(
     real: Float[Tensor, "b 2 h w"],
     fake: Float[Tensor, "b 2 h w"],
     label: Int[Tensor, " b"] | None = None,
+    epsilon: Float[Tensor, "b 1 1 1"] | None = None,
 ) -> tuple[Scalar, Float[Tensor, " b"]]:
     """E[(‖∇_x̂ D(L, x̂)‖₂ - 1)²] with x̂ = ε real + (1 - ε) fake, ε ~ U[0, 1] one for each photograph, two-sided.
 
@@ -135,7 +136,7 @@ def gradient_penalty(
 
     Source: Gulrajani et al. 2017, eq. 3 and Algorithm 1; penalty on ab alone as in Vitoria et al. 2020 (ChromaGAN).
     """
-    epsilon = torch.rand(len(real), 1, 1, 1, device=real.device)
+    epsilon = torch.rand(len(real), 1, 1, 1, device=real.device) if epsilon is None else epsilon
     x_hat = (epsilon * real + (1.0 - epsilon) * fake.detach()).requires_grad_()
     score = scores(critic(L, x_hat, label)).sum()  # photographs do not mix in the critic, so the sum's gradient is each one's own
     (gradient,) = torch.autograd.grad(score, x_hat, create_graph=True)

@@ -44,7 +44,7 @@ class Player:
     """A network with its Adam state; the only place where weights change."""
 
     def __init__(self, network: nn.Module, config: AdamConfig, engine: Engine) -> None:
-        self.network = network.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = engine.share(network).to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         learning = {name: parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad}
         self.names, self.parameters = list(learning), list(learning.values())
         self.updates = 0

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from common.batches import Batch
 from common.domain import Domain
-from common.engine import Engine
+from common.engine import Engine, ranks
 from common.errors import ColourbenchError
 from common.networks.colours import Colours
 from common.networks.generator import build_network
@@ -96,7 +96,7 @@ class Variant(ABC):
         batch = next(batches)
         if not self.config.generator.labels:
             return Batch(batch.L, batch.ab, torch.full_like(batch.label, -1))
-        withheld = torch.rand(len(batch)).to(batch.label.device) < self.config.label_dropout
+        withheld = self.engine.per_image(len(batch)).flatten() < self.config.label_dropout
         return Batch(batch.L, batch.ab, batch.label.masked_fill(withheld, -1))
 
     def reconstruction(self, fake: Colours, batch: Batch) -> Float[Tensor, ""]:
@@ -110,6 +110,8 @@ class Variant(ABC):
         Raises:
             ColourbenchError: they do not.
         """
+        if ranks() > 1 and config.test_time in ("batch", "dropout"):
+            raise ColourbenchError(f"test_time={config.test_time} takes batch statistics of all devices; use running or noise")
         if config.generator.labels and not domain.classes:
             raise ColourbenchError(
                 "variant.generator.labels is on and the data set has no labels; sort its photographs into class folders"

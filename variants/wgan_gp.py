@@ -79,7 +79,7 @@ class WganGp(AdversarialVariant):
             real_maps, fake_maps = self.critic(part.L, part.ab, part.label), self.critic(part.L, fake, part.label)
             distance = objectives.wasserstein_critic(real_maps, fake_maps)
             # float32, outside autocast
-            penalty, norms = objectives.gradient_penalty(self.critic.network, part.L, part.ab, fake, part.label)
+            penalty, norms = self.gradient_penalty(part, fake)
             tally.add(critic=distance, penalty=penalty, gradient_norm=norms.mean())
             yield distance + self.config.penalty_weight * penalty
 

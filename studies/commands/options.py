@@ -3,6 +3,7 @@
 Verbs import what is heavy inside themselves, so that --help is quick.
 """
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -30,8 +31,17 @@ DEFAULT_HOME = Path("runs")
 
 
 def say(text: str) -> None:
-    """Prints a line."""
-    print(text, flush=True)
+    """Prints a line; of several ranks the first speaks."""
+    if os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ:
+        print(text, flush=True)
+
+
+def one_process(verb: str) -> None:
+    """Several devices train one run; what consists of many runs spreads these instead."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise ColourbenchError(
+            f"torchrun is for one training, `colourbench train`; `{verb}` runs many: start it several times, or with --workers"
+        )
 
 
 @cache

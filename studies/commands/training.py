@@ -12,6 +12,7 @@ from studies.commands.options import (
     HomeOption,
     SetOption,
     VariantArgument,
+    one_process,
     open_home,
     run_settings,
     say,
@@ -123,6 +124,7 @@ def sweep(
     from studies.sweep import Sweep
     from studies.sweep_launcher import run_sweep
 
+    one_process("sweep")
     settings = run_settings(variant, data, None, images, changes, config)
     wanted = {
         "name": valid_name(name or f"{variant}-{settings.dataset}"),
@@ -186,6 +188,7 @@ def compare(
     from studies.smoke import smoke as smoke_study
     from studies.study import Study
 
+    one_process("compare")
     fields = override(read_yaml_file(study), [*([f"dataset={dataset}"] if dataset else []), *(changes or [])])
     settings = parse(Study, fields, str(study))
     if smoke:
