@@ -84,6 +84,8 @@ def _objectives(study: optuna.Study) -> dict[str, str]:
 def _importance(study: optuna.Study) -> dict[str, float]:
     """Empty with too few trials to tell."""
     try:
-        return dict(optuna.importance.get_param_importances(study, target=lambda trial: trial.values[0]))
+        # named, for the default one judges low values alone, whatever the direction
+        judge = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        return dict(optuna.importance.get_param_importances(study, evaluator=judge, target=lambda trial: trial.values[0]))
     except (ValueError, RuntimeError):
         return {}
