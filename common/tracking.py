@@ -212,6 +212,13 @@ class Run:
         for batch in _batches(items, PARAM_BATCH):
             self._client.log_batch(self.id, params=batch)
 
+    def log_dataset(self, name: str, digest: str, source: str, profile: str) -> None:
+        """Names the data set that the run learns from, as MLflow's Dataset column shows it; again and again it stays one entry."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(name, digest[:36], "local", source, profile=profile)
+        self._client.log_inputs(self.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "train")])])
+
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Buffers metric values; `step` is images seen."""
         now = int(time.time() * 1000)

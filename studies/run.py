@@ -89,6 +89,8 @@ def train_run(
     busy = f"the run {place.study}/{place.name} is being trained by another process"
     with locked(run.folder / ".lock", busy) if engine.rank == 0 else nullcontext():
         if engine.rank == 0:
+            about = json.dumps({"images": len(dataset.entries), "pixels": dataset.config.size, "labels": len(dataset.labels)})
+            run.log_dataset(dataset.name, dataset.fingerprint, str(dataset.folder), about)
             write_atomically(run.folder / CONFIG, json.dumps(as_json(config), indent=2).encode())
         try:
             session = Session(config, run, dataset, *compose(config, dataset, engine))

@@ -16,6 +16,7 @@ from common.config import parse
 from common.errors import ColourbenchError, Interrupted
 from common.shards import Dataset
 from common.tracking import Run, Store
+from studies.home import Home
 from studies.run import Place, train_run
 from studies.run_config import RunConfig
 from studies.trained import load_run
@@ -49,6 +50,15 @@ def losses(run: Run) -> dict[str, list[tuple[int, float]]]:
         for key in run.store.run(run.id).metrics
         if key.startswith(("train/", "validation/", "test/"))
     }
+
+
+def test_mlflow_knows_the_data_set_once(home: Path, dataset: Dataset) -> None:
+    place = Home(home).store
+    run = place.open_run("t", "r", {}, {})
+    for _ in range(2):  # a resumed run says it again
+        run.log_dataset(dataset.name, dataset.fingerprint, str(dataset.folder), "{}")
+    [found] = place._client.get_run(run.id).inputs.dataset_inputs
+    assert found.dataset.name == dataset.name and dataset.fingerprint.startswith(found.dataset.digest)
 
 
 def test_a_run_leaves_everything_it_promises(store: Store, dataset: Dataset) -> None:
