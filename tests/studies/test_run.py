@@ -57,7 +57,9 @@ def test_mlflow_knows_the_data_set_once(home: Path, dataset: Dataset) -> None:
     run = place.open_run("t", "r", {}, {})
     for _ in range(2):  # a resumed run says it again
         run.log_dataset(dataset.name, dataset.fingerprint, str(dataset.folder), "{}")
-    [found] = place._client.get_run(run.id).inputs.dataset_inputs
+    inputs = place._client.get_run(run.id).inputs
+    assert inputs is not None
+    [found] = inputs.dataset_inputs
     assert found.dataset.name == dataset.name and dataset.fingerprint.startswith(found.dataset.digest)
 
 
