@@ -4,6 +4,7 @@ Networks stay plain modules: no wrapper hides their parameters, so that the grad
 E-GAN work the same on one device and on many. Gradients are averaged over ranks in one place, `Engine.average`.
 """
 
+import atexit
 import logging
 import os
 import random
@@ -121,7 +122,14 @@ def _fabric(kind: str, precision: Precision) -> Fabric:
         accelerator=kind, devices=local, num_nodes=ranks() // local, strategy="ddp", precision=precision, plugins=started
     )
     fabric.launch()
+    atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    """Ends the group before the interpreter ends: its threads would abort the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def seed_everything(seed: int) -> None:

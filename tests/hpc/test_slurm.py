@@ -85,10 +85,10 @@ def test_an_array_reaches_its_limit_and_goes_on(slurm: Path, home: Path, tmp_pat
     small += ["variant.generator.network.base_width=4", "variant.critic.network.base_width=4", "watch.checkpoint_seconds=0.2"]
     options = [word for setting in small for word in ("--set", setting)]
     command = [sys.executable, "-m", "colourbench", "submit", "--scheduler", "slurm", "--tasks", "2", "--profile", str(site)]
-    command += ["--home", str(home), "sweep", "cgan", "--data", "fields-32", "--trials", "3", "--images", "6000", "--name", "s"]
+    command += ["--home", str(home), "sweep", "cgan", "--data", "fields-32", "--trials", "3", "--images", "4000", "--name", "s"]
     submitted = subprocess.run([*command, "--pruner", "none", *options], capture_output=True, text=True, check=False)
     assert submitted.returncode == 0 and "Submitted batch job" in submitted.stdout, submitted.stderr
-    deadline = time.monotonic() + 900
+    deadline = time.monotonic() + 1500
     while subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout.strip():
         assert time.monotonic() < deadline, (slurm / "slurmctld.log").read_text()[-2000:]
         time.sleep(3)
