@@ -80,3 +80,24 @@ def test_missing_and_empty_places(tmp_path: Path) -> None:
         photographs_in([tmp_path / "none"])
     with pytest.raises(ColourbenchError, match="hold no image files"):
         photographs_in([tmp_path])
+
+
+def test_samples_are_versions_of_one_photograph(
+    colouriser: Colouriser, make_photograph: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    Image.fromarray(make_photograph(0, (40, 50))).save(tmp_path / "a.png")
+    with torch.no_grad():
+        for parameter in colouriser.network.parameters():
+            parameter.mul_(3)  # freshly drawn weights colour so faintly that 8 bits show nothing
+    results = [path for _, path in colourise_files(colouriser, [tmp_path / "a.png"], tmp_path / "out", samples=3)]
+    assert [path.name for path in results if isinstance(path, Path)] == ["a-sample-1.png", "a-sample-2.png", "a-sample-3.png"]
+    images = [np.asarray(Image.open(path)).astype(int) for path in results if isinstance(path, Path)]
+    assert all(np.abs(images[0] - other).max() > 0 for other in images[1:])
+    lightness = [color.rgb2lab(image.astype(np.uint8))[..., 0] for image in images]
+    assert np.abs(lightness[0] - lightness[1]).max() < 1.5  # only the colours differ
+
+
+def test_a_generator_without_noise_gives_no_samples(engine: Engine) -> None:
+    config = parse(RegressionConfig, {"generator": {"network": {"base_width": 4, "dropout": 0.0}}})
+    with pytest.raises(ColourbenchError, match="no dropout"):
+        Regression(config, engine, Domain(32)).colourise.sample(torch.zeros(1, 1, 32, 32))
