@@ -162,7 +162,7 @@ def test_a_sweep_through_a_stand_in_for_lsf(home: Path, tmp_path: Path) -> None:
         "s",
         *options,
     ]
-    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "FAKE_LIMIT": "14"}
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "FAKE_LIMIT": "25"}
     began = time.monotonic()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
