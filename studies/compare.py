@@ -35,9 +35,10 @@ def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError
     """
     dataset = home.dataset(study.dataset)
     planned = cells(study, lambda name: sweep.best_fields(home, name))
+    domain = domain_of(dataset)
     for cell in planned:  # a mistake in the last arm is told before the first one is trained
         try:
-            registry.check(cell.config.variant, domain_of(dataset))
+            registry.check(cell.config.variant, domain)
         except ColourbenchError as error:
             raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
     parent = _open_parent(home, study, dataset, planned)

@@ -40,6 +40,9 @@ class Worker:
     until: float = float("inf")  # when no new trial is begun any more
     _failures: int = field(default=0, init=False)
 
+    def __post_init__(self) -> None:
+        self.space = self.sweep.search_space()
+
     def work(self) -> None:
         """Runs trials until the sweep has all it should have, or the time is up.
 
@@ -85,7 +88,7 @@ class Worker:
             raise ColourbenchError(f"three trials in a row failed; the last one: {error}") from None
 
     def _values(self, trial: optuna.Trial, number: int) -> list[float]:
-        config = trial_config(self.sweep, suggest(self.sweep.search_space(), trial), number)
+        config = trial_config(self.sweep, suggest(self.space, trial), number)
         interval = config.budget.amount / config.watch.validations
         watched = self.sweep.objectives[0]
 
