@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Row:
 
 
 CHAMPION = "champion"
+SYSTEM = "system/"  # MLflow's prefix of what it logs of the machine
 
 
 class Store:
@@ -224,6 +225,24 @@ class Run:
         now = int(time.time() * 1000)
         self._pending += [Row(key, float(value), step, now) for key, value in metrics.items()]
 
+    @contextmanager
+    def watch_machine(self) -> Iterator[None]:
+        """Logs what the machine does, every ten seconds, as `system/…`: processor, memory, disk, network and GPU.
+
+        MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false turns it off.
+        """
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() in ("false", "0"):
+            yield
+            return
+        monitor = SystemMetricsMonitor(self.id, resume_logging=True, tracking_uri=self.store.uri)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
+
     def pending(self) -> list[dict[str, Any]]:
         """What is buffered, as plain values for a checkpoint: logged after it, and repeated after a kill in between."""
         return [asdict(row) for row in self._pending]
@@ -239,7 +258,7 @@ class Run:
 
     def remember(self) -> None:
         """Notes what is in the store already: a process that died may have logged beyond its last checkpoint."""
-        self._logged = {key: {value.step for value in self.history(key)} for key in self.metrics}
+        self._logged = {key: {value.step for value in self.history(key)} for key in _own(self.metrics)}
 
     def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes over the rows of a checkpoint that a kill may have kept from the store."""
@@ -258,7 +277,7 @@ class Run:
     def logged(self) -> list[dict[str, Any]]:
         """Every metric value of the run so far, as `restore` takes it."""
         self.flush()
-        values = {key: self.history(key) for key in self._client.get_run(self.id).data.metrics}
+        values = {key: self.history(key) for key in _own(self._client.get_run(self.id).data.metrics)}
         return [asdict(Row(key, item.value, item.step, item.timestamp)) for key, items in values.items() for item in items]
 
     def tag(self, **tags: Any) -> None:
@@ -288,6 +307,11 @@ class Run:
 
 class Listener(Run):
     """A run as ranks other than the first see it: they compute, and one writes for all."""
+
+    @contextmanager
+    def watch_machine(self) -> Iterator[None]:
+        """Nothing."""
+        yield
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Nothing."""
@@ -321,6 +345,11 @@ def redacted(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     credentials, at, host = rest.rpartition("@")
     return f"{scheme}{separator}{credentials.partition(':')[0]}:…@{host}" if at else uri
+
+
+def _own(keys: Iterable[str]) -> list[str]:
+    """Metrics of the training, not of the machine."""
+    return [key for key in keys if not key.startswith(SYSTEM)]
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:

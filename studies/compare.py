@@ -13,11 +13,11 @@ from common.errors import Busy, ColourbenchError, Interrupted
 from common.files import locked, write_atomically
 from common.shards import Dataset
 from common.tracking import Run
-from studies import sweep
 from studies.home import Home
 from studies.run import Place, train_run
 from studies.scoring import write_test
 from studies.study import Cell, Study, cells
+from studies.sweeps import sweep
 from studies.trained import load_run
 from variants import registry
 

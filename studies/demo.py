@@ -18,8 +18,8 @@ from studies.home import Home
 from studies.packaged import DATASET, packaged_dataset
 from studies.run_config import RunConfig
 from studies.study import Study
-from studies.sweep import Sweep
-from studies.sweep_launcher import run_sweep
+from studies.sweeps.launcher import run_sweep
+from studies.sweeps.sweep import Sweep
 
 NAME = "demo"
 VARIANTS = ("cgan", "wgan_gp", "egan")

@@ -137,7 +137,8 @@ def _train_and_mark(session: Session, report: Report | None, test: bool) -> None
     """Trains, and leaves the run marked as what became of it."""
     run = session.run
     try:
-        _train(session, report)
+        with run.watch_machine():
+            _train(session, report)
         _finish(session, test)
     except (Interrupted, KeyboardInterrupt):
         run.abandon("KILLED")

@@ -121,8 +121,8 @@ def sweep(
     """
     from common.config import parse, read_yaml_file
     from common.tracking import redacted
-    from studies.sweep import Sweep
-    from studies.sweep_launcher import run_sweep
+    from studies.sweeps.launcher import run_sweep
+    from studies.sweeps.sweep import Sweep
 
     one_process("sweep")
     settings = run_settings(variant, data, None, images, changes, config)
@@ -161,11 +161,11 @@ def sweeps(
 
     Example: colourbench sweeps demo-cgan
     """
-    from studies import sweep_history
+    from studies.sweeps import history
 
-    say(sweep_history.text(open_home(home), name, storage))
+    say(history.text(open_home(home), name, storage))
     if name:
-        say(f"page with pictures: {sweep_history.page(open_home(home), name, storage)}")
+        say(f"page with pictures: {history.page(open_home(home), name, storage)}")
 
 
 def compare(

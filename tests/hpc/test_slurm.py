@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from studies import claims, sweep
 from studies.home import Home
+from studies.sweeps import claims, sweep
 
 CONFIG = """
 ClusterName=colourbench

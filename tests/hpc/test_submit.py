@@ -134,8 +134,8 @@ print("Job <77> is submitted to default queue.")
 @pytest.mark.integration
 def test_a_sweep_through_a_stand_in_for_lsf(home: Path, tmp_path: Path) -> None:
     """Elements reach their time limit, save, are queued again with status 99, and finish the sweep."""
-    from studies import claims, sweep
     from studies.home import Home
+    from studies.sweeps import claims, sweep
 
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -18,8 +18,8 @@ from studies.compare import compare
 from studies.home import Home
 from studies.run import train_run
 from studies.study import Study, cells, read
-from studies.sweep import Sweep
-from studies.sweep_launcher import run_sweep
+from studies.sweeps.launcher import run_sweep
+from studies.sweeps.sweep import Sweep
 
 NETWORK = {"network": {"base_width": 4}}
 

@@ -10,7 +10,7 @@ from common.batches import Batch
 from common.domain import Domain
 from common.engine import Engine, EngineConfig, random_state, restore_random_state, seed_everything
 from common.training import Budget
-from studies.spaces import SPACES
+from studies.sweeps.spaces import SPACES
 from variants.registry import VARIANTS, build
 from variants.settings import VariantConfig
 from variants.variant import Variant

@@ -14,10 +14,10 @@ from common.errors import ColourbenchError, first_line
 from common.files import locked
 from common.shards import Dataset
 from common.tracking import redacted
-from studies import claims
 from studies.home import Home
 from studies.run_config import RunConfig
-from studies.spaces import PRESETS, Choice, Number, Space, check_fields, grid, space_of
+from studies.sweeps import claims
+from studies.sweeps.spaces import PRESETS, Choice, Number, Space, check_fields, grid, space_of
 
 OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
     "delta_e": "minimize",

@@ -16,12 +16,12 @@ from common.errors import ColourbenchError, Interrupted
 from common.files import locked
 from common.shards import Dataset
 from common.tracking import Run
-from studies import claims
 from studies.home import Home
 from studies.run import Place, train_run
 from studies.run_config import RunConfig
-from studies.spaces import suggest
-from studies.sweep import COSTS, OBJECTIVES, Sweep, assign
+from studies.sweeps import claims
+from studies.sweeps.spaces import suggest
+from studies.sweeps.sweep import COSTS, OBJECTIVES, Sweep, assign
 
 Say = Callable[[str], None]
 FAILURES_IN_A_ROW = 3

@@ -7,8 +7,8 @@ import pandas as pd
 
 from analysis import report
 from analysis.sweep_figures import DONE, PRUNED, Trials
-from studies import sweep
 from studies.home import Home
+from studies.sweeps import sweep
 
 
 def text(home: Home, name: str | None, storage: str = "") -> str:

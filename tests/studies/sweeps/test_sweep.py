@@ -14,11 +14,11 @@ from optuna.trial import TrialState
 
 from common.config import parse
 from common.errors import ColourbenchError
-from studies import sweep, sweep_history, sweep_worker
 from studies.home import Home
 from studies.run_config import RunConfig
-from studies.sweep import Sweep
-from studies.sweep_launcher import run_sweep
+from studies.sweeps import history, sweep, worker
+from studies.sweeps.launcher import run_sweep
+from studies.sweeps.sweep import Sweep
 
 
 def config(variant: str = "cgan", **fields: object) -> RunConfig:
@@ -87,8 +87,8 @@ from pathlib import Path
 from common.config import parse
 from studies.home import Home
 from studies.run_config import RunConfig
-from studies.sweep import Sweep
-from studies.sweep_launcher import run_sweep
+from studies.sweeps.sweep import Sweep
+from studies.sweeps.launcher import run_sweep
 run_sweep(Home(Path(sys.argv[1])), Sweep(name="s", base=RunConfig.model_validate_json(sys.argv[2]), trials=int(sys.argv[3])), print)
 """
 
@@ -122,7 +122,7 @@ def test_failures_are_told_and_three_in_a_row_stop(home: Path, monkeypatch: pyte
     def broken(*_: object, **__: object) -> None:
         raise ColourbenchError("out of memory with batches.size=4")
 
-    monkeypatch.setattr(sweep_worker, "train_run", broken)
+    monkeypatch.setattr(worker, "train_run", broken)
     said: list[str] = []
     with pytest.raises(ColourbenchError, match=r"three trials in a row failed; the last one: out of memory"):
         run_sweep(Home(home), Sweep(name="s", base=config(), trials=5), said.append)
@@ -158,15 +158,15 @@ def test_best_fields_are_a_runs_fields(home: Path) -> None:
 
 def test_history_is_readable(home: Path) -> None:
     place = Home(home)
-    assert sweep_history.text(place, None) == "no sweep yet"
+    assert history.text(place, None) == "no sweep yet"
     run_sweep(place, Sweep(name="s", base=config(), trials=2), quiet)
-    text = sweep_history.text(place, "s")
+    text = history.text(place, "s")
     assert text.splitlines()[0].endswith("; objectives: delta_e")
     assert sum(line.startswith("*") for line in text.splitlines()) == 1
 
 
 def test_spaces_are_suggested_within_their_bounds() -> None:
-    from studies.spaces import SPACES, Number, suggest
+    from studies.sweeps.spaces import SPACES, Number, suggest
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for space in SPACES.values():

@@ -12,10 +12,10 @@ import torch
 from common.config import parse
 from common.shards import Dataset
 from common.tracking import Run
-from studies import champion
 from studies.home import Home
 from studies.run import Place, train_run
 from studies.run_config import RunConfig
+from studies.sweeps import champion
 from studies.trained import load_run
 
 LOAD = """

@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from analysis import report
-from studies.sweep_history import trials_of
+from studies.sweeps.history import trials_of
 
 RANGES = {
     "variant.generator.adam.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

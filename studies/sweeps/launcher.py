@@ -19,11 +19,11 @@ from common.errors import ColourbenchError, Interrupted, end_politely
 from common.files import locked, write_atomically
 from common.shards import Dataset
 from common.tracking import Run
-from studies import champion, claims
 from studies.home import Home
 from studies.run import Place, train_run
-from studies.sweep import COSTS, OBJECTIVES, Sweep, best_trial, open_study, ranking
-from studies.sweep_worker import Say, Worker, lock, objective_values, run_name, time_left, trial_config
+from studies.sweeps import champion, claims
+from studies.sweeps.sweep import COSTS, OBJECTIVES, Sweep, best_trial, open_study, ranking
+from studies.sweeps.worker import Say, Worker, lock, objective_values, run_name, time_left, trial_config
 
 POLL_SECONDS = 0.5
 RESTARTS = 10  # of workers that die before any further trial ends; more means that something is wrong with the machine
@@ -108,7 +108,7 @@ def _starter(
     shared = {"OMP_NUM_THREADS": threads} if not sweep.base.engine.threads else {}
 
     def start(index: int) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "studies.sweep_launcher", str(home.path), str(order), str(index), str(until)]
+        command = [sys.executable, "-m", "studies.sweeps.launcher", str(home.path), str(order), str(index), str(until)]
         environment = {**os.environ, **shared, **_device(index)}
         with (logs / f"{sweep.name}-worker-{index}.log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)

@@ -17,11 +17,11 @@ from optuna.trial import TrialState
 
 from common.config import parse
 from common.errors import ColourbenchError
-from studies import claims, spaces, sweep
 from studies.home import Home
 from studies.run_config import RunConfig
-from studies.sweep import Sweep
-from studies.sweep_launcher import run_sweep
+from studies.sweeps import claims, spaces, sweep
+from studies.sweeps.launcher import run_sweep
+from studies.sweeps.sweep import Sweep
 
 KILLS = int(os.environ.get("COLOURBENCH_KILLS", "10"))
 WORKERS = int(os.environ.get("COLOURBENCH_WORKERS", "2"))
@@ -74,8 +74,8 @@ def postgres(tmp_path: Path) -> Iterator[str]:
 
 def launch(home: Path, order: Sweep, workers: int) -> "subprocess.Popen[bytes]":
     code = (
-        "import sys; from pathlib import Path; from studies.home import Home; from studies.sweep import Sweep; "
-        "from studies.sweep_launcher import run_sweep; "
+        "import sys; from pathlib import Path; from studies.home import Home; from studies.sweeps.sweep import Sweep; "
+        "from studies.sweeps.launcher import run_sweep; "
         f"run_sweep(Home(Path(sys.argv[1])), Sweep.model_validate_json(sys.argv[2]), print, workers={workers})"
     )
     with (home / "launcher.log").open("ab") as log:
@@ -84,7 +84,7 @@ def launch(home: Path, order: Sweep, workers: int) -> "subprocess.Popen[bytes]":
 
 def workers_of(home: Path) -> list[int]:
     """Processes that work on this home."""
-    found = subprocess.run(["pgrep", "-f", f"studies.sweep_launcher {home}"], capture_output=True, text=True, check=False)
+    found = subprocess.run(["pgrep", "-f", f"studies.sweeps.launcher {home}"], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
 
 
