@@ -9,7 +9,7 @@ import logging
 import os
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -86,6 +86,10 @@ class Engine:
         drawn = torch.rand(images * self.ranks, 1, 1, 1, device=self.device)
         return drawn[self.rank * images : (self.rank + 1) * images]
 
+    def own_noise(self) -> AbstractContextManager[None]:
+        """Draws inside differ from rank to rank, for dropout; the random stream that all ranks share stays one."""
+        return nullcontext() if self.ranks == 1 else _noise_of(self.rank, self.device)
+
     def share(self, network: nn.Module) -> nn.Module:
         """A network whose batch norms are over the images of all ranks."""
         return network if self.ranks == 1 else share_statistics(network)
@@ -145,6 +149,22 @@ def own_randomness() -> Iterator[None]:
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(int(torch.randint(2**62, ())))
         yield
+
+
+@contextmanager
+def _noise_of(rank: int, device: torch.device) -> Iterator[None]:
+    """A stream of this rank's own, begun from the common one, which moves on only where something was drawn."""
+    with own_randomness():
+        torch.manual_seed(torch.initial_seed() + rank)
+        before = _stream(device)
+        yield
+        drawn = not torch.equal(before, _stream(device))
+    if drawn:
+        torch.rand(())
+
+
+def _stream(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 def random_state() -> dict[str, Any]:

@@ -194,7 +194,7 @@ class Egan(AdversarialVariant):
         weights = parent.stepped(gradients)
         devices = [self.engine.device] if self.engine.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices), self.engine.autocast():
-            torch.manual_seed(judge.noise)
+            torch.manual_seed(judge.noise + self.engine.rank)
             fake = functional_call(parent.network, (weights, buffers), (judge.batch.L, judge.batch.label))
         ab: Tensor = in_float32(fake).ab
         return ab

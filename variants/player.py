@@ -123,7 +123,7 @@ class Player:
 
 def forward(network: nn.Module, engine: Engine, *inputs: Tensor) -> Any:
     """A network's forward in the engine's precision; tensors that come out, alone or in a tuple or list, are float32."""
-    with engine.autocast():
+    with engine.autocast(), engine.own_noise():
         output = network(*inputs)
     return in_float32(output)
 

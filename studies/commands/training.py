@@ -1,7 +1,7 @@
 """Verbs that train: one run, a sweep, a comparison."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from studies.commands.options import (
     say,
     valid_name,
 )
+
+if TYPE_CHECKING:
+    from studies.home import Home
 
 
 def train(
@@ -109,6 +112,7 @@ def sweep(
     storage: Annotated[
         str, typer.Option(help="Optuna store; by default an SQLite file in the home folder. Several hosts: postgresql+psycopg://…")
     ] = "",
+    status: Annotated[bool, typer.Option("--status", help="Only show how the sweep stands: what ran, what runs, where.")] = False,
     changes: SetOption = None,
     config: ConfigOption = None,
     home: HomeOption = DEFAULT_HOME,
@@ -118,6 +122,8 @@ def sweep(
     Example: colourbench sweep egan --data flowers-64 --trials 30 --images 20000 --workers 4
 
     Example: colourbench sweep cgan --data flowers-64 --objective delta_e --objective seconds --sampler gp
+
+    Example: colourbench sweep egan --data flowers-64 --status
     """
     from common.config import parse, read_yaml_file
     from common.tracking import redacted
@@ -126,6 +132,9 @@ def sweep(
 
     one_process("sweep")
     settings = run_settings(variant, data, None, images, changes, config)
+    if status:
+        _show_status(open_home(home), name or f"{variant}-{settings.dataset}", storage)
+        return
     wanted = {
         "name": valid_name(name or f"{variant}-{settings.dataset}"),
         "base": settings.model_dump(mode="json"),
@@ -150,6 +159,14 @@ def sweep(
     use = "copy these fields into a study's arm" if storage else f"use it in a study with `best_of: {order.name}`"
     where = f" --storage {redacted(storage)}" if storage else ""
     say(f"{use}; look at it with colourbench sweeps {order.name}{where}, or colourbench ui")
+
+
+def _show_status(home: "Home", name: str, storage: str) -> None:
+    from rich.console import Console
+
+    from studies.sweeps import status, sweep
+
+    Console().print(status.table(sweep.load(home, name, storage)))
 
 
 def sweeps(

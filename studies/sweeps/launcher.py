@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -22,6 +23,7 @@ from common.tracking import Run
 from studies.home import Home
 from studies.run import Place, train_run
 from studies.sweeps import champion, claims
+from studies.sweeps.status import Board
 from studies.sweeps.sweep import COSTS, OBJECTIVES, Sweep, best_trial, open_study, ranking
 from studies.sweeps.worker import Say, Worker, lock, objective_values, run_name, time_left, trial_config
 
@@ -50,8 +52,9 @@ def run_sweep(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hour
             _run_workers(home, sweep, study, workers, until, say)
         _repeat_the_best(home, sweep, study, dataset, parent, say)
     except BaseException:
-        if not study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):  # else others are still at work
-            parent.abandon("KILLED")
+        with suppress(Exception):  # a store that is down must not hide what went wrong
+            if not study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):  # else others are still at work
+                parent.abandon("KILLED")
         raise
     best = _conclude(study, parent, sweep)
     if len(study.get_trials(deepcopy=False, states=claims.FINAL)) >= sweep.trials:
@@ -82,19 +85,21 @@ def _run_workers(home: Home, sweep: Sweep, study: optuna.Study, count: int, unti
     running = {index: start(index) for index in range(count)}
     told, restarts = _finished(study), 0
     try:
-        while running:
-            time.sleep(POLL_SECONDS)
-            before, told = told, _tell_of_new(study, told, sweep, say)
-            restarts = restarts if told == before else 0
-            for index, process in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[index]
-                if process.returncode != 0 and restarts < RESTARTS and not _is_told_to_stop(process):
-                    say(f"worker {index} ended with status {process.returncode}; another one takes its place")
-                    running[index], restarts = start(index), restarts + 1
-                elif process.returncode != 0:
-                    raise ColourbenchError(f"worker {index} ended with status {process.returncode}; see its log in {logs}")
+        with Board(study) as board:
+            while running:
+                time.sleep(POLL_SECONDS)
+                before, told = told, _tell_of_new(study, told, sweep, say)
+                board.draw()
+                restarts = restarts if told == before else 0
+                for index, process in list(running.items()):
+                    if process.poll() is None:
+                        continue
+                    del running[index]
+                    if process.returncode != 0 and restarts < RESTARTS and not _is_told_to_stop(process):
+                        say(f"worker {index} ended with status {process.returncode}; another one takes its place")
+                        running[index], restarts = start(index), restarts + 1
+                    elif process.returncode != 0:
+                        raise ColourbenchError(f"worker {index} ended with status {process.returncode}; see its log in {logs}")
     except BaseException:
         _stop(running)
         raise

@@ -123,6 +123,7 @@ def open_study(home: Home, sweep: Sweep, dataset: Dataset, worker: int = 0) -> o
         )
         study.sampler = _sampler(sweep, len(study.trials), worker)
         _check_same(study, sweep, space, dataset)
+        study.set_user_attr("trials", sweep.trials)  # may grow from call to call
         if not study.trials:
             for settings in first_trials(sweep, space):
                 study.enqueue_trial(settings)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mlflow
@@ -99,3 +100,19 @@ def test_redaction() -> None:
 def test_the_ui_is_served_on_this_machine_only(store: Store) -> None:
     command = ui_command(store, 5001)
     assert command[command.index("--host") + 1] == "127.0.0.1" and store.uri in command
+
+
+def test_what_the_machine_does_is_logged_and_is_no_metric_of_the_training(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    run = store.open_run("study", "run", {"config_sha256": "1"}, {})
+    for _ in range(2):  # a resumed run goes on where the curves ended
+        with run.watch_machine():
+            time.sleep(0.6)
+    seen = store.run(run.id).history("system/cpu_utilization_percentage")
+    assert len(seen) > 3 and [value.step for value in seen] == list(range(len(seen)))
+    assert "system/system_memory_usage_megabytes" in store.run(run.id).metrics
+    assert store.run(run.id).logged() == []
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    with run.watch_machine():
+        time.sleep(0.2)
+    assert len(store.run(run.id).history("system/cpu_utilization_percentage")) == len(seen)

@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,12 @@ import torch
 
 from common.config import parse
 from common.domain import Domain
+from common.engine import Engine, EngineConfig
 from common.errors import ColourbenchError
 from studies.commands.options import one_process
 from studies.run_config import RunConfig
 from variants.cgan import Cgan, CganConfig
+from variants.player import forward
 
 STEP = """
 import sys, json, torch
@@ -70,36 +75,80 @@ def step(case: str, precision: str, processes: int, out: Path) -> dict[str, dict
     return found
 
 
-@pytest.mark.parametrize(("case", "precision"), [*((case, "32") for case in CASES), ("wgan_gp", "bf16")])
+@pytest.mark.parametrize(
+    ("case", "precision"), [(case, "32") for case in CASES] + [(case, "bf16") for case in ("cgan", "wgan_gp", "egan")]
+)
 def test_two_ranks_are_one_with_the_doubled_batch(case: str, precision: str, tmp_path: Path) -> None:
     one, two = (step(case, precision, processes, tmp_path / f"{processes}.pt") for processes in (1, 2))
     assert one["won"] == two["won"]  # the same children survive
     pairs = [(one["weights"][name].float(), two["weights"][name].float()) for name in one["weights"]]
     differences = torch.cat([(a - b).abs().flatten() for a, b in pairs])
     # Adam's first steps are ±learning rate whatever a gradient's size, so elements with a gradient of 0 may differ by that much
-    assert (differences > (1e-5 if precision == "32" else 3e-4)).float().mean() < 2e-3
+    far = (differences > (1e-5 if precision == "32" else 3e-4)).float().mean()
+    assert far < (2e-3 if precision == "32" else 1e-2)  # bfloat16 rounds more gradients across 0
     assert differences.median() < (1e-6 if precision == "32" else 1e-5)
+
+
+def test_dropout_differs_from_rank_to_rank_and_the_common_stream_does_not() -> None:
+    engine = Engine(EngineConfig(device="cpu", precision="32"))
+    engine.ranks = 2
+    network = torch.nn.Dropout(0.5)
+    masks, after = [], []
+    for rank in (0, 1):
+        engine.rank = rank
+        torch.manual_seed(0)
+        masks.append([forward(network, engine, torch.ones(64)) for _ in range(2)])
+        after.append(torch.rand(3))
+    assert torch.equal(after[0], after[1])
+    every = [mask for rank in masks for mask in rank]
+    assert not any(torch.equal(a, b) for a, b in combinations(every, 2))  # nor do two forwards share a mask
+    torch.manual_seed(0)
+    untouched = torch.rand(3)
+    torch.manual_seed(0)
+    forward(torch.nn.Identity(), engine, torch.ones(2))
+    assert torch.equal(torch.rand(3), untouched)  # a network without noise leaves the stream where it is
+
+
+SMALL = ("variant.generator.network.base_width=4", "variant.critic.network.base_width=4", "batches.size=4", "engine.device=cpu")
+
+
+def torchrun(home: Path, *words: str) -> "subprocess.Popen[str]":
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "colourbench"]
+    options = [word for setting in SMALL for word in ("--set", setting)]
+    command = [*launcher, *words, "--home", str(home), *options]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+@pytest.mark.integration
+def test_a_killed_rank_ends_all_and_the_same_command_goes_on(home: Path) -> None:
+    words = ["train", "cgan", "--data", "fields-32", "--images", "1200", "--set", "watch.checkpoint_seconds=0.1"]
+    first = torchrun(home, *words)
+    runs = home / "artifacts" / "train"
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("*/*/checkpoint-*")):
+        assert first.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    ranks = subprocess.run(["pgrep", "-P", str(first.pid)], capture_output=True, text=True, check=True).stdout.split()
+    os.kill(int(ranks[-1]), signal.SIGKILL)
+    first.communicate(timeout=120)
+    assert first.returncode != 0
+    second = torchrun(home, *words)
+    out, log = second.communicate(timeout=240)
+    assert second.returncode == 0, log[-3000:]
+    assert out.count("is trained") == 1 and "going on from image" in log
+    from studies.home import Home
+
+    (run,) = Home(home).store.find("train", {})
+    assert run.status == "FINISHED" and run.metrics["images"] == 1200
 
 
 @pytest.mark.slow
 def test_torchrun_trains_a_run(home: Path) -> None:
-    def torchrun(*words: str) -> "subprocess.CompletedProcess[str]":
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "colourbench"]
-        small = [
-            "variant.generator.network.base_width=4",
-            "variant.critic.network.base_width=4",
-            "batches.size=4",
-            "engine.device=cpu",
-        ]
-        options = [word for setting in small for word in ("--set", setting)]
-        command = [*launcher, *words, "--home", str(home), *(options if words[0] == "train" else [])]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-
-    done = torchrun("train", "cgan", "--data", "fields-32", "--images", "32", "--set", "watch.validations=2")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("is trained") == 1  # one rank speaks
+    done = torchrun(home, "train", "cgan", "--data", "fields-32", "--images", "32", "--set", "watch.validations=2")
+    out, log = done.communicate(timeout=240)
+    assert done.returncode == 0, log[-3000:]
+    assert out.count("is trained") == 1  # one rank speaks
     from studies.home import Home
 
     (run,) = Home(home).store.find("train", {})
