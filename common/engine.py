@@ -68,7 +68,7 @@ class Engine:
         """The mean of each tensor over all ranks; on one rank the tensors themselves."""
         if self.ranks == 1:
             return list(tensors)
-        return [cast(Tensor, self._fabric.all_reduce(tensor, reduce_op="mean")) for tensor in tensors]
+        return [cast(Tensor, self._fabric.all_reduce(tensor.float(), reduce_op="mean")) for tensor in tensors]
 
     def broadcast(self, value: T) -> T:
         """What rank 0 has, on every rank."""

@@ -182,7 +182,7 @@ class Egan(AdversarialVariant):
         fake_maps = self.critic(judge.batch.L, self._colours(parent, gradients, buffers, judge), judge.batch.label)
         fake_loss = vanilla_critic_fake(fake_maps)
         fake_gradients = self.critic.gradients(fake_loss)
-        critic_gradients = [real + fake for real, fake in zip(judge.real_gradients, fake_gradients, strict=True)]
+        critic_gradients = [real.float() + fake.float() for real, fake in zip(judge.real_gradients, fake_gradients, strict=True)]
         (quality,) = self.engine.average([over_scales(lambda x: torch.sigmoid(x).mean(), fake_maps).detach()])
         norm = torch.stack([gradient.norm() for gradient in critic_gradients]).norm()
         diversity = -torch.log(norm + TINY)

@@ -1,78 +1,59 @@
 """A player of the game: a network and its optimiser."""
 
-import math
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-from torch.optim.adam import adam
+from torch.func import functional_call
+from torch.nn.utils.parametrize import is_parametrized
 
-from common.config import Settings
 from common.engine import Engine
-
-
-class AdamConfig(Settings):
-    """Adam (Kingma & Ba 2015)."""
-
-    learning_rate: float = Field(default=2e-4, gt=0, le=1)
-    """Step size. pix2pix: 2e-4."""
-    beta1: float = Field(default=0.5, ge=0, lt=1)
-    """Decay of the first moment. pix2pix: 0.5."""
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    """Decay of the second moment."""
-    decay: Literal["constant", "linear", "exponential", "cosine"] = "constant"
-    """How the learning rate falls over the budget: to 0 linearly (pix2pix) or as a cosine, to a hundredth exponentially."""
-    decay_from: float = Field(default=0.5, ge=0, lt=1)
-    """Share of the budget after which it begins to fall. pix2pix: half."""
-
-    def factor(self, used: float) -> float:
-        """The share of the learning rate that holds when a share of the budget is used."""
-        x = min(max((used - self.decay_from) / (1 - self.decay_from), 0.0), 1.0)
-        falls: dict[str, float] = {
-            "constant": 1.0,
-            "linear": 1 - x,
-            "exponential": 0.01**x,
-            "cosine": (1 + math.cos(math.pi * x)) / 2,
-        }
-        return falls[self.decay]
+from variants.adam import Adam, AdamConfig
 
 
 class Player:
-    """A network with its Adam state; the only place where weights change."""
+    """A network with its Adam state; the only place where weights change.
+
+    The float32 weights are the truth. Where the engine computes in bfloat16, forwards take working weights, which follow them.
+    """
 
     def __init__(self, network: nn.Module, config: AdamConfig, engine: Engine) -> None:
         self.network = engine.share(network).to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         learning = {name: parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad}
         self.names, self.parameters = list(learning), list(learning.values())
         self.updates = 0
-        self._engine, self._config = engine, config
-        betas = (config.beta1, config.beta2)
-        self._optimiser = torch.optim.Adam(_groups(self.network, learning), lr=config.learning_rate, betas=betas, fused=True)
-        self._group_of = {parameter: group for group in self._optimiser.param_groups for parameter in group["params"]}
-        self.decay(0.0)
+        self._engine = engine
+        self._working = working_weights(self.network, engine)
+        rate_of = getattr(self.network, "rate_of", lambda name: 1.0)
+        copies = [self._working.get(name) for name in self.names]
+        self.adam = Adam(config, self.parameters, copies, [rate_of(name) for name in self.names])
 
     def __call__(self, *inputs: Tensor) -> Any:
         """The network's forward, in the engine's precision; what comes out is float32."""
-        return forward(self.network, self._engine, *inputs)
+        return forward(self.network, self._engine, *inputs, weights=self._working)
 
     def decay(self, used: float) -> None:
         """Sets the learning rates for a run that has used this share of its budget."""
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._config.learning_rate * group["rate"] * self._config.factor(used)
+        self.adam.decay(used)
 
     def gradients(self, loss: Tensor, retain_graph: bool = False) -> list[Tensor]:
-        """d loss / d parameters, the mean over all ranks; the other player's weights get none."""
-        return self._engine.average(torch.autograd.grad(loss, self.parameters, retain_graph=retain_graph))
+        """d loss / d parameters, the mean over all ranks; the other player's weights get none.
+
+        A loss may have seen the working weights, the float32 ones (a gradient penalty), or both; a gradient is float32 but
+        where it is that of a working weight alone.
+        """
+        worked = [self._working.get(name, parameter) for name, parameter in zip(self.names, self.parameters, strict=True)]
+        masters = {name: p for name, p in zip(self.names, self.parameters, strict=True) if name in self._working}
+        leaves = [*worked, *masters.values()]
+        found = torch.autograd.grad(loss, leaves, retain_graph=retain_graph, allow_unused=bool(masters))
+        through_masters = dict(zip(masters, found[len(worked) :], strict=True))
+        pairs = [(gradient, through_masters.get(name)) for name, gradient in zip(self.names, found, strict=False)]
+        return self._engine.average([_sum(*pair) for pair in pairs])
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One Adam step."""
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = _laid_out_like(gradient, parameter)
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
+        self.adam.step(gradients)
         self.updates += 1
 
     def update(self, losses: Tensor | Iterable[Tensor]) -> None:
@@ -81,18 +62,13 @@ class Player:
         count = 0
         for loss in [losses] if isinstance(losses, Tensor) else losses:
             gradients = self.gradients(loss)
-            total = [a + b for a, b in zip(total, gradients, strict=True)] if total else gradients
+            total = [a.float() + b for a, b in zip(total, gradients, strict=True)] if total else gradients
             count += 1
         self.step([gradient / count for gradient in total] if count > 1 else total)
 
-    @torch.no_grad()
     def stepped(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The parameters by name as `step(gradients)` would make them, while the player stays as it is.
-
-        torch's own Adam runs on copies of one tensor and its moments at a time, so the values are those of `step` to the
-        last bit and only the returned weights stay in memory.
-        """
-        return {name: self._stepped(p, g) for name, p, g in zip(self.names, self.parameters, gradients, strict=True)}
+        """The weights by name as forwards would take them after `step(gradients)`, while the player stays as it is."""
+        return dict(zip(self.names, self.adam.stepped(gradients), strict=True))
 
     def copy_from(self, other: "Player") -> None:
         """Takes over another player's weights, buffers and Adam state."""
@@ -100,32 +76,48 @@ class Player:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, buffers and optimiser state."""
-        return {"network": self.network.state_dict(), "optimiser": self._optimiser.state_dict(), "updates": self.updates}
+        return {"network": self.network.state_dict(), "adam": self.adam.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores `state_dict`; tensors are copied."""
         self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(_cloned(state["optimiser"]))
-        self._group_of = {parameter: group for group in self._optimiser.param_groups for parameter in group["params"]}
+        self.adam.load_state_dict(state["adam"])
+        self.adam.refresh()
         self.updates = state["updates"]
 
-    def _stepped(self, parameter: Tensor, gradient: Tensor) -> Tensor:
-        group, state = self._group_of[parameter], self._optimiser.state[parameter]
-        child = parameter.detach().clone()
-        m = state["exp_avg"].clone() if state else torch.zeros_like(child)
-        v = state["exp_avg_sq"].clone() if state else torch.zeros_like(child)
-        t = state["step"].clone() if state else torch.zeros((), dtype=torch.float32, device=child.device)
-        beta1, beta2 = group["betas"]
-        fixed = {"fused": True, "amsgrad": False, "weight_decay": 0.0, "maximize": False, "eps": group["eps"]}
-        adam([child], [_laid_out_like(gradient, child)], [m], [v], [], [t], beta1=beta1, beta2=beta2, lr=group["lr"], **fixed)
-        return child
 
+def forward(network: nn.Module, engine: Engine, *inputs: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
+    """A network's forward in the engine's precision; tensors that come out, alone or in a tuple or list, are float32.
 
-def forward(network: nn.Module, engine: Engine, *inputs: Tensor) -> Any:
-    """A network's forward in the engine's precision; tensors that come out, alone or in a tuple or list, are float32."""
+    Args:
+        weights: take the place of the network's own, by name.
+    """
     with engine.autocast(), engine.own_noise():
-        output = network(*inputs)
+        output = functional_call(network, dict(weights), inputs) if weights else network(*inputs)
     return in_float32(output)
+
+
+def working_weights(network: nn.Module, engine: Engine) -> dict[str, Tensor]:
+    """The weights of convolutions and linear layers in bfloat16, which forwards take instead of casting the float32 ones each time.
+
+    The float32 weights stay the truth, which Adam changes. Empty where the engine computes in float32. Measured: a cGAN step
+    of 256 pixels is 1.2 times as fast at batch 1.
+    """
+    if engine.precision != "bf16-mixed":
+        return {}
+    kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+    found: dict[str, Tensor] = {}
+    for prefix, module in network.named_modules():
+        if isinstance(module, kinds) and not is_parametrized(module) and module.weight.requires_grad:
+            found[f"{prefix}.weight" if prefix else "weight"] = module.weight.detach().to(torch.bfloat16).requires_grad_()
+    return found
+
+
+def _sum(*gradients: Tensor | None) -> Tensor:
+    there = [gradient for gradient in gradients if gradient is not None]
+    if not there:
+        raise RuntimeError("a loss does not depend on one of the weights that it should train")
+    return there[0] if len(there) == 1 else there[0].float() + there[1].float()
 
 
 def in_float32(output: Any) -> Any:
@@ -136,24 +128,3 @@ def in_float32(output: Any) -> Any:
         return output.float()
     parts = [in_float32(part) for part in output]
     return parts if isinstance(output, list) else type(output)(*parts)
-
-
-def _groups(network: nn.Module, learning: dict[str, nn.Parameter]) -> list[dict[str, Any]]:
-    """Parameters by the share of the learning rate that their network gives them."""
-    rate_of = getattr(network, "rate_of", lambda name: 1.0)
-    by_rate = sorted(learning.items(), key=lambda item: -rate_of(item[0]))  # stable: the order within a group is the network's
-    grouped = groupby(by_rate, key=lambda item: rate_of(item[0]))
-    return [{"params": [parameter for _, parameter in members], "rate": rate} for rate, members in grouped]
-
-
-def _laid_out_like(gradient: Tensor, parameter: Tensor) -> Tensor:
-    """The gradient in the parameter's memory layout: fused Adam walks both in memory order and never compares their strides."""
-    return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
-
-
-def _cloned(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: _cloned(item) for key, item in value.items()}
-    return [_cloned(item) for item in value] if isinstance(value, list) else value

@@ -9,8 +9,8 @@ from common.networks.backbone_unet import BackboneUNetConfig
 from common.networks.generator import NetworkConfig
 from common.networks.patch_critic import PatchCriticConfig
 from common.networks.unet import UNetConfig
+from variants.adam import AdamConfig
 from variants.inflection import InflectionConfig
-from variants.player import AdamConfig
 from variants.reconstruction import L1Config, ReconstructionConfig
 
 TestTime = Literal["running", "noise", "batch", "dropout"]

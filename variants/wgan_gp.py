@@ -14,8 +14,8 @@ from common.batches import Batch
 from common.networks.patch_critic import PatchCriticConfig
 from common.training import Losses
 from variants import objectives
+from variants.adam import AdamConfig
 from variants.adversarial import AdversarialVariant, Tally
-from variants.player import AdamConfig
 from variants.settings import AdversarialConfig, CriticConfig, GeneratorConfig, refuse_mixed_images
 
 ADAM = AdamConfig(learning_rate=1e-4, beta1=0.0, beta2=0.9)

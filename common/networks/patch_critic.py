@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.config import Settings
+from common.networks.convolution import Conv2d
 from common.networks.layers import NormName, initialise, no_labels, norm, spectral_norm
 
 WIDEST = 8
@@ -63,11 +64,11 @@ class PatchCritic(nn.Module):
         blocks: list[nn.Module] = []
         for i, (incoming, outgoing) in enumerate(pairwise(widths)):
             stride = 2 if i < config.layers else 1
-            blocks.append(nn.Conv2d(incoming, outgoing, 4, stride, 1, bias=bias or i == 0))
+            blocks.append(Conv2d(incoming, outgoing, 4, stride, 1, bias=bias or i == 0))
             if i > 0:
                 blocks.append(norm(config.norm, outgoing))
             blocks.append(nn.LeakyReLU(0.2))
-        self.blocks = nn.Sequential(*blocks, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+        self.blocks = nn.Sequential(*blocks, Conv2d(widths[-1], 1, 4, 1, 1))
         self.embedding = nn.Embedding(classes + 1, widths[-1]) if config.projection else None  # its last row: no label
         initialise(self)
         if config.spectral_norm:

@@ -34,16 +34,23 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 def _forgetful(block: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*inputs)
-    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _StatisticsKept(block)))
+    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _AsItWas(block)))
 
 
-class _StatisticsKept:
-    """The second forward must not move running statistics and power iterations again. Entered once for every backward."""
+class _AsItWas:
+    """The second forward sees the weights of the first, which a functional call may have lent to the block.
+
+    It must not move running statistics and power iterations again. Entered once for every backward.
+    """
 
     def __init__(self, block: nn.Module) -> None:
         self._block = block
+        self._weights = [(module, dict(module._parameters)) for module in block.modules()]
 
     def __enter__(self) -> None:
+        self._own = [(module, dict(module._parameters)) for module, _ in self._weights]
+        for module, weights in self._weights:
+            module._parameters.update(weights)
         self._kept = [(module, dict(module._buffers)) for module in self._block.modules()]
         self._spectral = [m for m in self._block.modules() if isinstance(m, _SpectralNorm) and m.training]
         for module, buffers in self._kept:
@@ -52,6 +59,8 @@ class _StatisticsKept:
             power_iteration.eval()
 
     def __exit__(self, *_: object) -> None:
+        for module, weights in self._own:
+            module._parameters.update(weights)
         for module, buffers in self._kept:
             module._buffers.update(buffers)
         for power_iteration in self._spectral:

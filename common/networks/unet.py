@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from common.config import Settings
 from common.errors import ColourbenchError
 from common.networks.colours import Colours, Head, TanhHead
+from common.networks.convolution import Conv2d, ConvTranspose2d, joined
 from common.networks.layers import FiLM, NormName, initialise, no_labels, norm
 
 SIZES = (32, 64, 128, 256, 512)
@@ -62,7 +62,7 @@ class UNet(nn.Module):
         label = no_labels(L) if label is None else label
         x = self.ups[0](self._modulated(0, skips.pop(), label))
         for level, up in enumerate(self.ups[1:], 1):  # each up block also sees the encoder's features of its own resolution
-            x = up(torch.cat([skips.pop(), self._modulated(level, x, label)], dim=1))
+            x = up(joined(skips.pop(), self._modulated(level, x, label)))
         colours: Colours = self.head(x)
         return colours
 
@@ -77,7 +77,7 @@ def _down(i: int, widths: list[int], depth: int, config: UNetConfig) -> nn.Seque
     bare = i in (0, depth - 1)
     layers: list[nn.Module] = [] if i == 0 else [nn.LeakyReLU(0.2)]
     bias = config.norm in ("instance", "none")  # a norm with its own shift makes a bias useless
-    layers.append(nn.Conv2d(widths[i], widths[i + 1], 4, 2, 1, bias=bias))
+    layers.append(Conv2d(widths[i], widths[i + 1], 4, 2, 1, bias=bias))
     if not bare:
         layers.append(norm(config.norm, widths[i + 1]))
     return nn.Sequential(*layers)
@@ -89,7 +89,7 @@ def _up(i: int, widths: list[int], last: int, config: UNetConfig) -> nn.Sequenti
     incoming = widths[i] if innermost else 2 * widths[i]
     outgoing = last if outermost else widths[i - 1]
     bias = outermost or config.norm in ("instance", "none")
-    layers: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(incoming, outgoing, 4, 2, 1, bias=bias)]
+    layers: list[nn.Module] = [nn.ReLU(), ConvTranspose2d(incoming, outgoing, 4, 2, 1, bias=bias)]
     if not outermost:
         layers.append(norm(config.norm, outgoing))
     from_bottom = len(widths) - 1 - i

@@ -28,7 +28,7 @@ class PlainCgan:
         fake = self.generator(L)
         self.critic.requires_grad_(True)
         self.critic_adam.zero_grad()
-        critic_loss(self.critic, L, ab, fake.detach()).backward()  # type: ignore[no-untyped-call]
+        critic_loss(self.critic, L, ab, fake.detach()).backward()
         self.critic_adam.step()
         self.critic.requires_grad_(False)
         self.generator_adam.zero_grad()
@@ -92,7 +92,7 @@ class NaiveEgan:
         best = children[: len(self.parents)]
         self.parents = [(child, adam) for _, _, child, adam, _ in best]
         self.critic_adam.zero_grad()
-        torch.stack([critic_loss(self.critic, judge_L, judge_ab, judged) for *_, judged in best]).mean().backward()  # type: ignore[no-untyped-call]
+        torch.stack([critic_loss(self.critic, judge_L, judge_ab, judged) for *_, judged in best]).mean().backward()
         self.critic_adam.step()
         return [mutation for _, mutation, *_ in best]
 
@@ -105,7 +105,7 @@ class NaiveEgan:
         fake = colours(child, L)
         loss = _adversarial(mutation, logits_of(self.critic, L, fake)) + self._reconstruction_weight * F.l1_loss(fake, ab)
         adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         adam.step()
         return child, adam
 

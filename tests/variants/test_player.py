@@ -2,7 +2,8 @@ import torch
 from torch import nn
 
 from common.engine import Engine
-from variants.player import AdamConfig, Player
+from variants.adam import AdamConfig
+from variants.player import Player
 
 
 def player(engine: Engine, seed: int = 0) -> Player:

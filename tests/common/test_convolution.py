@@ -1,0 +1,97 @@
+"""Convolutions as matrix products, against torch's own in float64: all passes, and twice differentiated."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from common.networks.convolution import Conv2d, ConvTranspose2d, joined
+
+GEOMETRIES = [(4, 2, 1), (4, 1, 1), (3, 1, 1), (3, 2, 1), (1, 1, 0), (5, 2, 2)]
+OUTS = [(5, True), (5, False), (1, True), (2, False)]  # many channels and few
+SIDES = [(1, 1), (2, 2), (4, 3), (5, 6), (8, 8)]
+
+
+def passes(convolution: nn.Module, x: Tensor) -> list[Tensor]:
+    """The result, its gradients, and the gradients of a function of the input's gradient, as a penalty takes them."""
+    x = x.clone().requires_grad_()
+    y = convolution(x)
+    draw = torch.Generator().manual_seed(1)
+    (slope,) = torch.autograd.grad((y**2 * torch.randn(y.shape, generator=draw, dtype=y.dtype)).sum(), x, create_graph=True)
+    again = torch.autograd.grad((slope**2).sum(), [x, *convolution.parameters()], allow_unused=True)
+    first = torch.autograd.grad(convolution(x).square().sum(), [x, *convolution.parameters()])
+    return [y.detach(), slope.detach(), *first, *(gradient for gradient in again if gradient is not None)]
+
+
+def same(mine: nn.Module, torchs: nn.Module, side: tuple[int, int], monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module]) -> None:
+    mine, torchs = mine.double(), torchs.double()
+    torchs.load_state_dict(mine.state_dict())
+    x = torch.randn(2, 3, *side, dtype=torch.float64)
+    expected = passes(torchs, x)
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "forward", refuse)
+        found = passes(mine, x)
+    assert len(expected) == len(found)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+def refuse(*_: object) -> Tensor:
+    raise AssertionError("torch's own convolution was called")
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(("k", "stride", "padding"), GEOMETRIES)
+@pytest.mark.parametrize(("out", "bias"), OUTS)
+def test_convolution(
+    k: int, stride: int, padding: int, side: tuple[int, int], out: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if min(side) + 2 * padding < k:
+        pytest.skip("the kernel does not fit")
+    make: Callable[[type[nn.Conv2d]], nn.Module] = lambda kind: kind(3, out, k, stride, padding, bias=bias)  # noqa: E731
+    same(make(Conv2d), make(nn.Conv2d), side, monkeypatch, nn.Conv2d)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(("k", "stride", "padding"), GEOMETRIES)
+@pytest.mark.parametrize(("out", "bias"), OUTS)
+def test_transposed(
+    k: int, stride: int, padding: int, side: tuple[int, int], out: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if any((s - 1) * stride + k - 2 * padding < 1 for s in side):
+        pytest.skip("nothing would come out")
+    make: Callable[[type[nn.ConvTranspose2d]], nn.Module] = lambda kind: kind(3, out, k, stride, padding, bias=bias)  # noqa: E731
+    same(make(ConvTranspose2d), make(nn.ConvTranspose2d), side, monkeypatch, nn.ConvTranspose2d)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_few_channels_on_large_maps(transposed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs = (ConvTranspose2d, nn.ConvTranspose2d) if transposed else (Conv2d, nn.Conv2d)
+    stride = 2 if transposed else 1
+    same(mine(3, 1, 4, stride, 1), theirs(3, 1, 4, stride, 1), (20, 17), monkeypatch, theirs)
+
+
+def test_large_maps_are_torchs_own() -> None:
+    one, other = Conv2d(3, 5, 4, 2, 1), nn.Conv2d(3, 5, 4, 2, 1)
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(one(x), other(x))
+
+
+def test_results_are_channels_last_and_as_precise_as_autocast_says() -> None:
+    one = Conv2d(3, 5, 4, 2, 1).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 8, 8)
+    assert one(x).is_contiguous(memory_format=torch.channels_last) and one(x).dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert one(x).dtype == torch.bfloat16
+        assert torch.allclose(one(x).float(), one.float()(x).float(), atol=0.05)
+
+
+def test_joined_is_cat_with_dense_gradients() -> None:
+    maps = [torch.randn(2, c, 4, 4).to(memory_format=torch.channels_last).requires_grad_() for c in (3, 5)]
+    assert torch.equal(joined(*maps), torch.cat(maps, dim=1))
+    weight = torch.randn(2, 8, 4, 4).to(memory_format=torch.channels_last)
+    found = torch.autograd.grad((joined(*maps) * weight).sum(), maps)
+    for gradient, piece in zip(found, weight.split([3, 5], dim=1), strict=True):
+        assert torch.equal(gradient, piece) and gradient.is_contiguous(memory_format=torch.channels_last)
