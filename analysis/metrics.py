@@ -6,10 +6,10 @@ Every figure is computed in floating point; differences of uint8 would wrap arou
 import math
 from itertools import combinations
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from common import lab
 
@@ -23,8 +23,7 @@ GREY_CHROMA = 2.0  # C* below which a pixel looks grey
 
 def psnr(images: Images, truth: Images) -> PerImage:
     """20 log10(255 / √MSE) over RGB; identical photographs give inf."""
-    mse = (images.double() - truth.double()).square().mean(dim=(1, 2, 3))
-    return _psnr(mse, 255.0)
+    return _psnr(lab.by_photograph(_squared_error, images, truth), 255.0)
 
 
 def psnr_ab(images: Lab, truth: Lab) -> PerImage:
@@ -35,41 +34,32 @@ def psnr_ab(images: Lab, truth: Lab) -> PerImage:
 
 def ssim(images: Images, truth: Images) -> PerImage:
     """Structural similarity over RGB (Wang et al. 2004): Gaussian window of σ 1.5 and 11x11, K = (0.01, 0.03), borders left out."""
-    x, y = images.float(), truth.float()
-    channels = x.shape[1]
-    means = _blur(torch.cat([x, y, x * x, y * y, x * y], dim=1))
-    mu_x, mu_y, xx, yy, xy = means.split(channels, dim=1)
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    var_x, var_y, covariance = xx - mu_x**2, yy - mu_y**2, xy - mu_x * mu_y
-    similarity: Tensor = (2 * mu_x * mu_y + c1) * (2 * covariance + c2)
-    similarity = similarity / ((mu_x**2 + mu_y**2 + c1) * (var_x + var_y + c2))
-    return similarity.mean(dim=(1, 2, 3))
+    return lab.by_photograph(_ssim, images, truth)
 
 
 def delta_e(images: Lab, truth: Lab) -> PerImage:
     """CIEDE2000 (Sharma, Wu & Dalal 2005), the mean over pixels."""
-    return delta_e_pixels(images, truth).mean(dim=(1, 2))
+    return lab.by_photograph(lambda first, second: delta_e_pixels(first, second).mean(dim=(1, 2)), images, truth)
 
 
 def delta_e_pixels(first: Lab, second: Lab) -> Float[Tensor, "b h w"]:
     """CIEDE2000 of each pixel; symbols and equations (2) to (22) as in Sharma, Wu & Dalal 2005."""
     L1, a1, b1 = first.unbind(1)
     L2, a2, b2 = second.unbind(1)
-    C_mean = (torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2
+    C_mean = (_length(a1, b1) + _length(a2, b2)) / 2
     G = 0.5 * (1 - _seventh_power_ratio(C_mean))  # (4)
     a1, a2 = (1 + G) * a1, (1 + G) * a2  # (5)
-    C1, C2 = torch.hypot(a1, b1), torch.hypot(a2, b2)  # (6)
-    h1, h2 = torch.atan2(b1, a1) % (2 * math.pi), torch.atan2(b2, a2) % (2 * math.pi)  # (7)
+    C1, C2 = _length(a1, b1), _length(a2, b2)  # (6)
+    h1, h2 = _hue(a1, b1), _hue(a2, b2)  # (7)
 
     dL, dC = L2 - L1, C2 - C1  # (8), (9)
-    coloured = (C1 * C2) > 0
-    dh = torch.where(coloured, (h2 - h1 + math.pi) % (2 * math.pi) - math.pi, torch.zeros_like(h1))  # (10)
-    dH = 2 * torch.sqrt(C1 * C2) * torch.sin(dh / 2)  # (11)
+    dh = h2 - h1
+    dh = dh - 2 * math.pi * torch.round(dh / (2 * math.pi))  # (10)
+    dH = 2 * torch.sqrt(C1 * C2) * torch.sin(dh / 2)  # (11); 0 where a colour is grey, so that its h does not matter below
 
     L, C = (L1 + L2) / 2, (C1 + C2) / 2  # (12), (13)
-    far = (h1 - h2).abs() > math.pi
-    h = torch.where(far, (h1 + h2 + torch.where(h1 + h2 < 2 * math.pi, 2 * math.pi, -2 * math.pi)) / 2, (h1 + h2) / 2)
-    h = torch.where(coloured, h, h1 + h2)  # (14)
+    far, late = ((h1 - h2).abs() > math.pi).to(h1), (h1 + h2 >= 2 * math.pi).to(h1)
+    h = (h1 + h2) / 2 + math.pi * far * (1 - 2 * late)  # (14)
     T = (
         1
         - 0.17 * torch.cos(h - math.radians(30))
@@ -112,7 +102,7 @@ def ab_distance(images: Lab, truth: Lab) -> PerImage:
 
     For samples of equal size it is the mean distance of the sorted values.
     """
-    a, b = images[:, 1:].flatten(2).sort(dim=2).values, truth[:, 1:].flatten(2).sort(dim=2).values
+    a, b = (_sorted(x[:, 1:].flatten(2)) for x in (images, truth))
     return (a - b).abs().mean(dim=(1, 2))
 
 
@@ -144,16 +134,54 @@ def _psnr(mse: Tensor, span: float) -> Tensor:
     return 20 * math.log10(span) - 10 * torch.log10(mse)
 
 
+def _squared_error(images: Tensor, truth: Tensor) -> Tensor:
+    """The mean for each photograph, exact: sums of integers."""
+    difference = images.int() - truth.int()
+    return (difference * difference).sum(dim=(1, 2, 3)).double() / difference[0].numel()
+
+
+def _length(a: Tensor, b: Tensor) -> Tensor:
+    return torch.sqrt(a * a + b * b)
+
+
+def _hue(a: Tensor, b: Tensor) -> Tensor:
+    """In [0, 2π)."""
+    angle = torch.atan2(b, a)
+    return angle + 2 * math.pi * (angle < 0).to(angle)
+
+
 def _seventh_power_ratio(C: Tensor) -> Tensor:
     """√(C⁷ / (C⁷ + 25⁷)), with C scaled first so that float32 does not overflow."""
-    ratio = (C / 25.0) ** 7
+    x = C / 25.0
+    squared = x * x
+    ratio = squared * squared * squared * x
     return torch.sqrt(ratio / (ratio + 1))
 
 
+def _sorted(x: Tensor) -> Tensor:
+    """By the last dimension; on a CPU numpy sorts ten times as fast as torch."""
+    return torch.from_numpy(np.sort(x.numpy(), axis=-1)) if x.device.type == "cpu" else x.sort(dim=-1).values
+
+
+def _ssim(images: Tensor, truth: Tensor) -> Tensor:
+    x, y = images.float(), truth.float()
+    # only the sum of the variances is wanted
+    mu_x, mu_y, squares, xy = _blur(torch.cat([x, y, x * x + y * y, x * y], dim=1)).split(x.shape[1], dim=1)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    means = mu_x**2 + mu_y**2
+    similarity: Tensor = (2 * mu_x * mu_y + c1) * (2 * (xy - mu_x * mu_y) + c2)
+    similarity = similarity / ((means + c1) * (squares - means + c2))
+    return similarity.mean(dim=(1, 2, 3))
+
+
 def _blur(x: Tensor) -> Tensor:
-    """The Gaussian window of SSIM, separable, over the places where it fits whole."""
-    offsets = torch.arange(-5, 6, dtype=x.dtype, device=x.device)
-    window = torch.exp(-(offsets**2) / (2 * 1.5**2))
-    window = (window / window.sum()).view(1, 1, -1, 1)
-    flat = x.flatten(0, 1)[:, None]
-    return F.conv2d(F.conv2d(flat, window), window.transpose(2, 3)).view(*x.shape[:2], x.shape[2] - 10, x.shape[3] - 10)
+    """The Gaussian window of SSIM, separable, over the places where it fits whole; shifted sums are 20 times as fast as conv2d."""
+    window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    weights = (window / window.sum()).tolist()
+    for dim in (2, 3):
+        n = x.shape[dim] - 10
+        total = x.narrow(dim, 0, n) * weights[0]
+        for shift, weight in enumerate(weights[1:], 1):
+            total.add_(x.narrow(dim, shift, n), alpha=weight)
+        x = total
+    return x

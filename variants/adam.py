@@ -15,7 +15,7 @@ from torch import Tensor
 
 from common.config import Settings
 
-PIECE = 2**18  # elements; weights, gradients and moments of a piece take 4 MB
+PIECE = 2**19  # elements; weights, gradients and moments of a piece take 8 MB
 EPSILON = 1e-8
 
 
