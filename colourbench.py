@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from common.errors import ColourbenchError, Interrupted, end_politely, first_line
-from studies.commands import cluster, data, ratings, results, training
+from studies.commands import bench, cluster, data, ratings, results, training
 from studies.commands.options import DEFAULT_HOME, HomeOption, VariantArgument, open_home, run_settings, say
 
 app = typer.Typer(
@@ -53,9 +53,10 @@ def demo(home: HomeOption = DEFAULT_HOME) -> None:
     say(f"  colourbench sweeps {NAME}-{VARIANTS[0]} --home {home}")
 
 
+MEASURING: tuple[Callable[..., None], ...] = (bench.bench,)
 TRAINING: tuple[Callable[..., None], ...] = (training.train, training.estimate, training.sweep, training.sweeps, training.compare)
 RESULTS: tuple[Callable[..., None], ...] = (results.evaluate, results.report, results.runs, results.colourise)
-for verb in (*TRAINING, *RESULTS):
+for verb in (*TRAINING, *RESULTS, *MEASURING):
     app.command()(verb)
 app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(cluster.submit)
 

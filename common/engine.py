@@ -18,7 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from common.config import Settings
@@ -40,6 +40,12 @@ class EngineConfig(Settings):
     """`bf16` computes convolutions in bfloat16 with float32 weights; `auto` does so where the device has instructions for it."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads; 0 takes torch's own choice. The result depends on it in the last bits."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _number(cls, precision: object) -> object:
+        """YAML reads 32 as a number."""
+        return "32" if precision == 32 else precision
 
 
 class Engine:

@@ -43,6 +43,7 @@ VERBS = [
     "colourise",
     "runs",
     "config",
+    "bench",
     "ui",
     "data prepare",
     "ratings sheets",

@@ -43,26 +43,40 @@ class Result:
         return asdict(self) | {"is_met": self.is_met}
 
 
-def table(results: list[Result]) -> Table:
-    """All results, one line a side."""
-    shown = Table(title_justify="left", show_lines=False)
-    for column in ("benchmark", "side", "seconds", "per second", "GFLOP/s", "of matrix rate", "peak GB", "ratio", "target"):
-        shown.add_column(column, justify="left" if column in ("benchmark", "side") else "right")
-    for result in results:
-        for number, side in enumerate(result.sides):
-            last = number == len(result.sides) - 1
-            verdict = [f"{result.ratio:.2f} {result.ratio_of}", _target(result)] if last else ["", ""]
-            shown.add_row(result.name if number == 0 else "", *_figures(side), *verdict, end_section=last)
+def table(result: Result) -> Table:
+    """One line a side."""
+    shown = Table()
+    shown.add_column("")
+    columns = [column for column in COLUMNS if any(getattr(side, column.field) is not None for side in result.sides)]
+    for column in columns:
+        shown.add_column(column.title, justify="right")
+    for side in result.sides:
+        values = [(getattr(side, column.field), column.form) for column in columns]
+        shown.add_row(side.name, *("" if value is None else form.format(value) for value, form in values))
     return shown
 
 
-def _figures(side: Side) -> list[str]:
-    optional = ((side.gflops, "{:,.0f}"), (side.share, "{:.0%}"), (side.memory_gb, "{:.2f}"))
-    return [side.name, f"{side.seconds:.4g}", f"{side.per_second:,.4g}", *("" if x is None else f.format(x) for x, f in optional)]
+@dataclass(frozen=True)
+class _Column:
+    field: str
+    title: str
+    form: str
 
 
-def _target(result: Result) -> str:
-    if result.target is None:
-        return ""
-    sign = "≤" if result.at_most else "≥"
-    return f"{sign} {result.target:g} {'met' if result.is_met else 'MISSED'}"
+COLUMNS = (
+    _Column("seconds", "seconds", "{:.4g}"),
+    _Column("per_second", "a second", "{:,.4g}"),
+    _Column("gflops", "GFLOP/s", "{:,.0f}"),
+    _Column("share", "of matrix rate", "{:.0%}"),
+    _Column("memory_gb", "peak GB", "{:.2f}"),
+)
+
+
+def verdict(result: Result) -> str:
+    """The ratio, whether it is what was wanted, and what was checked."""
+    lines = [f"{result.ratio:.3g} {result.ratio_of}"]
+    if result.target is not None:
+        lines[0] += (
+            f"; wanted {'at most' if result.at_most else 'at least'} {result.target:g}: {'met' if result.is_met else 'MISSED'}"
+        )
+    return "\n".join([*lines, f"checked first: {result.checked}"] if result.checked else lines)

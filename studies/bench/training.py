@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -16,10 +16,11 @@ from common.batches import Batch
 from common.config import parse
 from common.domain import Domain
 from common.engine import Engine, EngineConfig, seed_everything
+from common.errors import ColourbenchError
 from studies.bench.plain_networks import PlainCritic, PlainGenerator, take_weights
 from studies.bench.plain_steps import NaiveEgan, PlainCgan, PlainWganCritic
 from studies.bench.result import Result, Side
-from studies.bench.timing import Alternated, alternate, matrix_rate
+from studies.bench.timing import alternate, matrix_rate, seconds
 from studies.estimate import CountFlops
 from variants.registry import VARIANTS, build
 from variants.variant import Variant
@@ -27,6 +28,7 @@ from variants.wgan_gp import WganGp
 
 Step = Callable[[], object]
 Who = Literal["plain", "product"]
+WHO: tuple[Who, Who] = ("plain", "product")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Task:
     precision: str = "auto"
     device: str = "cpu"
     dropout: float = 0.5
+    threads: int = 0
 
 
 def plain_step(task: Task, like: Variant | None = None) -> Step:
@@ -62,8 +65,11 @@ def product_variant(task: Task) -> Variant:
     """The product's variant, with the settings that users get."""
     network = {"network": {"base_width": task.base_width}}
     fields = {"generator": {"network": {"base_width": task.base_width, "dropout": task.dropout}}, "critic": network}
-    engine = Engine(parse(EngineConfig, {"device": task.device, "precision": task.precision}))
-    return build(parse(VARIANTS[task.variant].Config, fields), engine, Domain(task.size))
+    return build(parse(VARIANTS[task.variant].Config, fields), _engine(task), Domain(task.size))
+
+
+def _engine(task: Task) -> Engine:
+    return Engine(parse(EngineConfig, {"device": task.device, "precision": task.precision, "threads": task.threads}))
 
 
 def product_step(task: Task, variant: Variant) -> Step:
@@ -86,7 +92,7 @@ def photographs(task: Task, count: int) -> list[Batch]:
     return [one() for _ in range(count)]
 
 
-def speed(task: Task, rounds: int, target: float | None) -> Result:
+def against_plain(task: Task, rounds: int, target: float | None) -> Result:
     """The product's step against the plain one."""
     seed_everything(0)
     variant = product_variant(task)
@@ -94,34 +100,69 @@ def speed(task: Task, rounds: int, target: float | None) -> Result:
     with CountFlops() as counter:
         plain()
     times = alternate(plain, product_step(task, variant), rounds, variant.engine.device)
-    return _result(task, times, counter.flops, variant.engine.precision, target)
-
-
-def _result(task: Task, times: Alternated, flops: int, precision: str, target: float | None) -> Result:
-    rate = matrix_rate(torch.bfloat16 if precision == "bf16-mixed" else torch.float32, torch.device(task.device))
-    sides = []
-    for name, values in (("plain float32", times.plain), (f"product {precision}", times.product)):
-        median = statistics.median(values)
-        memory = peak_memory(task, "plain" if name.startswith("plain") else "product")
-        sides.append(Side(name, median, task.batch / median, flops / median / 1e9, flops / median / rate, memory))
+    names = ("plain float32", f"product {variant.engine.precision}")
+    rate = matrix_rate(torch.bfloat16 if variant.engine.precision == "bf16-mixed" else torch.float32, variant.engine.device)
+    sides = [
+        _side(name, task, seconds, counter.flops, rate, measured(task, who).memory_gb)
+        for name, seconds, who in zip(names, (times.plain, times.product), WHO, strict=True)
+    ]
+    small = Task(task.variant, 64, 4, 16, device=task.device)
+    checked = f"after three steps in float32 at most {difference(small):.1e} of a layer's weights differ by more than 2e-5"
     what = "critic update" if task.variant == "wgan_gp" else "step"
-    return Result(f"{task.variant} {what}, {task.size} px, batch {task.batch}", sides, times.ratio, target)
+    return Result(f"{task.variant} {what}, {task.size} px, batch {task.batch}", sides, times.ratio, target, checked=checked)
 
 
-def peak_memory(task: Task, who: Who) -> float:
-    """GB of a process of its own that makes three steps; on a GPU what torch has taken there."""
-    order = json.dumps({"who": who, "task": task.__dict__})
+def evolution_against_cgan(task: Task, rounds: int, targets: tuple[float, float] | None) -> list[Result]:
+    """What a step of E-GAN costs in steps of cGAN, same engine: time and memory; `task` names E-GAN."""
+    other = replace(task, variant="cgan")
+    egan, cgan = (product_step(one, product_variant(one)) for one in (task, other))
+    times = alternate(egan, cgan, rounds, torch.device(task.device))
+    memory = [measured(one, "product").memory_gb for one in (task, other)]
+    name = f"egan step, {task.size} px, batch {task.batch}, against cgan's"
+    sides = [_side("egan", task, times.plain, None, None, memory[0]), _side("cgan", task, times.product, None, None, memory[1])]
+    most = targets or (None, None)
+    return [
+        Result(f"{name}: time", sides, times.ratio, most[0], at_most=True, ratio_of="times as long"),
+        Result(f"{name}: memory", sides, memory[0] / memory[1], most[1], at_most=True, ratio_of="times as much"),
+    ]
+
+
+def _side(name: str, task: Task, seconds: list[float], flops: int | None, rate: float | None, memory: float) -> Side:
+    median = statistics.median(seconds)
+    gflops = flops / median / 1e9 if flops else None
+    share = flops / median / rate if flops and rate else None
+    return Side(name, median, task.batch / median, gflops, share, memory)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Median seconds of a step, and the peak memory of a process of its own that makes a few; on a GPU what torch took there."""
+
+    seconds: float
+    memory_gb: float
+
+
+def measured(task: Task, who: Who) -> Measured:
+    """Measures in a process of its own.
+
+    Raises:
+        ColourbenchError: it does not fit into memory, or fails otherwise.
+    """
     command = [sys.executable, "-m", "studies.bench.training"]
-    done = subprocess.run(command, input=order, capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+    done = subprocess.run(
+        command, input=json.dumps({"who": who, "task": asdict(task)}), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ColourbenchError(f"{who} {task}: {(done.stderr.strip().splitlines() or ['killed; is there enough memory?'])[-1]}")
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _measure_memory(who: Who, task: Task) -> float:
-    engine = Engine(EngineConfig(device=task.device))  # type: ignore[arg-type]
+def _measure(who: Who, task: Task) -> Measured:
+    engine = _engine(task)
     step = plain_step(task) if who == "plain" else product_step(task, product_variant(task))
-    for _ in range(3):
-        step()
-    return engine.peak_memory() / 1e9
+    step()
+    times = [seconds(step, engine.device) for _ in range(3)]
+    return Measured(statistics.median(times), engine.peak_memory() / 1e9)
 
 
 def difference(task: Task, steps: int = 3) -> float:
@@ -130,7 +171,7 @@ def difference(task: Task, steps: int = 3) -> float:
     Adam's first steps are ±learning rate whatever a gradient's size, so elements whose gradient is about 0 may differ.
     """
     seed_everything(0)
-    exact = Task(task.variant, task.size, task.batch, task.base_width, "32", task.device, 0.0)
+    exact = replace(task, precision="32", dropout=0.0)
     variant = product_variant(exact)
     plain, product = plain_step(exact, variant), product_step(exact, variant)
     for number in range(steps):
@@ -150,4 +191,4 @@ def _generator(owner: Any) -> torch.nn.Module:
 
 if __name__ == "__main__":
     given = json.load(sys.stdin)
-    print(_measure_memory(given["who"], Task(**given["task"])))
+    print(json.dumps(asdict(_measure(given["who"], Task(**given["task"])))))

@@ -1,0 +1,126 @@
+"""Which benchmarks there are, at full size with their targets or quickly without."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from common.errors import ColourbenchError, did_you_mean
+from studies.bench import photographs
+from studies.bench.logging import logging_and_checkpoints
+from studies.bench.result import Result
+from studies.bench.sweeps import trials_per_second
+from studies.bench.training import Task, against_plain, evolution_against_cgan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large and how long: `quick` shrinks images, networks and rounds, and has no targets."""
+
+    device: str
+    quick: bool = False
+    storage: str = ""
+
+    @property
+    def rounds(self) -> int:
+        """Alternations."""
+        return 3 if self.quick else 7
+
+    @property
+    def size(self) -> int:
+        """Pixels."""
+        return 64 if self.quick else 256
+
+    def task(self, variant: str, batch: int, precision: str = "auto") -> Task:
+        """A training step."""
+        return Task(variant, self.size, batch, 16 if self.quick else 64, precision, self.device)
+
+    def target(self, value: float) -> float | None:
+        """The targets are those of two CPU cores."""
+        return None if self.quick or self.device != "cpu" else value
+
+
+def train(plan: Plan) -> Iterator[Result]:
+    """cGAN's step, in the precision that `auto` chooses and in float32."""
+    yield against_plain(plan.task("cgan", 8), plan.rounds, plan.target(2.1))
+    yield against_plain(plan.task("cgan", 1), plan.rounds, plan.target(2.3))
+    for batch in (8, 1):
+        yield against_plain(plan.task("cgan", batch, "32"), plan.rounds, plan.target(1.1))
+
+
+def wgan_gp(plan: Plan) -> Iterator[Result]:
+    """The critic's update."""
+    for batch in (1, 8):
+        yield against_plain(plan.task("wgan_gp", batch), plan.rounds, plan.target(1.45))
+
+
+def egan(plan: Plan) -> Iterator[Result]:
+    """Against the naive algorithm, and against cGAN's step."""
+    limits = None if plan.target(1) is None else (3.0, 1.3)
+    for batch, rounds in ((1, plan.rounds), (8, 3)):
+        yield against_plain(plan.task("egan", batch), rounds, plan.target(2.7))
+        yield from evolution_against_cgan(plan.task("egan", batch), rounds, limits)
+
+
+def lab(plan: Plan) -> Iterator[Result]:
+    """Colour conversion."""
+    yield photographs.lab_conversion(plan.size, plan.rounds, plan.target(10.0))
+
+
+def data(plan: Plan) -> Iterator[Result]:
+    """From files to batches."""
+    yield photographs.photograph_to_batch(plan.size, plan.rounds, plan.target(20.0))
+
+
+def metrics(plan: Plan) -> Iterator[Result]:
+    """Per-image metrics."""
+    yield photographs.per_image_metrics(plan.size, plan.rounds, plan.target(10.0))
+
+
+def logging(plan: Plan) -> Iterator[Result]:
+    """What tracking and checkpoints take."""
+    yield logging_and_checkpoints(Task("cgan", 64, 16, 16 if plan.quick else 64, device=plan.device), 20 if plan.quick else 60)
+
+
+def sweep(plan: Plan) -> Iterator[Result]:
+    """Workers on one store."""
+    yield trials_per_second((1, 2) if plan.quick else (1, 2, 4), 4 if plan.quick else 16, plan.storage)
+
+
+BENCHMARKS: dict[str, Callable[[Plan], Iterator[Result]]] = {
+    "train": train,
+    "wgan-gp": wgan_gp,
+    "egan": egan,
+    "lab": lab,
+    "data": data,
+    "metrics": metrics,
+    "logging": logging,
+    "sweep": sweep,
+}
+
+
+def chosen(names: list[str]) -> list[str]:
+    """The names, or all of them.
+
+    Raises:
+        ColourbenchError: there is no such benchmark.
+    """
+    for name in names:
+        if name not in BENCHMARKS:
+            raise ColourbenchError(
+                f"there is no benchmark {name!r}{did_you_mean(name, BENCHMARKS)}; there are {', '.join(BENCHMARKS)}"
+            )
+    return names or list(BENCHMARKS)
+
+
+def device_for(wanted: str) -> str:
+    """auto, cpu or cuda as cpu or cuda.
+
+    Raises:
+        ColourbenchError: there is no GPU, or no such device.
+    """
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise ColourbenchError(f"--device {wanted}: choose auto, cpu or cuda")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ColourbenchError("--device cuda and torch finds no GPU here; use cpu or auto")
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"

@@ -1,0 +1,65 @@
+"""The verb that measures: speed and memory against plain references."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from studies.commands.options import say
+
+if TYPE_CHECKING:
+    from studies.bench.suite import Plan
+
+
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="train, wgan-gp, egan, lab, data, metrics, logging, sweep; all.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small images and networks, few rounds, no targets.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    storage: Annotated[str, typer.Option(help="Optuna store for `sweep`; by default SQLite.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one record a line instead of tables.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Instead, measure how speed and memory scale; write table and figure into this folder."),
+    ] = None,
+) -> None:
+    """Measures the hot paths against plain references that do the same, checked to be equal first, in alternation.
+
+    Figures are medians and ratios of one run: compare machines by ratios. Memory is that of a process of its own.
+
+    Example: colourbench bench train egan
+
+    Example: colourbench bench --quick --json > bench.jsonl
+
+    Example: colourbench bench --plot scaling
+    """
+    from rich.console import Console
+
+    from studies.bench import suite
+    from studies.bench.result import table, verdict
+
+    plan = suite.Plan(suite.device_for(device), quick, storage)
+    if plot:
+        _scaling(plan, plot)
+        return
+    for name in suite.chosen(names or []):
+        for result in suite.BENCHMARKS[name](plan):
+            if as_json:
+                say(json.dumps(result.record(), ensure_ascii=False))
+            else:
+                Console().print(result.name, table(result), verdict(result), "", highlight=False)
+
+
+def _scaling(plan: "Plan", folder: Path) -> None:
+    from analysis import figures, scaling_figures
+    from studies.bench.scaling import scaling
+
+    base = plan.task("cgan", 8)
+    table = scaling(base, say)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "scaling.csv", index=False)
+    held = f"else {base.size} px, batch {base.batch}, width {base.base_width}, {base.device}; WGAN-GP: a critic update"
+    path = figures.save(scaling_figures.scaling(table, held), folder, "scaling")
+    say(f"table and figure: {folder / 'scaling.csv'}, {path}")
