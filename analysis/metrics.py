@@ -23,7 +23,7 @@ GREY_CHROMA = 2.0  # C* below which a pixel looks grey
 
 def psnr(images: Images, truth: Images) -> PerImage:
     """20 log10(255 / √MSE) over RGB; identical photographs give inf."""
-    return _psnr(lab.by_photograph(_squared_error, images, truth), 255.0)
+    return _psnr(lab.in_cache(_squared_error, images, truth), 255.0)
 
 
 def psnr_ab(images: Lab, truth: Lab) -> PerImage:
@@ -34,12 +34,12 @@ def psnr_ab(images: Lab, truth: Lab) -> PerImage:
 
 def ssim(images: Images, truth: Images) -> PerImage:
     """Structural similarity over RGB (Wang et al. 2004): Gaussian window of σ 1.5 and 11x11, K = (0.01, 0.03), borders left out."""
-    return lab.by_photograph(_ssim, images, truth)
+    return lab.in_cache(_ssim, images, truth)
 
 
 def delta_e(images: Lab, truth: Lab) -> PerImage:
     """CIEDE2000 (Sharma, Wu & Dalal 2005), the mean over pixels."""
-    return lab.by_photograph(lambda first, second: delta_e_pixels(first, second).mean(dim=(1, 2)), images, truth)
+    return lab.in_cache(lambda first, second: delta_e_pixels(first, second).mean(dim=(1, 2)), images, truth)
 
 
 def delta_e_pixels(first: Lab, second: Lab) -> Float[Tensor, "b h w"]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 L_CENTRE = 50.0  # L in [0, 100] becomes L / 50 - 1
 AB_RANGE = 110.0  # ab in about [-110, 110] becomes ab / 110
+PIXELS = 2**16  # whose three channels in float32 take 0.8 MB: what is converted at a time
 
 _XYZ_FROM_RGB = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
@@ -21,19 +22,21 @@ _SLOPE, _OFFSET = 7.787, 16.0 / 116.0
 
 def rgb_to_lab(rgb: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """sRGB, uint8 or float in [0, 1], to Lab: L in [0, 100], ab in Lab units. Float64 stays float64."""
-    return by_photograph(_rgb_to_lab, rgb)
+    return in_cache(_rgb_to_lab, rgb)
 
 
 def lab_to_rgb(lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """Lab to sRGB in [0, 1]; colours outside the gamut are clipped, as skimage does."""
-    return by_photograph(_lab_to_rgb, lab)
+    return in_cache(_lab_to_rgb, lab)
 
 
-def by_photograph(function: Callable[..., Tensor], *images: Tensor) -> Tensor:
-    """A function of batches, on a CPU one photograph at a time: what lies between its passes stays in the cache."""
-    if images[0].device.type != "cpu" or len(images[0]) < 2:
+def in_cache(function: Callable[..., Tensor], *images: Tensor) -> Tensor:
+    """A function of batches, on a CPU for so few photographs at a time that what lies between its passes stays in the cache."""
+    first = images[0]
+    count = max(1, PIXELS // first[0, 0].numel()) if len(first) else 1
+    if first.device.type != "cpu" or len(first) <= count:
         return function(*images)
-    return torch.cat([function(*photographs) for photographs in zip(*(x.split(1) for x in images), strict=True)])
+    return torch.cat([function(*parts) for parts in zip(*(x.split(count) for x in images), strict=True)])
 
 
 def split(lab: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2 h w"]]:
@@ -59,8 +62,7 @@ def to_photographs(L: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"]) ->
 def _rgb_to_lab(rgb: Tensor) -> Tensor:
     t: Tensor = _matrix(_to_xyz, rgb) @ _linear(rgb).flatten(2)
     f = _either(t > _EPSILON, _power(t.clamp(min=_EPSILON), 1 / 3), _SLOPE * t + _OFFSET)
-    converted: Tensor = torch.baddbmm(_matrix(_lab_offset, f), _matrix(_to_lab, f), f)
-    return converted.view(rgb.shape)
+    return (_matrix(_to_lab, f) @ f + _matrix(_lab_offset, f)).view(rgb.shape)
 
 
 def _lab_to_rgb(lab: Tensor) -> Tensor:

@@ -103,6 +103,8 @@ class Adam:
         """Restores `state_dict`; tensors are copied."""
         if state["m"]:
             self._begin()
+        else:
+            self._m, self._v = [], []
         for mine, saved in zip([*self._m, *self._v, self._t], [*state["m"], *state["v"], state["t"]], strict=True):
             mine.copy_(saved)
 

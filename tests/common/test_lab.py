@@ -66,3 +66,15 @@ def test_gradient_at_black_is_finite() -> None:
     rgb = torch.zeros(1, 3, 2, 2, requires_grad=True)
     lab.rgb_to_lab(rgb).sum().backward()
     assert rgb.grad is not None and torch.isfinite(rgb.grad).all()
+
+
+def test_a_batch_is_its_photographs_one_by_one() -> None:
+    """On a CPU a batch is cut so that it stays in the cache; nothing may depend on where."""
+    draw = torch.Generator().manual_seed(0)
+    for shape in ((5, 3, 200, 200), (70, 3, 32, 32), (0, 3, 8, 8)):
+        rgb = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8)
+        together = lab.rgb_to_lab(rgb)
+        assert together.shape == shape
+        for photograph, found in zip(rgb, together, strict=True):
+            assert torch.allclose(lab.rgb_to_lab(photograph[None])[0], found, atol=1e-4)
+            assert torch.allclose(lab.lab_to_rgb(found[None])[0], photograph / 255, atol=1e-4)

@@ -1,7 +1,10 @@
+import pytest
 import torch
 from torch import nn
 
-from common.engine import Engine
+from common.engine import Engine, EngineConfig
+from common.networks.generator import build_network
+from common.networks.unet import UNetConfig
 from variants.adam import AdamConfig
 from variants.player import Player
 
@@ -70,3 +73,58 @@ def test_the_gradients_memory_layout_does_not_matter(engine: Engine) -> None:
         one.step([gradient.contiguous(memory_format=layout)])
         assert torch.equal(stepped["weight"], one.parameters[0])
     assert torch.equal(players[0].parameters[0], players[1].parameters[0])
+
+
+@pytest.fixture
+def mixed() -> Engine:
+    return Engine(EngineConfig(device="cpu", precision="bf16"))
+
+
+def test_forwards_take_working_weights_that_follow(mixed: Engine) -> None:
+    one = player(mixed)
+    x = torch.rand(2, 1, 5, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = one.network(x).float()
+    assert torch.equal(one(x), expected)  # the same product as with weights that autocast casts
+    for change in (lambda: one.step(gradients(one, 0)), lambda: one.copy_from(player(mixed, 3))):
+        change()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(one(x), one.network(x).float())
+    assert all(parameter.dtype == torch.float32 for parameter in one.network.state_dict().values() if parameter.is_floating_point())
+
+
+def test_gradients_through_working_and_float32_weights_add_up(mixed: Engine) -> None:
+    one = player(mixed)
+    x = torch.rand(2, 1, 5, 5)
+    through_working = one.gradients(one(x).square().mean())
+    through_float32 = one.gradients(one.network(x).square().mean())
+    both = one.gradients(one(x).square().mean() + one.network(x).square().mean())
+    for a, b, total in zip(through_working, through_float32, both, strict=True):
+        assert torch.allclose(a.float() + b.float(), total.float(), atol=1e-6)
+    assert [g.dtype for g in through_working] == [torch.bfloat16, *[torch.float32] * 3]
+
+
+def test_a_weight_without_a_gradient_is_an_error(mixed: Engine) -> None:
+    with pytest.raises(RuntimeError, match="does not depend"):
+        one = player(mixed)
+        one.gradients(one.network[1](torch.rand(2, 4, 3, 3)).sum())
+
+
+def test_forgotten_activations_come_back_with_the_working_weights(mixed: Engine) -> None:
+    x, found = torch.rand(4, 1, 32, 32), []
+    for forgetful in (False, True):
+        torch.manual_seed(0)
+        network = build_network(UNetConfig(base_width=4, dropout=0.0), 32, forgetful=forgetful)
+        one = Player(network, AdamConfig(), mixed)
+        found.append(one.gradients(one(x).ab.square().mean()))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_gradients_in_bfloat16_point_where_float32_ones_do(engine: Engine, mixed: Engine) -> None:
+    x, directions = torch.rand(8, 1, 32, 32) * 2 - 1, []
+    for precision in (engine, mixed):
+        torch.manual_seed(0)
+        one = Player(build_network(UNetConfig(base_width=16, dropout=0.0), 32), AdamConfig(), precision)
+        gradient = one.gradients((one(x).ab - x).abs().mean())
+        directions.append(torch.cat([g.float().flatten() for g in gradient]))
+    assert torch.cosine_similarity(directions[0], directions[1], dim=0) > 0.99

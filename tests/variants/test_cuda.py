@@ -1,0 +1,50 @@
+"""The same steps on a GPU; skipped, with the reason, where there is none."""
+
+import pytest
+import torch
+
+from common.batches import Batch
+from common.engine import Engine, EngineConfig
+from studies.bench import suite
+from studies.bench.training import Task, against_plain, photographs, product_step, product_variant
+from variants.objectives import gradient_penalty
+from variants.wgan_gp import WganGp
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
+TINY = {"size": 32, "batch": 4, "base_width": 8}
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize("name", ["cgan", "wgan_gp", "egan"])
+def test_steps_are_those_of_a_cpu(name: str, precision: str) -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        task = Task(name, **TINY, precision=precision, device=device, dropout=0.0)  # type: ignore[arg-type]
+        variant = product_variant(task)
+        product_step(task, variant)()
+        found.append(torch.cat([p.detach().float().cpu().flatten() for p in variant.generator.parameters]))
+    far = ((found[0] - found[1]).abs() > 1e-4).float().mean()  # an Adam step turns rounding about 0 into ± learning rate
+    assert far < (0.02 if precision == "32" else 0.2)
+
+
+def test_the_penalty_is_that_of_a_cpu() -> None:
+    task = Task("wgan_gp", **TINY, precision="32", device="cuda")  # type: ignore[arg-type]
+    variant = product_variant(task)
+    assert isinstance(variant, WganGp)
+    (batch,) = photographs(task, 1)
+    epsilon = torch.full((4, 1, 1, 1), 0.3, device="cuda")
+    there, _ = gradient_penalty(variant.critic.network, batch.L, batch.ab, batch.ab * 0.5, None, epsilon)
+    here = Batch(batch.L.cpu(), batch.ab.cpu(), batch.label.cpu())
+    critic = variant.critic.network.cpu()
+    penalty, _ = gradient_penalty(critic, here.L, here.ab, here.ab * 0.5, None, epsilon.cpu())
+    assert there.item() == pytest.approx(penalty.item(), rel=1e-2)
+
+
+def test_memory_and_speed_are_the_gpus() -> None:
+    engine = Engine(EngineConfig(device="cuda"))
+    torch.zeros(2**20, device="cuda")
+    assert engine.peak_memory() >= 4 * 2**20
+    result = against_plain(Task("cgan", **TINY, device="cuda"), 2, None)  # type: ignore[arg-type]
+    assert all(side.share is not None and 0 < side.share < 1 for side in result.sides)
+    assert suite.device_for("auto") == "cuda"
