@@ -1,4 +1,4 @@
-"""Every variant by its name. A new one costs a file, a line here and a search space in studies/spaces.py."""
+"""Every variant by its name. A new one costs a file, a line here and a search space in studies/sweeps/spaces.py."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Union

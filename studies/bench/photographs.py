@@ -140,7 +140,7 @@ def _plain_transform(size: int) -> transforms.Compose:
 
 def _to_plain_lab(image: Image.Image) -> tuple[Tensor, Tensor]:
     converted = torch.from_numpy(color.rgb2lab(np.asarray(image)).astype(np.float32)).permute(2, 0, 1)
-    return converted[:1] / 50 - 1, converted[1:] / 110
+    return converted[:1] / lab.L_CENTRE - 1, converted[1:] / lab.AB_RANGE
 
 
 def _endless(loader: DataLoader[object]) -> Iterator[object]:

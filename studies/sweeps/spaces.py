@@ -134,7 +134,7 @@ def space_of(variant: str, changes: Mapping[str, Any] | None = None) -> Space:
         ColourbenchError: it has none, or a change names no range.
     """
     if variant not in SPACES:
-        raise ColourbenchError(f"the variant {variant} has no search space yet; add one to studies/spaces.py")
+        raise ColourbenchError(f"the variant {variant} has no search space yet; add one to studies/sweeps/spaces.py")
     own = SPACES[variant]
     laid = {path: _laid_over(own.get(path), change) for path, change in (changes or {}).items()}
     given = parse(SpaceFile, {"fields": laid}, "the search space").fields

@@ -20,7 +20,7 @@ def test_steps_are_those_of_a_cpu(name: str, precision: str) -> None:
     found = []
     for device in ("cpu", "cuda"):
         torch.manual_seed(0)
-        task = Task(name, **TINY, precision=precision, device=device, dropout=0.0)  # type: ignore[arg-type]
+        task = Task(name, **TINY, precision=precision, device=device, dropout=0.0)
         variant = product_variant(task)
         product_step(task, variant)()
         found.append(torch.cat([p.detach().float().cpu().flatten() for p in variant.generator.parameters]))
@@ -29,7 +29,7 @@ def test_steps_are_those_of_a_cpu(name: str, precision: str) -> None:
 
 
 def test_the_penalty_is_that_of_a_cpu() -> None:
-    task = Task("wgan_gp", **TINY, precision="32", device="cuda")  # type: ignore[arg-type]
+    task = Task("wgan_gp", **TINY, precision="32", device="cuda")
     variant = product_variant(task)
     assert isinstance(variant, WganGp)
     (batch,) = photographs(task, 1)

@@ -1,0 +1,192 @@
+"""One run: its parameters, metrics, files and end."""
+
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from common.tracking.store import Store
+
+LOG_BATCH = 1000  # the most metrics that MLflow takes at once
+PARAM_BATCH = 100
+SYSTEM = "system/"  # MLflow's prefix of what it logs of the machine
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric value waiting to be logged; `step` is images seen, `time` milliseconds since 1970."""
+
+    key: str
+    value: float
+    step: int
+    time: int
+
+
+class Run:
+    """One MLflow run. Metrics are buffered: call `flush` when they should be durable."""
+
+    def __init__(self, store: "Store", client: Any, run: Any) -> None:
+        self.store = store
+        self._client = client
+        self.id: str = run.info.run_id
+        self.name: str = run.info.run_name
+        self.status: str = run.info.status
+        self.tags: dict[str, str] = dict(run.data.tags)
+        self.params: dict[str, str] = dict(run.data.params)
+        self.metrics: dict[str, float] = dict(run.data.metrics)
+        self._artifact_uri: str = run.info.artifact_uri
+        self._pending: list[Row] = []
+        self._logged: dict[str, set[int]] = {}  # of an earlier process: key -> steps
+
+    @property
+    def folder(self) -> Path:
+        """The local folder of the run's files: MLflow's own where that is local, else one that `finish` uploads."""
+        path = Path(url2pathname(urlsplit(self._artifact_uri).path)) if self._is_local else self.store.home / "artifacts" / self.id
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def _is_local(self) -> bool:
+        return urlsplit(self._artifact_uri).scheme in ("", "file")
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Logs parameters, in the batches that MLflow allows."""
+        from mlflow.entities import Param
+
+        items = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        for batch in _batches(items, PARAM_BATCH):
+            self._client.log_batch(self.id, params=batch)
+
+    def log_dataset(self, name: str, digest: str, source: str, profile: str) -> None:
+        """Names the data set that the run learns from, as MLflow's Dataset column shows it; again and again it stays one entry."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(name, digest[:36], "local", source, profile=profile)
+        self._client.log_inputs(self.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "train")])])
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Buffers metric values; `step` is images seen."""
+        now = int(time.time() * 1000)
+        self._pending += [Row(key, float(value), step, now) for key, value in metrics.items()]
+
+    @contextmanager
+    def watch_machine(self) -> Iterator[None]:
+        """Logs what the machine does, every ten seconds, as `system/…`: processor, memory, disk, network and GPU.
+
+        MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false turns it off.
+        """
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() in ("false", "0"):
+            yield
+            return
+        monitor = SystemMetricsMonitor(self.id, resume_logging=True, tracking_uri=self.store.uri)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
+
+    def pending(self) -> list[dict[str, Any]]:
+        """What is buffered, as plain values for a checkpoint: logged after it, and repeated after a kill in between."""
+        return [asdict(row) for row in self._pending]
+
+    def flush(self) -> None:
+        """Logs what is buffered, synchronously; what an earlier process logged for the same step is not logged again."""
+        from mlflow.entities import Metric
+
+        fresh = (row for row in self._pending if math.isfinite(row.value) and row.step not in self._logged.get(row.key, ()))
+        for batch in _batches([Metric(row.key, row.value, row.time, row.step) for row in fresh], LOG_BATCH):
+            self._client.log_batch(self.id, metrics=batch)
+        self._pending = []
+
+    def remember(self) -> None:
+        """Notes what is in the store already: a process that died may have logged beyond its last checkpoint."""
+        self._logged = {key: {value.step for value in self.history(key)} for key in _own(self.metrics)}
+
+    def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over the rows of a checkpoint that a kill may have kept from the store."""
+        self._pending = [Row(**row) for row in rows]
+        self.flush()
+
+    def history(self, key: str) -> list[Any]:
+        """All values of a metric, with `step`, `value` and `timestamp`, by step."""
+        return sorted(self._client.get_metric_history(self.id, key), key=lambda item: (item.step, item.timestamp))
+
+    def curves(self, keys: Iterable[str]) -> pd.DataFrame:
+        """Metric histories as a table: one row a step, one column a metric."""
+        columns = {key: pd.Series({item.step: item.value for item in self.history(key)}, dtype=float) for key in keys}
+        return pd.DataFrame(columns).rename_axis("images").reset_index()
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Every metric value of the run so far, as `restore` takes it."""
+        self.flush()
+        values = {key: self.history(key) for key in _own(self._client.get_run(self.id).data.metrics)}
+        return [asdict(Row(key, item.value, item.step, item.timestamp)) for key, items in values.items() for item in items]
+
+    def tag(self, **tags: Any) -> None:
+        """Sets tags."""
+        for key, value in tags.items():
+            self._client.set_tag(self.id, key, str(value))
+            self.tags[key] = str(value)
+
+    def note(self, markdown: str) -> None:
+        """Sets the description that MLflow's UI shows."""
+        self._client.set_tag(self.id, "mlflow.note.content", markdown)
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Flushes, uploads where the artifact store is remote, and ends the run."""
+        self.flush()
+        if not self._is_local:
+            self._client.log_artifacts(self.id, str(self.folder))
+        self._client.set_terminated(self.id, status)
+        self.status = status
+
+    def abandon(self, status: str) -> None:
+        """Ends the run as FAILED or KILLED without logging what no checkpoint holds; it never hides the error that led here."""
+        self._pending = []
+        with suppress(Exception):  # on a full disk not even this can be written
+            self._client.set_terminated(self.id, status)
+
+
+class Listener(Run):
+    """A run as ranks other than the first see it: they compute, and one writes for all."""
+
+    @contextmanager
+    def watch_machine(self) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+        self._pending = []
+
+    def tag(self, **tags: Any) -> None:
+        """Nothing."""
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Nothing."""
+
+    def abandon(self, status: str) -> None:
+        """Nothing."""
+
+
+def _own(keys: Iterable[str]) -> list[str]:
+    """Metrics of the training, not of the machine."""
+    return [key for key in keys if not key.startswith(SYSTEM)]
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+    return (items[i : i + size] for i in range(0, len(items), size))

@@ -1,0 +1,172 @@
+"""The store of runs: experiments, runs found and taken up, registered models."""
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import ColourbenchError, first_line
+from common.files import locked
+from common.tracking.run import Listener, Run
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+CHAMPION = "champion"
+
+
+class Store:
+    """MLflow's store of one home: experiments are studies, parent runs studies or sweeps, child runs trials or cells.
+
+    The URI is MLFLOW_TRACKING_URI where that is set, and the SQLite file `home/mlflow.db` otherwise.
+
+    Raises:
+        ColourbenchError: the store cannot be opened; passwords in its URI are not shown.
+    """
+
+    def __init__(self, home: Path) -> None:
+        import mlflow
+
+        home.mkdir(parents=True, exist_ok=True)
+        self.home = home.resolve()
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        try:
+            with locked(self.home / ".mlflow.lock"):  # two processes must not migrate a fresh store at once
+                # never set_tracking_uri: it would decide for every later store of this process too
+                self._client = mlflow.MlflowClient(self.uri)
+                self._client.search_experiments(max_results=1)
+        except Exception as error:  # drivers raise types of their own for a wrong host, password or schema
+            reason = first_line(error)[:200].replace(self.uri, "the store")
+            raise ColourbenchError(f"cannot open MLflow's store {redacted(self.uri)}: {reason}") from None
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment `name`, made where it is missing."""
+        with locked(self.home / ".mlflow.lock"):
+            found = self._client.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage == "deleted":
+                raise ColourbenchError(f"the experiment {name!r} was deleted in MLflow's UI; restore it there, or use another name")
+            if found is not None:
+                return str(found.experiment_id)
+            location = (self.home / "artifacts" / name).as_uri() if self.uri.startswith("sqlite") else None
+            kind = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens on its page for language models
+            return str(self._client.create_experiment(name, artifact_location=location, tags=kind))
+
+    def open_run(self, study: str, name: str, tags: Mapping[str, Any], params: Mapping[str, Any], parent: Run | None = None) -> Run:
+        """The run of `study` with this name and `config_sha256`, taken up where it exists, made where not."""
+        experiment = self.experiment(study)
+        with locked(self.home / ".mlflow.lock"):  # the same command twice at once must not make two runs
+            existing = self.find(study, {"mlflow.runName": name, "config_sha256": tags.get("config_sha256", "")})
+            if existing:
+                return self._take_up(existing[0])
+            all_tags = {**tags, "study": study, **({"mlflow.parentRunId": parent.id} if parent else {})}
+            text = {key: str(value) for key, value in all_tags.items()}
+            run = Run(self, self._client, self._client.create_run(experiment, run_name=name, tags=text))
+        run.log_params(params)
+        return run
+
+    def _take_up(self, run: Run) -> Run:
+        if run.status != "FINISHED":
+            self._client.update_run(run.id, status="RUNNING")
+            run.remember()
+        return run
+
+    def find(self, study: str, tags: Mapping[str, str]) -> list[Run]:
+        """The runs of a study with these tags, oldest first."""
+        experiment = self._client.get_experiment_by_name(study)
+        if experiment is None:
+            return []
+        query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        found: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [experiment.experiment_id], query, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            found += [Run(self, self._client, item) for item in page]
+            token = page.token
+            if not token:
+                return found
+
+    def run(self, reference: str) -> Run:
+        """A run by its id, the start of its id, or `study/run name`.
+
+        Raises:
+            ColourbenchError: no run, or several, match.
+        """
+        study, _, name = reference.partition("/")
+        if name:
+            matches = self.find(study, {"mlflow.runName": name})
+        else:
+            matches = [run for item in self.studies() for run in self.find(item, {}) if run.id.startswith(reference)]
+        if len(matches) == 1:
+            return matches[0]
+        if not matches:
+            raise ColourbenchError(f"there is no run {reference!r} in {self.home}; `colourbench runs` lists them")
+        raise ColourbenchError(f"{reference!r} fits {len(matches)} runs: {', '.join(run.id[:8] for run in matches[:5])} …")
+
+    def register(self, name: str, run: Run, network: nn.Module, example: Tensor) -> str:
+        """Makes a run's network a version of a registered model, with its signature; returns the version.
+
+        Saved as a traced program (pt2), which loads without running pickled code. An example of two images leaves the number
+        of images free.
+        """
+        from mlflow import pytorch
+        from mlflow.models import infer_signature
+
+        network = network.cpu().to(memory_format=torch.contiguous_format).eval()
+        with torch.no_grad():
+            signature = infer_signature(example.numpy(), network(example).numpy())
+        path = run.folder / "model"
+        shutil.rmtree(path, ignore_errors=True)
+        pytorch.save_model(network, str(path), signature=signature, input_example=example.numpy(), pip_requirements=[])
+        if name not in {model.name for model in self._client.search_registered_models()}:
+            self._client.create_registered_model(name)
+        version = self._client.create_model_version(name, source=path.as_uri(), run_id=run.id)
+        return str(version.version)
+
+    def champion(self, name: str) -> Run | None:
+        """The run behind a registered model's alias `champion`; None where there is no champion yet."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            version = self._client.get_model_version_by_alias(name, CHAMPION)
+        except MlflowException:
+            return None
+        return Run(self, self._client, self._client.get_run(str(version.run_id)))
+
+    def crown(self, name: str, version: str) -> None:
+        """Moves the alias `champion`: `models:/NAME@champion` is that version from now on."""
+        self._client.set_registered_model_alias(name, CHAMPION, version)
+
+    def listen(self, run_id: str) -> Run:
+        """A run for a rank that does not write."""
+        return Listener(self, self._client, self._client.get_run(run_id))
+
+    def studies(self) -> list[str]:
+        """The names of all experiments that hold runs of this suite."""
+        return sorted(item.name for item in self._client.search_experiments() if item.name != "Default")
+
+
+def ui_command(store: Store, port: int) -> list[str]:
+    """The command that serves MLflow's UI on a store, on this machine only."""
+    uri = store.uri
+    if "://" in uri and uri.startswith("http"):
+        raise ColourbenchError(f"the runs are on a server already: open {redacted(uri)} in a browser")
+    artifacts = (store.home / "artifacts").as_uri()
+    served = ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
+    return [sys.executable, "-m", "mlflow", "server", *served, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+
+
+def redacted(uri: str) -> str:
+    """A URI without its password."""
+    scheme, separator, rest = uri.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{credentials.partition(':')[0]}:…@{host}" if at else uri
