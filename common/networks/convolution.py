@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-SMALL = 64  # places of the smaller map, 8x8 …
-ROWS = 256  # … or places of all maps of the batch
+ROWS = 256  # places of all maps of the batch, of which the smaller side of the convolution counts
+SMALL = 64  # places of one map, where the product is in bfloat16
 FEW = 4  # channels that come out
 
 
@@ -27,7 +27,7 @@ class Conv2d(nn.Conv2d):
         if input.device.type == "cpu" and stride == 1 and self.out_channels <= FEW:
             weight = self.weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # a convolution spreads what its mirror image gathers
             return _spread(input, self.weight, weight, self.bias, (k, 1, k - 1 - padding, m, n))
-        if not _is_small(input, m * n):
+        if not _is_small(input, self.weight, m * n):
             return super().forward(input)
         patches = cast(Tensor, _Gather.apply(_in_rows(input, self.weight), k, stride, padding))
         y = F.linear(patches.flatten(3), _as_matrix(self.weight), self.bias)
@@ -40,7 +40,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, input: Float[Tensor, "b c h w"], output_size: list[int] | None = None) -> Float[Tensor, "b d m n"]:
         h, w = input.shape[2:]
         few = input.device.type == "cpu" and self.out_channels <= FEW
-        if output_size is not None or not (few or _is_small(input, h * w)):
+        if output_size is not None or not (few or _is_small(input, self.weight, h * w)):
             return super().forward(input, output_size)
         (k, _), (stride, _), padding = self.kernel_size, self.stride, cast(tuple[int, int], self.padding)[0]
         m, n = ((side - 1) * stride + k - 2 * padding for side in (h, w))
@@ -116,14 +116,19 @@ def _window(image: Tensor, padding: int, h: int, w: int) -> Tensor:
     return image[:, padding : padding + h, padding : padding + w]
 
 
-def _is_small(x: Tensor, places: int) -> bool:
-    return x.device.type == "cpu" and (0 < places <= SMALL or 0 < len(x) * places <= ROWS)
+def _is_small(x: Tensor, weight: Tensor, places: int) -> bool:
+    if x.device.type != "cpu" or not 0 < places:
+        return False
+    return len(x) * places <= ROWS or (places <= SMALL and _product_dtype(weight) == torch.bfloat16)
+
+
+def _product_dtype(weight: Tensor) -> torch.dtype:
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
 
 
 def _in_rows(x: Tensor, weight: Tensor) -> Tensor:
     """(b, c, h, w) as (b, h, w, c), in the precision of the product: what is gathered is not to be cast sixteen times."""
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
-    return x.to(dtype).permute(0, 2, 3, 1)
+    return x.to(_product_dtype(weight)).permute(0, 2, 3, 1)
 
 
 def _as_matrix(weight: Tensor) -> Tensor:
