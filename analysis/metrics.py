@@ -137,7 +137,7 @@ def _psnr(mse: Tensor, span: float) -> Tensor:
 def _squared_error(images: Tensor, truth: Tensor) -> Tensor:
     """The mean for each photograph, exact: sums of integers."""
     difference = images.int() - truth.int()
-    return (difference * difference).sum(dim=(1, 2, 3)).double() / difference[0].numel()
+    return (difference * difference).sum(dim=(1, 2, 3)).double() / math.prod(images.shape[1:])
 
 
 def _length(a: Tensor, b: Tensor) -> Tensor:

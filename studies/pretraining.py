@@ -13,6 +13,7 @@ from common.config import as_json, sha256
 from studies.run_config import RunConfig
 
 FOLDER = "pretrained"
+FORMAT = 2  # of the state; files of another one are not taken over
 
 
 def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
@@ -25,7 +26,7 @@ def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
     parents = getattr(variant, "parents", 1)
     run = {name: value for name, value in as_json(config).items() if name in ("seed", "budget", "batches", "engine")}
     looks = {name: getattr(config.watch, name) for name in ("validations", "validation_images", "log_steps")}  # what is logged
-    return home / FOLDER / f"{sha256([decides, parents, run, looks, dataset_sha256])[:32]}.pt"
+    return home / FOLDER / f"{sha256([FORMAT, decides, parents, run, looks, dataset_sha256])[:32]}.pt"
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

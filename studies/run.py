@@ -148,7 +148,7 @@ def _train_and_mark(session: Session, report: Report | None, test: bool) -> None
         raise
     except (MemoryError, RuntimeError) as error:
         run.abandon("FAILED")
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             size, pixels = session.config.batches.size, session.dataset.config.size
             raise ColourbenchError(f"out of memory with batches.size={size} at {pixels} px; lower batches.size") from None
         raise
@@ -157,7 +157,7 @@ def _train_and_mark(session: Session, report: Report | None, test: bool) -> None
         raise
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """On a GPU torch has a type for it, on a CPU only a text."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 

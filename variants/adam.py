@@ -75,10 +75,14 @@ class Adam:
         """θ ← θ - α m̂ / (√v̂ + ε) for all weights and their copies; gradients may be of any precision and memory layout."""
         self._begin()
         self._t += 1
-        for i, gradient in enumerate(gradients):
-            g, w, m, v, copy = self._flat_gradient(i, gradient), self._weights[i], self._m[i], self._v[i], self._copies[i]
+        flat_gradients = [self._flat_gradient(i, gradient) for i, gradient in enumerate(gradients)]
+        if self._t.device.type != "cpu":
+            self._step_at_once(flat_gradients)
+            return
+        for i, g in enumerate(flat_gradients):
+            w, m, v, copy = self._weights[i], self._m[i], self._v[i], self._copies[i]
             for piece in _pieces(w):
-                self._kernel(i, w[piece], g[piece].float(), m[piece], v[piece], self._t)
+                self._kernel(self._rates[i], [w[piece]], [g[piece].float()], [m[piece]], [v[piece]], self._t)
                 if copy is not None:
                     copy[piece].copy_(w[piece])
 
@@ -96,11 +100,12 @@ class Adam:
                 copy.copy_(weight)
 
     def state_dict(self) -> dict[str, Any]:
-        """Moments and the number of steps."""
-        return {"m": self._m, "v": self._v, "t": self._t}
+        """Moments, the number of steps, and the learning rate that the schedule has come to."""
+        return {"m": self._m, "v": self._v, "t": self._t, "learning_rate": self.learning_rate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores `state_dict`; tensors are copied."""
+        self.learning_rate = state["learning_rate"]
         if state["m"]:
             self._begin()
         else:
@@ -122,16 +127,26 @@ class Adam:
         g = self._flat_gradient(i, gradient)
         for piece in _pieces(result):
             w, m, v = (x[i][piece].clone() for x in (self._weights, self._m, self._v))
-            self._kernel(i, w, g[piece].float(), m, v, t)
+            self._kernel(self._rates[i], [w], [g[piece].float()], [m], [v], t)
             result[piece].copy_(w)
         return _like(result, self._shapes[i])
 
-    def _kernel(self, i: int, w: Tensor, g: Tensor, m: Tensor, v: Tensor, t: Tensor) -> None:
+    def _step_at_once(self, gradients: list[Tensor]) -> None:
+        """All weights of a rate in one call: what a GPU wants, for which starting a kernel is dear."""
+        for share in dict.fromkeys(self._rates):
+            mine = [i for i, rate in enumerate(self._rates) if rate == share]
+            w, m, v = ([tensors[i] for i in mine] for tensors in (self._weights, self._m, self._v))
+            self._kernel(share, w, [gradients[i].float() for i in mine], m, v, self._t)
+        pairs = [(copy, weight) for copy, weight in zip(self._copies, self._weights, strict=True) if copy is not None]
+        if pairs:
+            torch._foreach_copy_([copy for copy, _ in pairs], [weight for _, weight in pairs])
+
+    def _kernel(self, share: float, w: list[Tensor], g: list[Tensor], m: list[Tensor], v: list[Tensor], t: Tensor) -> None:
         """The kernel behind torch.optim.Adam(fused=True), which itself spends more time than a piece takes."""
         beta1, beta2 = self._betas
-        rate = self.learning_rate * self._rates[i]
+        rate = self.learning_rate * share
         fixed: dict[str, Any] = {"weight_decay": 0.0, "eps": EPSILON, "amsgrad": False, "maximize": False}
-        torch._fused_adam_([w], [g], [m], [v], [], [t], lr=rate, beta1=beta1, beta2=beta2, **fixed)
+        torch._fused_adam_(w, g, m, v, [], [t] * len(w), lr=rate, beta1=beta1, beta2=beta2, **fixed)
 
     def _flat_gradient(self, i: int, gradient: Tensor) -> Tensor:
         """In the weight's memory order: the kernel walks both in that order and never compares strides."""

@@ -9,6 +9,7 @@ from torch.func import functional_call
 from torch.nn.utils.parametrize import is_parametrized
 
 from common.engine import Engine
+from common.errors import ColourbenchError
 from variants.adam import Adam, AdamConfig
 
 
@@ -79,7 +80,13 @@ class Player:
         return {"network": self.network.state_dict(), "adam": self.adam.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores `state_dict`; tensors are copied."""
+        """Restores `state_dict`; tensors are copied.
+
+        Raises:
+            ColourbenchError: the state is of another version.
+        """
+        if "adam" not in state:
+            raise ColourbenchError("the checkpoint was written by another version of colourbench; move it away to train anew")
         self.network.load_state_dict(state["network"])
         self.adam.load_state_dict(state["adam"])
         self.adam.refresh()

@@ -114,8 +114,9 @@ class FeatureLoss(Reconstruction):
         return self._config.pixel_weight * F.l1_loss(fake.ab, batch.ab) + torch.stack(distances).mean()
 
     def _features(self, L: Tensor, ab: Tensor) -> list[Tensor]:
+        photographs = lab.lab_to_rgb(lab.join(L, ab))  # outside autocast, which would round its products
         with self._engine.autocast():
-            found = self._encoder(lab.lab_to_rgb(lab.join(L, ab)))
+            found = self._encoder(photographs)
         return [level.float() for level in found]
 
 

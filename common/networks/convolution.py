@@ -19,12 +19,14 @@ FEW = 4  # channels that come out
 
 
 class Conv2d(nn.Conv2d):
-    """torch's Conv2d for square kernels without groups and dilation."""
+    """torch's Conv2d; unusual ones, with groups, dilation, rectangular kernels …, are left to torch at every size."""
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d m n"]:
+        if not _is_ours(self, input):
+            return super().forward(input)
         (k, _), (stride, _), padding = self.kernel_size, self.stride, cast(tuple[int, int], self.padding)[0]
         m, n = ((side + 2 * padding - k) // stride + 1 for side in input.shape[2:])
-        if input.device.type == "cpu" and stride == 1 and self.out_channels <= FEW:
+        if stride == 1 and self.out_channels <= FEW:
             weight = self.weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # a convolution spreads what its mirror image gathers
             return _spread(input, self.weight, weight, self.bias, (k, 1, k - 1 - padding, m, n))
         if not _is_small(input, self.weight, m * n):
@@ -35,13 +37,14 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """torch's ConvTranspose2d for square kernels that are a multiple of the stride, without groups and dilation."""
+    """torch's ConvTranspose2d; unusual ones are left to torch at every size."""
 
     def forward(self, input: Float[Tensor, "b c h w"], output_size: list[int] | None = None) -> Float[Tensor, "b d m n"]:
-        h, w = input.shape[2:]
-        few = input.device.type == "cpu" and self.out_channels <= FEW
-        if output_size is not None or not (few or _is_small(input, self.weight, h * w)):
+        if output_size is not None or not _is_ours(self, input):
             return super().forward(input, output_size)
+        h, w = input.shape[2:]
+        if self.out_channels > FEW and not _is_small(input, self.weight, h * w):
+            return super().forward(input)
         (k, _), (stride, _), padding = self.kernel_size, self.stride, cast(tuple[int, int], self.padding)[0]
         m, n = ((side - 1) * stride + k - 2 * padding for side in (h, w))
         return _spread(input, self.weight, _as_matrix(self.weight), self.bias, (k, stride, padding, m, n))
@@ -116,10 +119,26 @@ def _window(image: Tensor, padding: int, h: int, w: int) -> Tensor:
     return image[:, padding : padding + h, padding : padding + w]
 
 
+def _is_ours(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
+    """On a CPU, for square kernels and nothing unusual; an exported program keeps torch's, which fit any number of images."""
+    k, padding = layer.kernel_size[0], layer.padding[0]
+    usual = (
+        layer.kernel_size == (k, k)
+        and layer.stride == (layer.stride[0],) * 2
+        and layer.padding == (padding, padding)
+        and layer.dilation == (1, 1)
+        and layer.output_padding == (0, 0)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and cast(int, padding) < k
+    )
+    return usual and x.dim() == 4 and x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def _is_small(x: Tensor, weight: Tensor, places: int) -> bool:
-    if x.device.type != "cpu" or not 0 < places:
+    if places < 1:
         return False
-    return len(x) * places <= ROWS or (places <= SMALL and _product_dtype(weight) == torch.bfloat16)
+    return x.shape[0] * places <= ROWS or (places <= SMALL and _product_dtype(weight) == torch.bfloat16)
 
 
 def _product_dtype(weight: Tensor) -> torch.dtype:

@@ -12,6 +12,7 @@ from common.callbacks import Checkpointer, LogLosses, WatchConfig
 from common.shards import ShardConfig
 from common.tracking import Store
 from common.training import Budget, Callback, Losses, Progress, train
+from studies.bench.own_store import own_store
 from studies.bench.photographs import write_photographs
 from studies.bench.result import Result, Side
 from studies.bench.training import Task, product_variant
@@ -35,13 +36,14 @@ def logging_and_checkpoints(task: Task, steps: int) -> Result:
     watch, progress = WatchConfig(), Progress()
     with tempfile.TemporaryDirectory() as place:
         variant, batches = product_variant(task), _batches(Path(place), task)
-        run = Store(Path(place)).open_run("bench", "bench", {}, {})
+        run = _own_store(Path(place)).open_run("bench", "bench", {}, {})
         losses = LogLosses(run, watch.log_steps, str)
         state = lambda: {"variant": variant.state_dict(), "batches": batches.state_dict(), "losses": losses.state_dict()}  # noqa: E731
         saver = Checkpointer(run.folder, float("inf"), state, run.flush)
         watchers = [Timed(losses), Timed(saver)]
         budget = Budget(amount=steps * task.batch, unit="images")
-        train(variant.phases(budget), batches, "images", progress, variant.engine, watchers)
+        with run.watch_machine():
+            train(variant.phases(budget), batches, "images", progress, variant.engine, watchers)
         saving = min(_seconds_of_saving(saver, progress) for _ in range(3))
     step = progress.seconds / steps
     beside = sum(watcher.seconds for watcher in watchers) / steps
@@ -50,6 +52,11 @@ def logging_and_checkpoints(task: Task, steps: int) -> Result:
     sides.append(Side(f"a checkpoint, each {watch.checkpoint_seconds:.0f} s", saving, 1 / saving))
     name = f"logging and checkpoints, {task.variant}, {task.size} px, batch {task.batch}"
     return Result(name, sides, share, 0.02, at_most=True, ratio_of="of training time")
+
+
+def _own_store(place: Path) -> Store:
+    with own_store():
+        return Store(place)
 
 
 def _seconds_of_saving(saver: Checkpointer, progress: Progress) -> float:

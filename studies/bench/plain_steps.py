@@ -103,26 +103,25 @@ class NaiveEgan:
         adam = _adam(child)
         adam.load_state_dict(copy.deepcopy(dict(state)))
         fake = colours(child, L)
+        self.critic.requires_grad_(False)
         loss = _adversarial(mutation, logits_of(self.critic, L, fake)) + self._reconstruction_weight * F.l1_loss(fake, ab)
         adam.zero_grad()
         loss.backward()
         adam.step()
+        self.critic.requires_grad_(True)
         return child, adam
 
     def _fitness(self, L: Tensor, ab: Tensor, fake: Tensor) -> float:
         """F = F_q + γ F_d (eq. 5 and 6)."""
-        with torch.no_grad():
-            quality = torch.sigmoid(logits_of(self.critic, L, fake)).mean()
-        gradients = torch.autograd.grad(critic_loss(self.critic, L, ab, fake), list(self.critic.parameters()))
+        real, false = logits_of(self.critic, L, ab), logits_of(self.critic, L, fake)
+        gradients = torch.autograd.grad(_halved(real, false), list(self.critic.parameters()))
         diversity = -torch.log(torch.cat([gradient.flatten() for gradient in gradients]).norm())
-        return float(quality + self._diversity_weight * diversity)
+        return float(torch.sigmoid(false.detach()).mean() + self._diversity_weight * diversity)
 
 
 def critic_loss(critic: nn.Module, L: Tensor, ab: Tensor, fake: Tensor) -> Tensor:
     """½ (BCE(real, 1) + BCE(fake, 0))."""
-    real, false = logits_of(critic, L, ab), logits_of(critic, L, fake)
-    ones, zeros = torch.ones_like(real), torch.zeros_like(false)
-    return (F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(false, zeros)) / 2
+    return _halved(logits_of(critic, L, ab), logits_of(critic, L, fake))
 
 
 def colours(generator: nn.Module, L: Tensor) -> Tensor:
@@ -137,6 +136,11 @@ def logits_of(critic: nn.Module, L: Tensor, ab: Tensor) -> Tensor:
     made = critic(L, ab)
     logits: Tensor = made if isinstance(made, Tensor) else made[0]
     return logits
+
+
+def _halved(real: Tensor, false: Tensor) -> Tensor:
+    ones, zeros = torch.ones_like(real), torch.zeros_like(false)
+    return (F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(false, zeros)) / 2
 
 
 def _adversarial(mutation: str, logits: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from studies.bench.logging import logging_and_checkpoints
 from studies.bench.result import Result
 from studies.bench.sweeps import trials_per_second
 from studies.bench.training import Task, against_plain, evolution_against_cgan
+from studies.run import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,20 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Result]]] = {
     "logging": logging,
     "sweep": sweep,
 }
+
+
+def run(name: str, plan: Plan) -> Iterator[Result]:
+    """A benchmark's results.
+
+    Raises:
+        ColourbenchError: it does not fit into memory.
+    """
+    try:
+        yield from BENCHMARKS[name](plan)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ColourbenchError(f"out of memory in the benchmark {name}; try --quick") from None
 
 
 def chosen(names: list[str]) -> list[str]:

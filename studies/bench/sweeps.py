@@ -5,11 +5,13 @@ import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
 
+import optuna
 from optuna.trial import TrialState
 
 from common import preparation, sources
 from common.config import parse
 from common.shards import ShardConfig
+from studies.bench.own_store import own_store
 from studies.bench.photographs import write_photographs
 from studies.bench.result import Result, Side
 from studies.home import Home
@@ -31,16 +33,19 @@ def trials_per_second(workers: tuple[int, ...], trials: int, storage: str = "") 
 
 
 def _side(workers: int, trials: int, storage: str) -> Side:
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, own_store():
         home = Home(Path(place))
         folder = write_photographs(Path(place) / "photographs", SIZE)
         config = ShardConfig(size=SIZE, margin=0, validation=0.1, test=0.1)
         preparation.prepare(sources.list_files("folder", folder), home.data / "bench", config)
         name = f"bench-{Path(place).name}"
         order = Sweep(name=name, base=_base(), trials=trials, sampler="random", pruner="none", storage=storage)
-        with redirect_stderr(io.StringIO()):  # progress of tiny trials says nothing
-            run_sweep(home, order, lambda text: None, workers)
-        ended = sweep.load(home, order.name, storage).get_trials(states=(TrialState.COMPLETE,))
+        try:
+            with redirect_stderr(io.StringIO()):  # progress of tiny trials says nothing
+                run_sweep(home, order, lambda text: None, workers)
+            ended = sweep.load(home, name, storage).get_trials(states=(TrialState.COMPLETE,))
+        finally:
+            optuna.delete_study(study_name=name, storage=storage or home.optuna_url)
     begun = min(trial.datetime_start for trial in ended if trial.datetime_start)
     last = max(trial.datetime_complete for trial in ended if trial.datetime_complete)
     seconds = (last - begun).total_seconds()

@@ -27,7 +27,8 @@ class Alternated:
 def alternate(plain: Work, product: Work, rounds: int, device: torch.device) -> Alternated:
     """Times both in turn."""
     for _ in range(WARM_UP):
-        plain(), product()
+        plain()
+        product()
     times = [(seconds(plain, device), seconds(product, device)) for _ in range(rounds)]
     return Alternated([a for a, _ in times], [b for _, b in times])
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from studies.commands.options import say
+from common.errors import ColourbenchError
+from studies.commands.options import one_process, say
 
 if TYPE_CHECKING:
     from studies.bench.suite import Plan
@@ -40,12 +41,15 @@ def bench(
     from studies.bench import suite
     from studies.bench.result import table, verdict
 
-    plan = suite.Plan(suite.device_for(device), quick, storage)
+    one_process("bench")
+    wanted, plan = suite.chosen(names or []), suite.Plan(suite.device_for(device), quick, storage)
     if plot:
+        if names or as_json:
+            raise ColourbenchError("--plot measures how all variants scale, and writes a table; leave names and --json out")
         _scaling(plan, plot)
         return
-    for name in suite.chosen(names or []):
-        for result in suite.BENCHMARKS[name](plan):
+    for name in wanted:
+        for result in suite.run(name, plan):
             if as_json:
                 say(json.dumps(result.record(), ensure_ascii=False))
             else:
@@ -56,9 +60,11 @@ def _scaling(plan: "Plan", folder: Path) -> None:
     from analysis import figures, scaling_figures
     from studies.bench.scaling import scaling
 
+    folder.mkdir(parents=True, exist_ok=True)  # before the measuring, which would be lost
     base = plan.task("cgan", 8)
     table = scaling(base, say)
-    folder.mkdir(parents=True, exist_ok=True)
+    if table.empty:
+        raise ColourbenchError("nothing could be measured; the reasons are above")
     table.to_csv(folder / "scaling.csv", index=False)
     held = f"else {base.size} px, batch {base.batch}, width {base.base_width}, {base.device}; WGAN-GP: a critic update"
     path = figures.save(scaling_figures.scaling(table, held), folder, "scaling")

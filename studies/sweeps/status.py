@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from common.errors import ColourbenchError
 from studies.sweeps.claims import FINAL
-from studies.sweeps.sweep import is_feasible, ranking
+from studies.sweeps.sweep import best_trial, is_feasible, ranking
 
 ENDED_SHOWN = 8  # the newest ended trials; the rest is in `colourbench sweeps NAME`
 
@@ -40,15 +41,22 @@ class Board:
 
 
 def table(study: optuna.Study) -> Table:
-    """What runs and where, and the newest results; the best trial is marked."""
+    """What runs and where, the newest results, and the best one, marked *.
+
+    Raises:
+        ColourbenchError: the study is none of this suite.
+    """
+    if not {"objectives", "base"} <= set(study.user_attrs):
+        raise ColourbenchError(f"{study.study_name!r} is no sweep of colourbench, or is just being made")
     trials = study.get_trials(deepcopy=False)
-    best = next(iter(ranking(study)), None)
+    best = best_trial(study).number if ranking(study) else None
     ended = sorted((trial for trial in trials if trial.state in FINAL), key=lambda trial: trial.datetime_complete or datetime.max)
     shown = Table(title=study.study_name, caption=_counts(study, trials), title_justify="left", caption_justify="left")
     for column in ("trial", "state", "progress", ", ".join(study.user_attrs["objectives"]), "time", "worker"):
         shown.add_column(column, justify="right" if column in ("progress", "time") else "left")
-    for trial in [*ended[-ENDED_SHOWN:], *(trial for trial in trials if trial.state == TrialState.RUNNING)]:
-        shown.add_row(*_row(study, trial), style="bold" if trial is best else "")
+    newest = [trial for i, trial in enumerate(ended) if i >= len(ended) - ENDED_SHOWN or trial.number == best]
+    for trial in [*newest, *(trial for trial in trials if trial.state == TrialState.RUNNING)]:
+        shown.add_row(*_row(study, trial, trial.number == best))
     return shown
 
 
@@ -59,15 +67,16 @@ def _counts(study: optuna.Study, trials: list[FrozenTrial]) -> str:
     return f"{ended} of {wanted} trials ended ({pruned} of them pruned), {running} running; {failed} failed or tried again"
 
 
-def _row(study: optuna.Study, trial: FrozenTrial) -> list[str]:
-    budget = study.user_attrs["base"]["budget"]
-    reported = max(trial.intermediate_values, default=0)
-    done = budget["amount"] if trial.state == TrialState.COMPLETE else reported
+def _row(study: optuna.Study, trial: FrozenTrial, is_best: bool) -> list[str]:
+    amount = study.user_attrs["base"]["budget"]["amount"]
+    reported = max(trial.intermediate_values, default=0)  # nothing is reported where nothing is pruned
+    done = amount if trial.state == TrialState.COMPLETE else reported
     values = trial.values or ([trial.intermediate_values[reported]] if reported else [])
     figures = ", ".join(f"{value:.4g}" for value in values) + ("" if is_feasible(trial) else " beyond the limits")
     host, process, _ = trial.user_attrs.get("owner", ["", "", ""])
-    number = f"{trial.user_attrs.get('run', trial.number):03d}"
-    return [number, trial.state.name.lower(), f"{done / budget['amount']:.0%}", figures, _elapsed(trial), f"{host} {process}"]
+    number = f"{'*' if is_best else ' '} {trial.user_attrs.get('run', trial.number):03d}"
+    share = f"{done / amount:.0%}" if done else ""
+    return [number, trial.state.name.lower(), share, figures, _elapsed(trial), f"{host} {process}"]
 
 
 def _elapsed(trial: FrozenTrial) -> str:

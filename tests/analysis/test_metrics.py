@@ -146,3 +146,10 @@ def test_chroma_and_grey_share() -> None:
     half[0, 2, 0] = 4.0
     assert metrics.chroma(half).item() == 2.5
     assert metrics.grey_share(half).item() == 0.5
+
+
+def test_no_photograph_gives_no_figure() -> None:
+    nothing = torch.zeros(0, 3, 16, 16, dtype=torch.uint8)
+    in_lab = lab.rgb_to_lab(nothing)
+    for found in (metrics.psnr(nothing, nothing), metrics.ssim(nothing, nothing), metrics.delta_e(in_lab, in_lab)):
+        assert found.shape == (0,)

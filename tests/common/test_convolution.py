@@ -1,6 +1,7 @@
 """Convolutions as matrix products, against torch's own in float64: all passes, and twice differentiated."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -75,7 +76,7 @@ def test_few_channels_on_large_maps(transposed: bool, monkeypatch: pytest.Monkey
 def test_large_maps_are_torchs_own() -> None:
     one, other = Conv2d(3, 5, 4, 2, 1), nn.Conv2d(3, 5, 4, 2, 1)
     other.load_state_dict(one.state_dict())
-    x = torch.randn(1, 3, 32, 32)
+    x = torch.randn(2, 3, 64, 64)
     assert torch.equal(one(x), other(x))
 
 
@@ -95,3 +96,59 @@ def test_joined_is_cat_with_dense_gradients() -> None:
     found = torch.autograd.grad((joined(*maps) * weight).sum(), maps)
     for gradient, piece in zip(found, weight.split([3, 5], dim=1), strict=True):
         assert torch.equal(gradient, piece) and gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+UNUSUAL = [
+    {"dilation": 2},
+    {"padding_mode": "reflect"},
+    {"stride": (2, 1)},
+    {"padding": (1, 0)},
+    {"groups": 2},
+    {"kernel_size": (3, 5)},
+]
+
+
+@pytest.mark.parametrize("fields", [*UNUSUAL, {"padding": 3, "kernel_size": 3}, {"padding": "same", "stride": 1, "kernel_size": 3}])
+@pytest.mark.parametrize("out", [2, 6])
+def test_unusual_convolutions_are_torchs_own(fields: dict[str, Any], out: int) -> None:
+    settings = {"kernel_size": 4, "stride": 2, "padding": 1} | fields
+    one, other = Conv2d(4, out, **settings), nn.Conv2d(4, out, **settings)
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(2, 4, 8, 8)
+    assert torch.equal(one(x), other(x))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"dilation": 2}, {"output_padding": 1}, {"stride": (2, 1)}, {"groups": 2}, {"kernel_size": (3, 5)}]
+)
+@pytest.mark.parametrize("out", [2, 6])
+def test_unusual_transposed_ones_are_torchs_own(fields: dict[str, Any], out: int) -> None:
+    settings = {"kernel_size": 4, "stride": 2, "padding": 1} | fields
+    one, other = ConvTranspose2d(4, out, **settings), nn.ConvTranspose2d(4, out, **settings)
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(2, 4, 4, 4)
+    assert torch.equal(one(x), other(x))
+    usual, torchs = ConvTranspose2d(4, out, 4, 2, 1), nn.ConvTranspose2d(4, out, 4, 2, 1)
+    torchs.load_state_dict(usual.state_dict())
+    assert torch.equal(usual(x, [8, 8]), torchs(x, [8, 8]))
+
+
+def test_an_exported_program_takes_any_number_of_images() -> None:
+    network = nn.Sequential(Conv2d(3, 6, 4, 2, 1), ConvTranspose2d(6, 2, 4, 2, 1)).eval()
+    many = {"x": {0: torch.export.Dim("images", min=1, max=64)}}
+    program = torch.export.export(Named(network), (torch.randn(2, 3, 8, 8),), dynamic_shapes=many).module()
+    for count in (1, 2, 5):
+        x = torch.randn(count, 3, 8, 8)
+        assert torch.allclose(program(x), network(x), atol=1e-5)
+
+
+class Named(nn.Module):
+    """With an argument that has a name."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.network(x)
+        return found

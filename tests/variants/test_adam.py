@@ -95,6 +95,14 @@ def test_state_of_one_that_has_not_begun_comes_back() -> None:
     assert all(torch.equal(a, b) for a, b in zip(mine, copies, strict=True))
 
 
+def test_the_learning_rate_comes_back_where_it_had_come_to() -> None:
+    config = AdamConfig(learning_rate=0.01, decay="linear", decay_from=0.0)
+    adam, resumed = (Adam(config, weights()[:1], [None], [1.0]) for _ in range(2))
+    adam.decay(0.75)
+    resumed.load_state_dict(adam.state_dict())
+    assert resumed.learning_rate == pytest.approx(0.0025)
+
+
 def test_what_does_not_learn_yet_has_no_moments() -> None:
     assert Adam(CONFIG, weights(), [None] * 4, [1.0] * 4).state_dict()["m"] == []
 
@@ -104,3 +112,17 @@ def test_flat_is_a_view_in_memory_order() -> None:
         view = flat(weight)
         view[1] = 77.0
         assert (weight == 77.0).sum() == 1 and view.data_ptr() == weight.data_ptr()
+
+
+def test_all_at_once_is_piece_by_piece() -> None:
+    """What a GPU does, on the same tensors."""
+    one, other = weights(), weights()
+    copies = [[w.bfloat16() for w in made] for made in (one, other)]
+    pieces, at_once = (Adam(CONFIG, w, c, [1.0, 0.5, 0.5, 1.0]) for w, c in zip((one, other), copies, strict=True))
+    g = gradients(0, one)
+    pieces.step(g)
+    at_once._begin()
+    at_once._t += 1
+    at_once._step_at_once([at_once._flat_gradient(i, gradient) for i, gradient in enumerate(g)])
+    for a, b in zip([*one, *copies[0]], [*other, *copies[1]], strict=True):
+        assert torch.allclose(a.float(), b.float(), atol=1e-6)

@@ -4,10 +4,12 @@ from datetime import datetime
 from io import StringIO
 
 import optuna
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
+from common.errors import ColourbenchError
 from studies.sweeps.status import table
 
 
@@ -43,6 +45,23 @@ def test_what_ended_and_what_runs() -> None:
     running = next(line for line in lines if "running" in line)
     assert "007" in running and "50%" in running and "25.25" in running and "host 4711" in running
     assert any("000" in line and "100%" in line and "beyond the limits" in line for line in lines)
+
+
+def test_the_best_is_marked_and_stays_however_many_end_after_it() -> None:
+    made = study()
+    best = create_trial(params={}, distributions={}, value=0.5, user_attrs={"run": 40})
+    best.datetime_start = best.datetime_complete = datetime(2029, 1, 1)
+    made.add_trial(best)
+    for number in range(12):
+        ended = create_trial(params={}, distributions={}, value=1.0, user_attrs={"run": 50 + number})
+        ended.datetime_start = ended.datetime_complete = datetime(2030, 1, 1, 0, 0, number)
+        made.add_trial(ended)
+    assert [line for line in shown(made) if "*" in line] == [line for line in shown(made) if "040" in line] != []
+
+
+def test_another_programs_study_is_refused() -> None:
+    with pytest.raises(ColourbenchError, match="no sweep of colourbench"):
+        table(optuna.create_study(study_name="theirs"))
 
 
 def test_only_the_newest_ended_trials_are_shown() -> None:
