@@ -111,9 +111,12 @@ class Engine:
 
     def peak_memory(self) -> int:
         """Bytes: the device's peak since this engine was made; on a CPU the whole process's."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
-        return _process_peak()
+        return peak_memory(self.device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes that torch has taken on a GPU at most; on a CPU the peak of the whole process."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _process_peak()
 
 
 def ranks() -> int:

@@ -15,7 +15,7 @@ from common.training import Budget, Callback, Losses, Progress, train
 from studies.bench.own_store import own_store
 from studies.bench.photographs import write_photographs
 from studies.bench.result import Result, Side
-from studies.bench.training import Task, product_variant
+from studies.bench.steps import Task, product_variant
 
 
 class Timed:

@@ -22,13 +22,12 @@ from common import lab, preparation, sources
 from common.batches import BatchConfig, Batches
 from common.shards import ShardConfig
 from studies.bench.result import Result, Side
-from studies.bench.timing import Alternated, alternate
+from studies.bench.timing import Alternated, alternate, timed
 
 BATCH = 16
 MARGIN = 30  # pix2pix enlarges to 286 and crops 256
 PHOTOGRAPHS = 48
 SOURCE = 480  # pixels of a photograph's side, about COCO's
-CPU = torch.device("cpu")
 
 
 def lab_conversion(size: int, rounds: int, target: float | None) -> Result:
@@ -48,7 +47,7 @@ def lab_conversion(size: int, rounds: int, target: float | None) -> Result:
     )
     back = max(float(np.abs(a - b.permute(1, 2, 0).numpy()).max()) for a, b in zip(plain(), product(), strict=True))
     with one_thread():
-        times = alternate(plain, product, rounds, CPU)
+        times = alternate(timed(plain), timed(product), rounds)
     checked = f"largest difference {there:.1e} in Lab, {back:.1e} in RGB of [0, 1]"
     return _result(f"RGB to Lab and back, {size} px, one thread", "scikit-image", times, BATCH, target, checked)
 
@@ -67,7 +66,7 @@ def photograph_to_batch(size: int, rounds: int, target: float | None) -> Result:
         product = Batches(dataset.split("train"), BatchConfig(size=BATCH), 0)
         plain = iter(_endless(DataLoader(ImageFolder(str(folder), _plain_transform(size)), BATCH, shuffle=True, drop_last=True)))
         difference = _decoded_difference(Path(place), size)
-        times = alternate(lambda: next(plain), lambda: next(product), rounds, CPU)
+        times = alternate(timed(lambda: next(plain)), timed(lambda: next(product)), rounds)
     checked = f"largest difference of a photograph {difference:.1e} in [-1, 1]; preparing took {preparing * 1e3:.0f} ms each, once"
     name = f"photograph to batch, {size} px, from shards and from JPEG files"
     return _result(name, "ImageFolder + scikit-image", times, BATCH, target, checked)
@@ -89,7 +88,7 @@ def per_image_metrics(size: int, rounds: int, target: float | None) -> Result:
         return np.array([_plain_metrics(a, b) for a, b in zip(images, truth, strict=True)])
 
     difference = float(np.abs(product().numpy() / plain() - 1).max())
-    times = alternate(plain, product, rounds, CPU)
+    times = alternate(timed(plain), timed(product), rounds)
     return _result(
         f"PSNR, SSIM, ΔE00 and colourfulness, {size} px, {torch.get_num_threads()} threads",
         "scikit-image",

@@ -1,16 +1,19 @@
 """Images per second and memory of each variant's step against batch size, image size and threads."""
 
 import os
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pandas as pd
 
 from common.errors import ColourbenchError
-from studies.bench.training import Task, measured
+from studies.bench.stepper import Stepper
+from studies.bench.steps import Task
 
 VARIANTS = ("cgan", "wgan_gp", "egan")
 BATCHES, SIZES = (1, 2, 4, 8, 16), (32, 64, 128, 256)
+STEPS = 3
 
 
 def scaling(base: Task, say: Callable[[str], None]) -> pd.DataFrame:
@@ -21,14 +24,20 @@ def scaling(base: Task, say: Callable[[str], None]) -> pd.DataFrame:
     rows = []
     for axis, value, task in _tasks(base):
         try:
-            found = measured(task, "product")
+            speed, memory = _measured(task)
         except ColourbenchError as error:
             say(str(error))
             continue
-        speed = task.batch / found.seconds
-        say(f"{task.variant}, {axis} {value}: {speed:,.1f} images/s, {found.memory_gb:.2f} GB")
-        rows.append((task.variant, axis, value, speed, found.memory_gb))
+        say(f"{task.variant}, {axis} {value}: {speed:,.1f} images/s, {memory:.2f} GB")
+        rows.append((task.variant, axis, value, speed, memory))
     return pd.DataFrame(rows, columns=["variant", "axis", "value", "images_per_second", "memory_gb"])
+
+
+def _measured(task: Task) -> tuple[float, float]:
+    with Stepper(task, "product") as stepper:
+        stepper.step()  # pays for what is made once
+        seconds = statistics.median(stepper.step() for _ in range(STEPS))
+        return task.batch / seconds, stepper.end().memory_gb
 
 
 def _tasks(base: Task) -> Iterator[tuple[str, int, Task]]:

@@ -9,8 +9,9 @@ from common.errors import ColourbenchError, did_you_mean
 from studies.bench import photographs
 from studies.bench.logging import logging_and_checkpoints
 from studies.bench.result import Result
+from studies.bench.steps import Task
 from studies.bench.sweeps import trials_per_second
-from studies.bench.training import Task, against_plain, evolution_against_cgan
+from studies.bench.training import against_plain, evolution_against_cgan
 from studies.run import is_out_of_memory
 
 

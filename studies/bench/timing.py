@@ -4,10 +4,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 Work = Callable[[], object]
+Timed = Callable[[], float]  # does something once and says how many seconds it took
 WARM_UP = 2  # rounds that pay for allocations, caches and clocks
 
 
@@ -24,13 +26,18 @@ class Alternated:
         return statistics.median(a / b for a, b in zip(self.plain, self.product, strict=True))
 
 
-def alternate(plain: Work, product: Work, rounds: int, device: torch.device) -> Alternated:
+def alternate(plain: Timed, product: Timed, rounds: int) -> Alternated:
     """Times both in turn."""
     for _ in range(WARM_UP):
         plain()
         product()
-    times = [(seconds(plain, device), seconds(product, device)) for _ in range(rounds)]
+    times = [(plain(), product()) for _ in range(rounds)]
     return Alternated([a for a, _ in times], [b for _, b in times])
+
+
+def timed(work: Work) -> Timed:
+    """Work on the CPU, timed each time."""
+    return partial(seconds, work, torch.device("cpu"))
 
 
 def seconds(work: Work, device: torch.device) -> float:

@@ -6,7 +6,8 @@ import torch
 from common.batches import Batch
 from common.engine import Engine, EngineConfig
 from studies.bench import suite
-from studies.bench.training import Task, against_plain, photographs, product_step, product_variant
+from studies.bench.steps import Task, photographs, product_step, product_variant
+from studies.bench.training import against_plain
 from variants.objectives import gradient_penalty
 from variants.wgan_gp import WganGp
 

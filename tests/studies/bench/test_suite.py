@@ -13,8 +13,8 @@ from analysis.scaling_figures import scaling
 from common.errors import ColourbenchError
 from studies.bench import logging, photographs, suite
 from studies.bench.result import Result, Side, table, verdict
+from studies.bench.steps import Task
 from studies.bench.timing import Alternated, matrix_rate
-from studies.bench.training import Task
 
 SIDES = [Side("plain", 2.0, 4.0, 100.0, 0.5, 1.25), Side("product", 1.0, 8.0)]
 

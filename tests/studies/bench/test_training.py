@@ -7,7 +7,9 @@ import torch
 
 from common.errors import ColourbenchError
 from studies.bench.plain_networks import PlainCritic, PlainGenerator, take_weights
-from studies.bench.training import Task, against_plain, difference, measured, photographs, plain_step, product_variant
+from studies.bench.stepper import Stepper
+from studies.bench.steps import Task, difference, photographs, plain_step, product_variant
+from studies.bench.training import against_plain
 from studies.estimate import CountFlops
 
 TINY = {"size": 32, "batch": 2, "base_width": 4}
@@ -54,8 +56,8 @@ def test_a_comparison(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_cannot_be_measured_says_why() -> None:
-    with pytest.raises(ColourbenchError, match="made for images of"):
-        measured(Task("cgan", size=33), "product")
+    with Stepper(Task("cgan", size=33), "product") as stepper, pytest.raises(ColourbenchError, match="made for images of"):
+        stepper.step()
 
 
 def test_photographs_are_the_same_each_time() -> None:
