@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ["MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"] = "false"  # one test looks at it; others need not wait for its threads
 os.environ["COLUMNS"] = "200"  # the help must not wrap differently on a narrow terminal
 
 from jaxtyping import install_import_hook

@@ -103,6 +103,7 @@ def test_the_ui_is_served_on_this_machine_only(store: Store) -> None:
 
 
 def test_what_the_machine_does_is_logged_and_is_no_metric_of_the_training(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     run = store.open_run("study", "run", {"config_sha256": "1"}, {})
     for _ in range(2):  # a resumed run goes on where the curves ended

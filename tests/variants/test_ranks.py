@@ -75,9 +75,10 @@ def step(case: str, precision: str, processes: int, out: Path) -> dict[str, dict
     return found
 
 
-@pytest.mark.parametrize(
-    ("case", "precision"), [(case, "32") for case in CASES] + [(case, "bf16") for case in ("cgan", "wgan_gp", "egan")]
-)
+SLOW = [pytest.param(case, "bf16", marks=pytest.mark.integration) for case in ("cgan", "egan")]
+
+
+@pytest.mark.parametrize(("case", "precision"), [*((case, "32") for case in CASES), ("wgan_gp", "bf16"), *SLOW])
 def test_two_ranks_are_one_with_the_doubled_batch(case: str, precision: str, tmp_path: Path) -> None:
     one, two = (step(case, precision, processes, tmp_path / f"{processes}.pt") for processes in (1, 2))
     assert one["won"] == two["won"]  # the same children survive
