@@ -39,6 +39,7 @@ class Store:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         try:
+            _answers(self.uri)
             with locked(self.home / ".mlflow.lock"):  # two processes must not migrate a fresh store at once
                 # never set_tracking_uri: it would decide for every later store of this process too
                 self._client = mlflow.MlflowClient(self.uri)
@@ -163,6 +164,19 @@ def ui_command(store: Store, port: int) -> list[str]:
     artifacts = (store.home / "artifacts").as_uri()
     served = ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
     return [sys.executable, "-m", "mlflow", "server", *served, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+
+
+def _answers(uri: str) -> None:
+    """Whether a database server lets us in: MLflow itself tries for 100 seconds before it says that it does not."""
+    if uri.startswith(("sqlite", "http", "file", "/")) or "://" not in uri:
+        return
+    from sqlalchemy import create_engine
+
+    engine = create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def redacted(uri: str) -> str:
