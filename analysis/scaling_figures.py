@@ -33,7 +33,7 @@ def _draw(panel: Axes, table: pd.DataFrame, measure: str, legend: bool) -> None:
     panel.set_xscale("log", base=2)
     panel.set_xticks(ticks, [str(tick) for tick in ticks])
     if measure == "memory_gb":
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.1 * table[measure].max())
     else:
         panel.set_yscale("log")
     panel.minorticks_off()
