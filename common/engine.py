@@ -54,11 +54,9 @@ class Engine:
     """Where tensors live, in which precision forwards run, and how ranks agree."""
 
     def __init__(self, config: EngineConfig) -> None:
-        if config.device == "cuda" and not torch.cuda.is_available():
-            raise ColourbenchError("engine.device is cuda and torch finds no GPU here; use cpu or auto")
+        kind = device_kind(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
-        kind = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = _precision(config.precision, kind)
         self._fabric = _fabric(kind, self.precision)
         self.device = self._fabric.device
@@ -111,6 +109,17 @@ class Engine:
     def peak_memory(self) -> int:
         """Bytes: the device's peak since this engine was made; on a CPU the whole process's."""
         return peak_memory(self.device)
+
+
+def device_kind(wanted: str) -> str:
+    """auto, cpu or cuda as cpu or cuda.
+
+    Raises:
+        ColourbenchError: a GPU is wanted and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ColourbenchError("engine.device is cuda and torch finds no GPU here; use cpu or auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
 
 
 def peak_memory(device: torch.device) -> int:

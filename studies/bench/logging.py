@@ -6,19 +6,17 @@ from pathlib import Path
 
 import torch
 
-from common import preparation, sources
 from common.batches import BatchConfig, Batches
 from common.callbacks import Checkpointer, LogLosses, WatchConfig
-from common.shards import ShardConfig
 from common.tracking import Store
 from common.training import Budget, Callback, Losses, Progress, train
 from studies.bench.own_store import own_store
-from studies.bench.photographs import write_photographs
+from studies.bench.photographs import prepared, write_photographs
 from studies.bench.result import Result, Side
 from studies.bench.steps import Task, product_variant
 
 
-class Timed:
+class TimedCallback:
     """A callback, and the seconds that it took."""
 
     def __init__(self, callback: Callback) -> None:
@@ -31,7 +29,7 @@ class Timed:
         self.seconds += time.perf_counter() - begun
 
 
-def logging_and_checkpoints(task: Task, steps: int) -> Result:
+def logging_and_checkpoints(task: Task, steps: int, target: float | None = None) -> Result:
     """The share of the time that goes to them with a run's defaults: losses every so many steps, a checkpoint by the clock."""
     watch, progress = WatchConfig(), Progress()
     with tempfile.TemporaryDirectory() as place:
@@ -40,7 +38,7 @@ def logging_and_checkpoints(task: Task, steps: int) -> Result:
         losses = LogLosses(run, watch.log_steps, str)
         state = lambda: {"variant": variant.state_dict(), "batches": batches.state_dict(), "losses": losses.state_dict()}  # noqa: E731
         saver = Checkpointer(run.folder, float("inf"), state, run.flush)
-        watchers = [Timed(losses), Timed(saver)]
+        watchers = [TimedCallback(losses), TimedCallback(saver)]
         budget = Budget(amount=steps * task.batch, unit="images")
         with run.watch_machine():
             train(variant.phases(budget), batches, "images", progress, variant.engine, watchers)
@@ -51,7 +49,7 @@ def logging_and_checkpoints(task: Task, steps: int) -> Result:
     sides = [Side("a step", step, 1 / step), Side("logging beside it", beside, 1 / max(beside, 1e-12))]
     sides.append(Side(f"a checkpoint, each {watch.checkpoint_seconds:.0f} s", saving, 1 / saving))
     name = f"logging and checkpoints, {task.variant}, {task.size} px, batch {task.batch}"
-    return Result(name, sides, share, 0.02, at_most=True, ratio_of="of training time")
+    return Result(name, sides, share, target, at_most=True, ratio_of="of training time")
 
 
 def _own_store(place: Path) -> Store:
@@ -67,7 +65,5 @@ def _seconds_of_saving(saver: Checkpointer, progress: Progress) -> float:
 
 
 def _batches(place: Path, task: Task) -> Batches:
-    folder = write_photographs(place / "photographs", task.size)
-    config = ShardConfig(size=task.size, margin=0, validation=0.05, test=0.05)
-    dataset = preparation.prepare(sources.list_files("folder", folder), place / "shards", config)
+    dataset = prepared(write_photographs(place / "photographs", task.size), place / "shards", task.size)
     return Batches(dataset.split("train"), BatchConfig(size=task.batch), 0, torch.device(task.device))

@@ -20,7 +20,7 @@ from torchvision.datasets import ImageFolder
 from analysis import metrics
 from common import lab, preparation, sources
 from common.batches import BatchConfig, Batches
-from common.shards import ShardConfig
+from common.shards import Dataset, ShardConfig
 from studies.bench.result import Result, Side
 from studies.bench.timing import Alternated, alternate, timed
 
@@ -59,9 +59,8 @@ def photograph_to_batch(size: int, rounds: int, target: float | None) -> Result:
     """
     with tempfile.TemporaryDirectory() as place:
         folder = write_photographs(Path(place) / "photographs", SOURCE)
-        config = ShardConfig(size=size, margin=MARGIN, validation=0.05, test=0.05)
         begun = time.perf_counter()
-        dataset = preparation.prepare(sources.list_files("folder", folder), Path(place) / "shards", config)
+        dataset = prepared(folder, Path(place) / "shards", size, MARGIN)
         preparing = (time.perf_counter() - begun) / PHOTOGRAPHS
         product = Batches(dataset.split("train"), BatchConfig(size=BATCH), 0)
         plain = iter(_endless(DataLoader(ImageFolder(str(folder), _plain_transform(size)), BATCH, shuffle=True, drop_last=True)))
@@ -105,6 +104,12 @@ def write_photographs(folder: Path, size: int) -> Path:
     for number, image in enumerate(fields(PHOTOGRAPHS, size)):
         Image.fromarray(image).save(folder / "all" / f"{number:03d}.jpg", quality=95)
     return folder
+
+
+def prepared(photographs: Path, shards: Path, size: int, margin: int = 0) -> Dataset:
+    """A folder of photographs as a data set."""
+    config = ShardConfig(size=size, margin=margin, validation=0.05, test=0.05)
+    return preparation.prepare(sources.list_files("folder", photographs), shards, config)
 
 
 def fields(count: int, size: int) -> np.ndarray:
@@ -157,8 +162,7 @@ def _endless(loader: DataLoader[object]) -> Iterator[object]:
 def _decoded_difference(place: Path, size: int) -> float:
     """A photograph of that size, which no way enlarges, is the same L and ab both ways."""
     folder = write_photographs(place / "exact", size)
-    config = ShardConfig(size=size, margin=0, validation=0.05, test=0.05)
-    dataset = preparation.prepare(sources.list_files("folder", folder), place / "exact shards", config)
+    dataset = prepared(folder, place / "exact shards", size)
     stored = torch.from_numpy(dataset.split("train").centres(np.array([0])))
     L, ab = lab.to_network(stored.permute(0, 3, 1, 2))
     plain = (_to_plain_lab(Image.open(path).convert("RGB")) for path in sorted((folder / "all").iterdir()))

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import torch
-
+from common.engine import device_kind
 from common.errors import ColourbenchError, did_you_mean
 from studies.bench import photographs
 from studies.bench.logging import logging_and_checkpoints
@@ -81,7 +80,8 @@ def metrics(plan: Plan) -> Iterator[Result]:
 
 def logging(plan: Plan) -> Iterator[Result]:
     """What tracking and checkpoints take."""
-    yield logging_and_checkpoints(Task("cgan", 64, 16, 16 if plan.quick else 64, device=plan.device), 20 if plan.quick else 60)
+    task = Task("cgan", 64, 16, 16 if plan.quick else 64, device=plan.device)
+    yield logging_and_checkpoints(task, 20 if plan.quick else 60, plan.target(0.02))
 
 
 def sweep(plan: Plan) -> Iterator[Result]:
@@ -137,6 +137,4 @@ def device_for(wanted: str) -> str:
     """
     if wanted not in ("auto", "cpu", "cuda"):
         raise ColourbenchError(f"--device {wanted}: choose auto, cpu or cuda")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ColourbenchError("--device cuda and torch finds no GPU here; use cpu or auto")
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    return device_kind(wanted)

@@ -8,11 +8,9 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from common import preparation, sources
 from common.config import parse
-from common.shards import ShardConfig
 from studies.bench.own_store import own_store
-from studies.bench.photographs import write_photographs
+from studies.bench.photographs import prepared, write_photographs
 from studies.bench.result import Result, Side
 from studies.home import Home
 from studies.run_config import RunConfig
@@ -35,9 +33,7 @@ def trials_per_second(workers: tuple[int, ...], trials: int, storage: str = "") 
 def _side(workers: int, trials: int, storage: str) -> Side:
     with tempfile.TemporaryDirectory() as place, own_store():
         home = Home(Path(place))
-        folder = write_photographs(Path(place) / "photographs", SIZE)
-        config = ShardConfig(size=SIZE, margin=0, validation=0.1, test=0.1)
-        preparation.prepare(sources.list_files("folder", folder), home.data / "bench", config)
+        prepared(write_photographs(Path(place) / "photographs", SIZE), home.data / "bench", SIZE)
         name = f"bench-{Path(place).name}"
         order = Sweep(name=name, base=_base(), trials=trials, sampler="random", pruner="none", storage=storage)
         try:

@@ -111,11 +111,7 @@ UNUSUAL = [
 @pytest.mark.parametrize("fields", [*UNUSUAL, {"padding": 3, "kernel_size": 3}, {"padding": "same", "stride": 1, "kernel_size": 3}])
 @pytest.mark.parametrize("out", [2, 6])
 def test_unusual_convolutions_are_torchs_own(fields: dict[str, Any], out: int) -> None:
-    settings = {"kernel_size": 4, "stride": 2, "padding": 1} | fields
-    one, other = Conv2d(4, out, **settings), nn.Conv2d(4, out, **settings)
-    other.load_state_dict(one.state_dict())
-    x = torch.randn(2, 4, 8, 8)
-    assert torch.equal(one(x), other(x))
+    left_to_torch(Conv2d, nn.Conv2d, {"kernel_size": 4, "stride": 2, "padding": 1, "out_channels": out} | fields, 8)
 
 
 @pytest.mark.parametrize(
@@ -123,14 +119,16 @@ def test_unusual_convolutions_are_torchs_own(fields: dict[str, Any], out: int) -
 )
 @pytest.mark.parametrize("out", [2, 6])
 def test_unusual_transposed_ones_are_torchs_own(fields: dict[str, Any], out: int) -> None:
-    settings = {"kernel_size": 4, "stride": 2, "padding": 1} | fields
-    one, other = ConvTranspose2d(4, out, **settings), nn.ConvTranspose2d(4, out, **settings)
+    usual = {"kernel_size": 4, "stride": 2, "padding": 1, "out_channels": out}
+    left_to_torch(ConvTranspose2d, nn.ConvTranspose2d, usual | fields, 4)
+    left_to_torch(ConvTranspose2d, nn.ConvTranspose2d, usual, 4, [8, 8])
+
+
+def left_to_torch(mine: type[nn.Module], torchs: type[nn.Module], settings: dict[str, Any], side: int, *more: list[int]) -> None:
+    one, other = mine(in_channels=4, **settings), torchs(in_channels=4, **settings)
     other.load_state_dict(one.state_dict())
-    x = torch.randn(2, 4, 4, 4)
-    assert torch.equal(one(x), other(x))
-    usual, torchs = ConvTranspose2d(4, out, 4, 2, 1), nn.ConvTranspose2d(4, out, 4, 2, 1)
-    torchs.load_state_dict(usual.state_dict())
-    assert torch.equal(usual(x, [8, 8]), torchs(x, [8, 8]))
+    x = torch.randn(2, 4, side, side)
+    assert torch.equal(one(x, *more), other(x, *more))
 
 
 def test_an_exported_program_takes_any_number_of_images() -> None:
