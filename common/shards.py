@@ -78,7 +78,13 @@ class Dataset:
 
     def read(self, indices: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
         """Stored images by their place in the manifest."""
-        return np.stack([self._shards[i // SHARD_IMAGES][i % SHARD_IMAGES] for i in indices])
+        return np.stack([self.image(int(i)) for i in indices])
+
+    def image(self, index: int) -> UInt8[np.ndarray, "s s 3"]:
+        """One stored image, still in its file: what is not looked at is not read."""
+        shard, place = divmod(index, SHARD_IMAGES)
+        stored: np.ndarray = self._shards[shard][place]
+        return stored
 
     def check(self) -> None:
         """Compares every shard with its checksum."""
@@ -111,6 +117,10 @@ class Split:
     def read(self, positions: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
         """Stored images, margin included, by their place in the split."""
         return self.dataset.read(self.indices[positions])
+
+    def image(self, position: int) -> UInt8[np.ndarray, "s s 3"]:
+        """One stored image, still in its file."""
+        return self.dataset.image(int(self.indices[position]))
 
     def centres(self, positions: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
         """Images as evaluation sees them: the centre of the stored square."""

@@ -103,17 +103,57 @@ def test_ssim_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) 
     assert metrics.ssim(tensor(*images), tensor(*truth)).tolist() == pytest.approx(expected, abs=2e-4)
 
 
+@pytest.mark.parametrize("size", [(11, 11), (12, 31), (57, 40)])
+def test_ssim_of_any_size(size: tuple[int, int]) -> None:
+    true = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    options = {"channel_axis": 2, "data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = reference.structural_similarity(true, noisy(true), **options)
+    assert metrics.ssim(tensor(noisy(true)), tensor(true)).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_ssim_of_less_than_a_window() -> None:
+    small = torch.zeros(1, 3, 10, 40, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="11 pixels"):
+        metrics.ssim(small, small)
+
+
+def test_photographs_of_two_sizes_are_not_compared() -> None:
+    first, second = (torch.zeros(1, 3, n, n, dtype=torch.uint8) for n in (16, 17))
+    for metric in (metrics.psnr, metrics.ssim):
+        with pytest.raises((ValueError, TypeError), match=r"one size|u8"):  # the tests' own check of shapes sees it first
+            metric(first, second)
+
+
+def test_it_does_not_matter_how_pixels_lie_in_memory(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
+    interleaved = metrics.all_metrics(tensor(*images), tensor(*truth))
+    planes = metrics.all_metrics(tensor(*images).contiguous(), tensor(*truth).contiguous())
+    assert all(torch.equal(interleaved[name], planes[name]) for name in planes)
+
+
 def test_ciede2000_of_sharmas_pairs() -> None:
     table = np.array([[float(value) for value in line.split()] for line in SHARMA.strip().splitlines()])
     assert len(table) == 34
     first, second = (torch.from_numpy(table[:, k : k + 3].T.copy()).reshape(1, 3, 34, 1) for k in (0, 3))
-    assert metrics.delta_e_pixels(first, second).flatten().tolist() == pytest.approx(table[:, 6].tolist(), abs=1e-4)
+    for pair in ((first, second), (second, first)):
+        assert metrics.delta_e_pixels(*pair).flatten().tolist() == pytest.approx(table[:, 6].tolist(), abs=6e-5)
 
 
 def test_ciede2000_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
     expected = [color.deltaE_ciede2000(color.rgb2lab(t), color.rgb2lab(i)).mean() for i, t in zip(images, truth, strict=True)]
     found = metrics.delta_e(lab.rgb_to_lab(tensor(*images)), lab.rgb_to_lab(tensor(*truth)))
     assert found.tolist() == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("nearness", [1e-3, 1.0, 300.0])
+@pytest.mark.parametrize("vividness", [0.0, 0.01, 1.0])
+def test_ciede2000_over_the_whole_space(nearness: float, vividness: float) -> None:
+    """Hues of every pair of directions, grey and nearly grey, pairs close together and far apart."""
+    draw = np.random.default_rng(0)
+    first = draw.uniform((0, -100, -100), (100, 100, 100), (100, 100, 3)) * (1, vividness, vividness)
+    first = first.astype(np.float32)
+    second = (first + draw.normal(0, nearness, first.shape)).astype(np.float32)
+    expected = color.deltaE_ciede2000(first.astype(float), second.astype(float))
+    assert np.abs(metrics.delta_e_pixels(tensor(first), tensor(second))[0].numpy() - expected).max() < 5e-4
 
 
 def test_ciede2000_of_grey_pixels_is_no_nan() -> None:

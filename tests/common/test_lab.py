@@ -78,3 +78,57 @@ def test_a_batch_is_its_photographs_one_by_one() -> None:
         for photograph, found in zip(rgb, together, strict=True):
             assert torch.allclose(lab.rgb_to_lab(photograph[None])[0], found, atol=1e-4)
             assert torch.allclose(lab.lab_to_rgb(found[None])[0], photograph / 255, atol=1e-4)
+
+
+def photographs(*shape: int) -> torch.Tensor:
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def test_compiled_loops_are_the_formulas_in_float64() -> None:
+    rgb = photographs(3, 3, 40, 52)
+    exact = lab.rgb_to_lab(rgb.double() / 255)
+    assert (lab.rgb_to_lab(rgb) - exact).abs().max() < 2e-4
+    for spread in (1.0, 3.0):  # inside the gamut and far outside
+        assert (lab.lab_to_rgb((exact * spread).float()) - lab.lab_to_rgb(exact * spread)).abs().max() < 1e-4
+
+
+def test_with_a_gradient_the_same_values_come_from_tensors() -> None:
+    values = lab.rgb_to_lab(photographs(2, 3, 20, 20))
+    watched = values.clone().requires_grad_()
+    found = lab.lab_to_rgb(watched)
+    assert found.requires_grad and torch.allclose(found.detach(), lab.lab_to_rgb(values), atol=1e-5)
+    with torch.no_grad():
+        assert not lab.lab_to_rgb(watched).requires_grad
+
+
+def test_it_does_not_matter_how_pixels_lie_in_memory() -> None:
+    planes = photographs(2, 3, 30, 26)
+    interleaved = planes.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    part = torch.nn.functional.pad(planes, (3, 5, 2, 4))[:, :, 2:-4, 3:-5]
+    expected = lab.rgb_to_lab(planes)
+    for same in (interleaved, part):
+        assert torch.equal(lab.rgb_to_lab(same), expected)
+    assert torch.equal(lab.lab_to_rgb(expected.to(memory_format=torch.channels_last)), lab.lab_to_rgb(expected))
+
+
+def test_to_the_network_at_once_is_lab_and_then_the_scale() -> None:
+    rgb = photographs(2, 3, 17, 19)
+    for found, expected in zip(lab.to_network(rgb), lab.split(lab.rgb_to_lab(rgb)), strict=True):
+        assert found.is_contiguous() and torch.allclose(found, expected, atol=1e-6)
+
+
+def test_what_is_no_number_stays_none() -> None:
+    """A diverged generator must not look like a photograph."""
+    values = torch.full((1, 3, 4, 4), float("nan"))
+    assert torch.isnan(lab.lab_to_rgb(values)).all() and torch.isnan(lab.lab_to_rgb(values.double())).all()
+
+
+def test_an_exported_computation_holds_the_conversion() -> None:
+    class Lightness(torch.nn.Module):
+        def forward(self, rgb: torch.Tensor) -> torch.Tensor:
+            return lab.to_network(rgb)[0]
+
+    rgb = photographs(1, 3, 16, 16)
+    exported = torch.export.export(Lightness(), (rgb,)).module()
+    other = rgb.flip(2)
+    assert torch.allclose(exported(other), lab.to_network(other)[0], atol=1e-5)
