@@ -26,11 +26,11 @@ EXP = tuple(F(1 / math.factorial(k)) for k in range(6, -1, -1))
 
 
 @kernel
-def delta_e(first: Float32[np.ndarray, "3 h w"], second: Float32[np.ndarray, "3 h w"], out: Float32[np.ndarray, "h w"]) -> None:
+def delta_e(first: Float32[np.ndarray, "3 h w"], second: Float32[np.ndarray, "3 h w"], out: Float32[np.ndarray, "1 h w"]) -> None:
     """Writes ΔE₀₀ of each pixel of two photographs in Lab."""
-    for j in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            out[j, i] = _pixel(first[0, j, i], first[1, j, i], first[2, j, i], second[0, j, i], second[1, j, i], second[2, j, i])
+    for j in range(out.shape[1]):
+        for i in range(out.shape[2]):
+            out[0, j, i] = _pixel(first[0, j, i], first[1, j, i], first[2, j, i], second[0, j, i], second[1, j, i], second[2, j, i])
 
 
 @inlined

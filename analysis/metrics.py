@@ -4,7 +4,9 @@ Photographs of any device are measured on the CPU, one a thread; differences of 
 """
 
 import math
+from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +27,7 @@ GREY_CHROMA = 2.0  # C* below which a pixel looks grey
 
 def psnr(images: Images, truth: Images) -> PerImage:
     """20 log10(255 / √MSE) over RGB; identical photographs give inf."""
-    squared = for_each(photograph_sums.squared_error, *_arrays(images, truth))
+    squared = _measured(photograph_sums.squared_error, images, truth)
     return _psnr(torch.tensor(squared, dtype=torch.float64) / math.prod(images.shape[1:]), 255.0)
 
 
@@ -43,7 +45,7 @@ def ssim(images: Images, truth: Images) -> PerImage:
     """
     if min(images.shape[2:]) <= photograph_sums.BORDER:
         raise ValueError(f"SSIM needs photographs of {photograph_sums.BORDER + 1} pixels and more, not {tuple(images.shape[2:])}")
-    return torch.tensor(for_each(photograph_sums.similarity, *_arrays(images, truth)), dtype=torch.float64)
+    return torch.tensor(_measured(photograph_sums.similarity, images, truth), dtype=torch.float64)
 
 
 def delta_e(images: Lab, truth: Lab) -> PerImage:
@@ -53,9 +55,9 @@ def delta_e(images: Lab, truth: Lab) -> PerImage:
 
 def delta_e_pixels(first: Lab, second: Lab) -> Float[Tensor, "b h w"]:
     """CIEDE2000 (Sharma, Wu & Dalal 2005) of each pixel, in float32."""
-    found = torch.empty(len(first), *first.shape[2:])
-    for_each(ciede2000.delta_e, *_arrays(first.float(), second.float()), found.numpy())
-    return found
+    found = torch.empty(len(first), 1, *first.shape[2:])
+    _measured(ciede2000.delta_e, first.float(), second.float(), found)
+    return found[:, 0]
 
 
 def colourfulness(images: Images) -> PerImage:
@@ -63,7 +65,7 @@ def colourfulness(images: Images) -> PerImage:
 
     0 is not, 15 slightly, 33 moderately, 45 averagely, 59 quite, 82 highly and 109 extremely colourful.
     """
-    sums = torch.tensor(for_each(photograph_sums.opponent_sums, *_arrays(images)), dtype=torch.float64).view(-1, 2, 2)
+    sums = torch.tensor(_measured(photograph_sums.opponent_sums, images), dtype=torch.float64).view(-1, 2, 2)
     mean, square = (sums / images[0, 0].numel() / torch.tensor([[1, 1], [2, 4]])).unbind(2)  # 2yb is summed, and its square
     deviation = (square - mean**2).clamp(min=0).sum(dim=1).sqrt()
     found: Tensor = deviation + 0.3 * mean.norm(dim=1)
@@ -85,8 +87,7 @@ def ab_distance(images: Lab, truth: Lab) -> PerImage:
 
     For samples of equal size it is the mean distance of the sorted values.
     """
-    a, b = (_sorted(x[:, 1:].flatten(2)) for x in (images, truth))
-    return (a - b).abs().mean(dim=(1, 2))
+    return torch.tensor(_measured(_sorted_distance, images, truth))
 
 
 def diversity(versions: Float[Tensor, "n b 3 h w"]) -> PerImage:
@@ -117,13 +118,14 @@ def _psnr(mse: Tensor, span: float) -> Tensor:
     return 20 * math.log10(span) - 10 * torch.log10(mse)
 
 
-def _arrays(*images: Tensor) -> list[np.ndarray]:
-    """As kernels take them, which look at no bounds."""
-    if len({image.shape for image in images}) > 1:
+def _measured(kernel: Callable[..., Any], *images: Tensor) -> list[Any]:
+    """What a kernel, which looks at no bounds, finds in each photograph."""
+    if len({(len(image), *image.shape[2:]) for image in images}) > 1:
         raise ValueError(f"only photographs of one size can be compared, not {' and '.join(str(tuple(x.shape)) for x in images)}")
-    return [image.detach().cpu().contiguous().numpy() for image in images]
+    arrays = [image.detach().cpu().numpy() for image in images]
+    return for_each(lambda *photographs: kernel(*map(np.ascontiguousarray, photographs)), *arrays)
 
 
-def _sorted(x: Tensor) -> Tensor:
-    """By the last dimension; on a CPU numpy sorts twice as fast as torch."""
-    return torch.from_numpy(np.sort(x.numpy(), axis=-1)) if x.device.type == "cpu" else x.sort(dim=-1).values
+def _sorted_distance(image: Float[np.ndarray, "3 h w"], truth: Float[np.ndarray, "3 h w"]) -> float:
+    a, b = (np.sort(x[1:].reshape(2, -1)) for x in (image, truth))
+    return float(np.abs(a - b).mean())

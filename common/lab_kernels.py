@@ -20,37 +20,43 @@ def rgb_to_lab(
 ) -> None:
     """Writes scale[0] L + shift and scale[1] ab; `m`, row by row, takes linear RGB to XYZ over the white point.
 
-    The table is read in a loop of its own: the rest is then done for sixteen pixels at a time.
+    A row is looked up in the table, then converted where it lies, sixteen pixels at a time.
     """
-    row = np.empty((3, rgb.shape[1]), np.float32)
     for j in range(rgb.shape[0]):
+        u, v, w = L[0, j], ab[0, j], ab[1, j]  # first R, G, B and then L, a, b
         for i in range(rgb.shape[1]):
-            for c in range(3):
-                row[c, i] = linear[rgb[j, i, c]]
+            u[i], v[i], w[i] = linear[rgb[j, i, 0]], linear[rgb[j, i, 1]], linear[rgb[j, i, 2]]
         for i in range(rgb.shape[1]):
-            x = _f(m[0] * row[0, i] + m[1] * row[1, i] + m[2] * row[2, i])
-            y = _f(m[3] * row[0, i] + m[4] * row[1, i] + m[5] * row[2, i])
-            z = _f(m[6] * row[0, i] + m[7] * row[1, i] + m[8] * row[2, i])
-            row[0, i] = scale[0] * (F(116) * y - F(16)) + shift
-            row[1, i] = scale[1] * (F(500) * (x - y))
-            row[2, i] = scale[1] * (F(200) * (y - z))
-        L[0, j], ab[0, j], ab[1, j] = row[0], row[1], row[2]
+            x = _f(m[0] * u[i] + m[1] * v[i] + m[2] * w[i])
+            y = _f(m[3] * u[i] + m[4] * v[i] + m[5] * w[i])
+            z = _f(m[6] * u[i] + m[7] * v[i] + m[8] * w[i])
+            u[i] = scale[0] * (F(116) * y - F(16)) + shift
+            v[i] = scale[1] * (F(500) * (x - y))
+            w[i] = scale[1] * (F(200) * (y - z))
 
 
 @kernel
 def lab_to_rgb(lab: Planes, m: Numbers, rgb: Planes) -> None:
     """Writes sRGB in [0, 1]; `m` takes XYZ over the white point to linear RGB."""
-    row = np.empty((3, lab.shape[2]), np.float32)
     for j in range(lab.shape[1]):
-        row[0], row[1], row[2] = lab[0, j], lab[1, j], lab[2, j]
+        u, v, w = rgb[0, j], rgb[1, j], rgb[2, j]  # first L, a, b and then R, G, B
+        _copy(lab[0, j], u)
+        _copy(lab[1, j], v)
+        _copy(lab[2, j], w)
         for i in range(lab.shape[2]):
-            fy = (row[0, i] + F(16)) * F(1 / 116)
-            fz = fy - row[2, i] * F(1 / 200)
-            x, y, z = _inverse_f(fy + row[1, i] * F(1 / 500)), _inverse_f(fy), _inverse_f(F(0) if fz < F(0) else fz)
-            row[0, i] = _encoded(m[0] * x + m[1] * y + m[2] * z)
-            row[1, i] = _encoded(m[3] * x + m[4] * y + m[5] * z)
-            row[2, i] = _encoded(m[6] * x + m[7] * y + m[8] * z)
-        rgb[0, j], rgb[1, j], rgb[2, j] = row[0], row[1], row[2]
+            fy = (u[i] + F(16)) * F(1 / 116)
+            fz = fy - w[i] * F(1 / 200)
+            x, y, z = _inverse_f(fy + v[i] * F(1 / 500)), _inverse_f(fy), _inverse_f(F(0) if fz < F(0) else fz)
+            u[i] = _encoded(m[0] * x + m[1] * y + m[2] * z)
+            v[i] = _encoded(m[3] * x + m[4] * y + m[5] * z)
+            w[i] = _encoded(m[6] * x + m[7] * y + m[8] * z)
+
+
+@inlined
+def _copy(row: Float32[np.ndarray, " w"], out: Float32[np.ndarray, " w"]) -> None:
+    """Three times as fast as an assignment of the whole row."""
+    for i in range(len(row)):
+        out[i] = row[i]
 
 
 @inlined
