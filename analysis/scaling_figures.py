@@ -5,6 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from analysis.figures import STYLE
 
@@ -36,6 +37,8 @@ def _draw(panel: Axes, table: pd.DataFrame, measure: str, legend: bool) -> None:
         panel.set_ylim(0, 1.1 * table[measure].max())
     else:
         panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     panel.minorticks_off()
     if legend:
         panel.legend(title=None, frameon=False)

@@ -243,10 +243,7 @@ def _forget_process_peak() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Asks glibc not to hand freed memory back: every step wants it again, and fresh pages are dear.
-
-    Measured at 256 pixels: steps take 6 to 14 % less time, for 3 % more memory.
-    """
+    """Asks glibc not to hand freed memory back: every step wants it again, and fresh pages are dear."""
     with suppress(AttributeError):  # another C library
         _libc().mallopt(M_MMAP_THRESHOLD, 2**30)
         _libc().mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,8 +1,8 @@
 """Convolutions that are quick on a CPU also where maps or channels are few: the same mathematics and parameters as torch's own.
 
-oneDNN is slow on maps of up to 8x8 places, and where few channels come out. There the convolution is one matrix product, 1.5 to
-10 times as fast (measured at batch 1 and 8 in bfloat16 and float32; at 16x16 and with more channels oneDNN wins): patches are
-gathered and multiplied, or multiplied and added up. A GPU takes torch's own everywhere.
+oneDNN is slow on maps of up to 8x8 places, and where few channels come out. There the convolution is one matrix product, up to 3
+times as fast (`colourbench bench parts`; at 16x16 and with more channels oneDNN wins): patches are gathered and multiplied, or
+multiplied and added up. A GPU takes torch's own everywhere.
 """
 
 from typing import Any, cast
@@ -60,7 +60,10 @@ def _spread(x: Tensor, like: Tensor, matrix: Tensor, bias: Tensor | None, geomet
 
 
 def joined(*maps: Float[Tensor, "b _c h w"]) -> Float[Tensor, "b d h w"]:
-    """torch.cat over channels whose gradients are dense: batch norm's backward is 10 to 100 times slower on a strided slice."""
+    """torch.cat over channels whose gradients are dense: batch norm's backward is slow on a strided slice.
+
+    With batch norm before it 4 times as fast at batch 1, and 12 times at batch 8 (`colourbench bench parts`).
+    """
     return cast(Tensor, _Join.apply(*maps))
 
 
@@ -102,7 +105,7 @@ class _Scatter(Function):
         parts = parts.reshape(b, m, n, reach, stride, reach, stride, c)
         blocks = patches.new_zeros(b, m + reach - 1, n + reach - 1, stride * stride * c)
         for i in range(reach):
-            for j in range(reach):  # padded, not added to a part in place: that is twice as slow
+            for j in range(reach):  # padded, not added to a part in place: that is slower
                 blocks += F.pad(parts[:, :, :, i, :, j].flatten(3), (0, 0, j, reach - 1 - j, i, reach - 1 - i))
         rows = blocks.unflatten(3, (stride, stride, c)).transpose(2, 3)
         return _window(rows.reshape(b, (m + reach - 1) * stride, (n + reach - 1) * stride, c), padding, h, w)

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from common.engine import device_kind
+import torch
+
+from common.engine import Engine, EngineConfig, device_kind
 from common.errors import ColourbenchError, did_you_mean
 from studies.bench import photographs
 from studies.bench.logging import logging_and_checkpoints
+from studies.bench.parts import layers, others
 from studies.bench.result import Result
 from studies.bench.steps import Task
 from studies.bench.sweeps import trials_per_second
@@ -78,6 +81,15 @@ def metrics(plan: Plan) -> Iterator[Result]:
     yield photographs.per_image_metrics(plan.size, plan.rounds, plan.target(10.0))
 
 
+def parts(plan: Plan) -> Iterator[Result]:
+    """Each thing that makes the engine quick, alone; in the precision that `auto` chooses, on a CPU."""
+    dtype = torch.bfloat16 if Engine(EngineConfig(device="cpu")).precision == "bf16-mixed" else torch.float32
+    width = 16 if plan.quick else 64
+    for batch in (1, 8):
+        yield from layers(dtype, batch, width, plan.rounds)
+    yield from others(width, plan.rounds)
+
+
 def logging(plan: Plan) -> Iterator[Result]:
     """What tracking and checkpoints take."""
     task = Task("cgan", 64, 16, 16 if plan.quick else 64, device=plan.device)
@@ -96,6 +108,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Result]]] = {
     "lab": lab,
     "data": data,
     "metrics": metrics,
+    "parts": parts,
     "logging": logging,
     "sweep": sweep,
 }

@@ -74,6 +74,14 @@ def test_photograph_benchmarks_check_that_both_do_the_same(measure: Callable[[in
     assert result.ratio > 0 and differences and max(differences) < 1e-3
 
 
+def test_each_part_does_the_same_as_torchs_own() -> None:
+    results = list(suite.parts(suite.Plan("cpu", quick=True)))
+    assert len({result.name for result in results}) == len(results) == 11
+    differences = {result.name: float(re.findall(r"\d\.\de[-+]\d\d", result.checked)[0]) for result in results}
+    assert max(differences.values()) < 3e-2  # bfloat16
+    assert all(value == 0 for name, value in differences.items() if "Adam" in name or "mirror" in name)
+
+
 def test_logging_is_measured_in_the_products_own_loop() -> None:
     result = logging.logging_and_checkpoints(Task("cgan", 32, 4, 4), 6)
     step, beside, saving = (side.seconds for side in result.sides)
