@@ -1,7 +1,6 @@
 """The front door: one command and its verbs. Each verb lives in studies/commands and imports what is heavy inside itself."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from common.errors import ColourbenchError, Interrupted, end_politely, first_line
+from common.errors import ColourbenchError, Interrupted, end_politely_when_told, first_line
 from studies.commands import bench, cluster, data, ratings, results, training
 from studies.commands.options import DEFAULT_HOME, HomeOption, VariantArgument, open_home, run_settings, say
 
@@ -100,7 +99,7 @@ app.add_typer(ratings_app, name="ratings")
 def main() -> None:
     """Runs the command; a user's mistake is one or two lines and no traceback."""
     with _told_plainly():
-        signal.signal(signal.SIGTERM, end_politely)
+        end_politely_when_told()
         app()
 
 
@@ -115,8 +114,6 @@ def _told_plainly() -> Iterator[None]:
         _end(error, str(error), 130)
     except ColourbenchError as error:
         _end(error, f"error: {error}", 1)
-    except KeyboardInterrupt as error:
-        _end(error, "stopped; the same command goes on from the last checkpoint", 130)
     except OSError as error:
         hint = {28: "free some space, or choose another --home", 13: "check the folder's permissions, or choose another --home"}
         _end(error, f"error: {error.strerror or error}: {error.filename or ''} {hint.get(error.errno or 0, '')}".rstrip(": "), 1)

@@ -165,7 +165,7 @@ class StopOnSignal:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
-            raise KeyboardInterrupt
+            raise Interrupted("stopped at once; the same command goes on from the last checkpoint")
         self._received = number
 
 

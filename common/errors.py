@@ -1,8 +1,8 @@
 """Errors that a user can mend: their text says what is wrong and what to do, and no traceback is shown."""
 
 import difflib
+import signal
 from collections.abc import Iterable
-from signal import Signals
 from types import FrameType
 
 
@@ -14,8 +14,11 @@ class Busy(ColourbenchError):
     """Another process is at it."""
 
 
-class Interrupted(ColourbenchError):
-    """The user or the scheduler asked to stop; everything is saved and the same command goes on."""
+class Interrupted(BaseException):
+    """The user or the scheduler asked to stop; everything is saved and the same command goes on.
+
+    No Exception: what forgives a broken photograph or a failed run must not take it for one.
+    """
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -30,6 +33,12 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
-def end_politely(number: int, frame: FrameType | None) -> None:
-    """A handler of SIGTERM for when nothing is being trained: what is under way is tidied up as after any other end."""
-    raise Interrupted(f"stopped by {Signals(number).name}; the same command goes on")
+def _end_politely(number: int, frame: FrameType | None) -> None:
+    """A handler of Ctrl-C and SIGTERM for when nothing is being trained: what is under way is tidied up as after any other end."""
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; the same command takes it up again")
+
+
+def end_politely_when_told() -> None:
+    """Installs the handler; typer would end without a word."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end_politely)

@@ -9,7 +9,7 @@ from analysis import evaluation
 from analysis.results import COMPARED, WITHOUT
 from common.config import as_json, sha256
 from common.domain import domain_of
-from common.errors import Busy, ColourbenchError, Interrupted
+from common.errors import Busy, ColourbenchError
 from common.files import locked, write_atomically
 from common.shards import Dataset
 from common.tracking import Run
@@ -63,8 +63,6 @@ def _run_all(home: Home, study: Study, dataset: Dataset, planned: list[Cell], pa
             say(f"run {number} of {len(planned)}: {cell.name}")
             try:
                 _run_cell(home, study, cell, dataset, parent)
-            except Interrupted:
-                raise
             except Busy:
                 say("  another process is at it")
                 busy.append((number, cell))

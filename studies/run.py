@@ -140,7 +140,7 @@ def _train_and_mark(session: Session, report: Report | None, test: bool) -> None
         with run.watch_machine():
             _train(session, report)
         _finish(session, test)
-    except (Interrupted, KeyboardInterrupt):
+    except Interrupted:
         run.abandon("KILLED")
         raise
     except ColourbenchError:

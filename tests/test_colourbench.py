@@ -1,6 +1,7 @@
 """The command as users type it: help, mistakes without a traceback, and one way through the whole suite."""
 
 import io
+import signal
 import subprocess
 import sys
 import time
@@ -63,7 +64,7 @@ sys.argv = ["colourbench", "--help"]
 try:
     colourbench.main()
 finally:
-    print(sorted({"torch", "mlflow", "pandas", "optuna"} & set(sys.modules)))
+    print(sorted({"torch", "mlflow", "pandas", "optuna", "numba"} & set(sys.modules)))
 """
 
 
@@ -125,6 +126,14 @@ def test_a_mistake_has_a_traceback_only_with_debug(tmp_path: Path) -> None:
             [*command, *before, "data", "prepare", "flickr", "--home", str(tmp_path)], capture_output=True, text=True
         )
         assert done.returncode == 1 and ("Traceback" in done.stderr) == shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_stops_a_command_is_told_how_it_goes_on(number: signal.Signals, tmp_path: Path) -> None:
+    """Also while nothing is being trained."""
+    program = f"import os, sys, typer, colourbench; colourbench.app.command('wait')(lambda: os.kill(os.getpid(), {number:d})); colourbench.main()"
+    ended = subprocess.run([sys.executable, "-c", program, "wait"], capture_output=True, text=True, cwd=ROOT)
+    assert ended.returncode == 130 and ended.stderr == f"stopped by {number.name}; the same command takes it up again\n"
 
 
 def test_config_prints_yaml_that_train_takes(home: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from common.config import sha256
-from common.errors import ColourbenchError, Interrupted, end_politely
+from common.errors import ColourbenchError, Interrupted, end_politely_when_told
 from common.files import locked, write_atomically
 from common.shards import Dataset
 from common.tracking import Run
@@ -209,7 +209,7 @@ def _propose(home: Home, sweep: Sweep, best: FrozenTrial, dataset: Dataset, say:
 
 def _work_as_told() -> None:
     """In a worker's process."""
-    signal.signal(signal.SIGTERM, end_politely)
+    end_politely_when_told()
     home, order, index, until = Home(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     sweep = Sweep.model_validate_json(order.read_bytes())
     dataset = home.dataset(sweep.base.dataset)

@@ -66,7 +66,7 @@ class Worker:
             self._forget_checkpoints(number)
             self._tell(trial, TrialState.PRUNED)
             self.say(f"trial {number:03d} pruned: worse than others at the same point")
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted:
             with locked(lock(self.home, self.sweep)):
                 claims.queue_again(self.study, self.study.trials[trial.number])
                 self._tell(trial, TrialState.FAIL)

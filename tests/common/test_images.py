@@ -1,4 +1,6 @@
 import io
+import os
+import signal
 import struct
 import zlib
 from pathlib import Path
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from common import images
+from common.errors import Interrupted, end_politely_when_told
 from common.images import BadImage, decode
 
 
@@ -147,3 +150,20 @@ def test_corpora_of_awkward_images(corpora: Path) -> None:
             refused.append(path.name)
     assert files
     assert all(name.startswith("x") for name in refused), refused  # PngSuite marks its broken files with an x
+
+
+def test_who_stops_the_program_meanwhile_does_not_break_the_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Pillow raises is a broken photograph; a signal may come in the middle of it, and is none."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    end_politely_when_told()
+    try:
+        monkeypatch.setattr(Image, "open", interrupted)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            decode(b"")
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)

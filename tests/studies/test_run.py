@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from common.config import parse
-from common.errors import ColourbenchError, Interrupted
+from common.errors import ColourbenchError
 from common.shards import Dataset
 from common.tracking import Run, Store
 from studies.home import Home
@@ -268,10 +268,6 @@ def test_an_unfinished_run_cannot_be_loaded(store: Store) -> None:
     run = store.open_run("study", "empty", {"config_sha256": "x"}, {})
     with pytest.raises(ColourbenchError, match="no trained generator"):
         load_run(run)
-
-
-def test_interrupted_is_no_failure() -> None:
-    assert issubclass(Interrupted, ColourbenchError)
 
 
 def test_labels_are_known_by_name(home: Path, dataset: Dataset) -> None:
