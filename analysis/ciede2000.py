@@ -36,13 +36,16 @@ def delta_e(first: Float32[np.ndarray, "3 h w"], second: Float32[np.ndarray, "3 
 @inlined
 def _pixel(L1: float, a1: float, b1: float, L2: float, a2: float, b2: float) -> float:
     G = F(0.5) * (F(1) - _seventh_power_ratio((_length(a1, b1) + _length(a2, b2)) * F(0.5)))  # (4)
+    across = (F(1) + G) * (a1 * b2 - a2 * b1)  # C1 C2 sin Δh; before the next line, so that opposite hues give 0
     a1, a2 = (F(1) + G) * a1, (F(1) + G) * a2  # (5)
     C1, C2 = _length(a1, b1), _length(a2, b2)  # (6)
-    along, across = a1 * a2 + b1 * b2, a1 * b2 - a2 * b1  # C1 C2 cos Δh and C1 C2 sin Δh
-    dL, dC, dH = L2 - L1, C2 - C1, _dH(C1 * C2, along, across)  # (8), (9)
+    along = a1 * a2 + b1 * b2  # C1 C2 cos Δh
+    # Δh > 0; of two opposite hues the larger less the smaller is 180° (10)
+    is_left = (across > F(0)) | ((across == F(0)) & ((b1 > F(0)) | ((b1 == F(0)) & (a1 > F(0)))))
+    dL, dC, dH = L2 - L1, C2 - C1, _dH(C1 * C2, along, across, is_left)  # (8), (9)
 
     L, C = (L1 + L2) * F(0.5), (C1 + C2) * F(0.5)  # (12), (13)
-    cos, sin = _mean_hue(a1, b1, C1, a2, b2, C2, along, across)
+    cos, sin = _mean_hue(a1, b1, C1, a2, b2, C2, along, is_left)
     T = _T(cos, sin)
     S_L = F(1) + F(0.015) * (L - F(50)) * (L - F(50)) / math.sqrt(F(20) + (L - F(50)) * (L - F(50)))  # (18)
     S_C, S_H = F(1) + F(0.045) * C, F(1) + F(0.015) * C * T  # (19), (20)
@@ -52,24 +55,23 @@ def _pixel(L1: float, a1: float, b1: float, L2: float, a2: float, b2: float) -> 
 
 
 @inlined
-def _dH(product: float, along: float, across: float) -> float:
+def _dH(product: float, along: float, across: float, is_left: bool) -> float:
     """2 √(C1 C2) sin(Δh / 2) (10), (11), from the half angle's formula that does not cancel: sin x / 2cos(x/2) for small angles."""
     small = F(2) * across / math.sqrt(max(F(2) * (product + along), TINY))
     large = math.sqrt(max(F(2) * (product - along), F(0)))
-    signed = -large if across < F(0) else large
+    signed = large if is_left else -large
     return small if along > F(0) else signed
 
 
 @inlined
-def _mean_hue(a1: float, b1: float, C1: float, a2: float, b2: float, C2: float, along: float, across: float) -> tuple[float, float]:
+def _mean_hue(a1: float, b1: float, C1: float, a2: float, b2: float, C2: float, along: float, is_left: bool) -> tuple[float, float]:
     """cos and sin of h̄' (14): halfway along the shorter arc. Grey has the hue 0 here; dH = 0 and C = 0 leave it without effect.
 
     For hues far apart the sum of the two directions vanishes: there the difference is turned by a right angle.
     """
     x1, y1 = (a1 / max(C1, TINY), b1 / max(C1, TINY))
     x2, y2 = (a2 / max(C2, TINY), b2 / max(C2, TINY))
-    is_turned_left = (across > F(0)) | ((across == F(0)) & ((b1 > F(0)) | ((b1 == F(0)) & (a1 > F(0)))))
-    turn = F(1) if is_turned_left else F(-1)
+    turn = F(1) if is_left else F(-1)
     x = x1 + x2 if along > F(0) else turn * (y2 - y1)
     y = y1 + y2 if along > F(0) else turn * (x1 - x2)
     length = _length(x, y)

@@ -1,6 +1,7 @@
 """Image metrics: pure functions from uint8 sRGB photographs (B, 3, H, W), or from Lab, to one figure for each.
 
-Photographs of any device are measured on the CPU, one a thread; differences of uint8 never wrap around.
+PSNR, SSIM, CIEDE2000 and colourfulness are measured on the CPU, one photograph a thread, wherever the photographs are;
+differences of uint8 never wrap around.
 """
 
 import math
@@ -54,10 +55,10 @@ def delta_e(images: Lab, truth: Lab) -> PerImage:
 
 
 def delta_e_pixels(first: Lab, second: Lab) -> Float[Tensor, "b h w"]:
-    """CIEDE2000 (Sharma, Wu & Dalal 2005) of each pixel, in float32."""
-    found = torch.empty(len(first), 1, *first.shape[2:])
-    _measured(ciede2000.delta_e, first.float(), second.float(), found)
-    return found[:, 0]
+    """CIEDE2000 (Sharma, Wu & Dalal 2005) of each pixel, in float32, on the CPU and without a gradient."""
+    found = np.empty((len(first), 1, *first.shape[2:]), np.float32)
+    _measured(ciede2000.delta_e, first.float(), second.float(), out=found)
+    return torch.from_numpy(found[:, 0])
 
 
 def colourfulness(images: Images) -> PerImage:
@@ -66,7 +67,7 @@ def colourfulness(images: Images) -> PerImage:
     0 is not, 15 slightly, 33 moderately, 45 averagely, 59 quite, 82 highly and 109 extremely colourful.
     """
     sums = torch.tensor(_measured(photograph_sums.opponent_sums, images), dtype=torch.float64).view(-1, 2, 2)
-    mean, square = (sums / images[0, 0].numel() / torch.tensor([[1, 1], [2, 4]])).unbind(2)  # 2yb is summed, and its square
+    mean, square = (sums / math.prod(images.shape[2:]) / torch.tensor([[1, 1], [2, 4]])).unbind(2)  # 2yb is summed, and its square
     deviation = (square - mean**2).clamp(min=0).sum(dim=1).sqrt()
     found: Tensor = deviation + 0.3 * mean.norm(dim=1)
     return found
@@ -97,7 +98,8 @@ def diversity(versions: Float[Tensor, "n b 3 h w"]) -> PerImage:
 
 
 def all_metrics(images: Images, truth: Images) -> dict[str, PerImage]:
-    """Every per-image metric of colourised photographs against the truth."""
+    """Every per-image metric of colourised photographs against the truth, on the CPU."""
+    images, truth = images.cpu(), truth.cpu()
     images_lab, truth_lab = lab.rgb_to_lab(images), lab.rgb_to_lab(truth)
     found, true = colourfulness(images), colourfulness(truth)
     return {
@@ -118,11 +120,16 @@ def _psnr(mse: Tensor, span: float) -> Tensor:
     return 20 * math.log10(span) - 10 * torch.log10(mse)
 
 
-def _measured(kernel: Callable[..., Any], *images: Tensor) -> list[Any]:
-    """What a kernel, which looks at no bounds, finds in each photograph."""
-    if len({(len(image), *image.shape[2:]) for image in images}) > 1:
-        raise ValueError(f"only photographs of one size can be compared, not {' and '.join(str(tuple(x.shape)) for x in images)}")
-    arrays = [image.detach().cpu().numpy() for image in images]
+def _measured(kernel: Callable[..., Any], *images: Tensor, out: np.ndarray | None = None) -> list[Any]:
+    """What a kernel finds in each photograph, or writes; kernels look at no bounds.
+
+    Raises:
+        ValueError: the photographs are no colour photographs, or not of one size.
+    """
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1 or {shape[1] for shape in shapes} != {3}:
+        raise ValueError(f"only colour photographs of one size can be measured, not {' and '.join(map(str, shapes))}")
+    arrays = [image.detach().cpu().numpy() for image in images] + ([] if out is None else [out])
     return for_each(lambda *photographs: kernel(*map(np.ascontiguousarray, photographs)), *arrays)
 
 

@@ -4,15 +4,20 @@ Kernels are for a CPU and know no gradients. They use no fast-math flag: every p
 """
 
 import inspect
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, wraps
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite.binding
 import numba
 import numpy as np
 import torch
 
+CACHE = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "colourbench")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 F = cast(Callable[[Any], float], np.float32)
@@ -22,13 +27,20 @@ F = cast(Callable[[Any], float], np.float32)
 def kernel(function: Function) -> Function:
     """Compiles at the first call and keeps the result on disk for the next process; lets other threads run meanwhile.
 
-    Numbers from outside are frozen in, and a change in another file is not noticed: a kernel's helpers stand beside it.
+    Arrays are to be contiguous: every other layout would be compiled anew. A kernel's helpers stand beside it: of what another
+    file changes the kept result knows nothing.
     """
-    try:
-        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(_unchecked(function))
-    except RuntimeError:  # neither the program's folder nor the user's can be written to
-        compiled = numba.njit(nogil=True, error_model="numpy")(_unchecked(function))
-    return cast(Function, compiled)
+    plain = _unchecked(function)
+    compiled = numba.njit(cache=_is_kept(Path(inspect.getfile(plain))), nogil=True, error_model="numpy")(plain)
+
+    @wraps(plain)
+    def run(*arguments: Any) -> Any:
+        try:
+            return compiled(*arguments)
+        except OSError:  # no room to keep it: it is compiled all the same
+            return compiled(*arguments)
+
+    return cast(Function, run)
 
 
 def inlined(function: Function) -> Function:
@@ -38,8 +50,9 @@ def inlined(function: Function) -> Function:
 
 def for_each(function: Callable[..., Any], *photographs: np.ndarray) -> list[Any]:
     """function(one of each) for all photographs, on as many threads as torch may use."""
-    threads = min(torch.get_num_threads(), len(photographs[0]))
-    return list((_pool(threads).map if threads > 1 else map)(function, *photographs))
+    threads = torch.get_num_threads()
+    share = _pool(threads).map if min(threads, len(photographs[0])) > 1 else map
+    return list(share(function, *photographs))
 
 
 def _unchecked(function: Function) -> Function:
@@ -47,6 +60,26 @@ def _unchecked(function: Function) -> Function:
     return cast(Function, inspect.unwrap(function))
 
 
+def _is_kept(source: Path) -> bool:
+    """Names the folder for what is compiled from a file; False where none can be written to.
+
+    numba does not lock its folder. Each version of the source and each processor has one of its own, so that processes that
+    compile at the same time, on hosts that share a home, write the same into it.
+    """
+    host = [numba.__version__, llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()]
+    version = sha256(source.read_bytes() + Path(__file__).read_bytes() + " ".join(host).encode()).hexdigest()[:16]
+    folder = CACHE / version
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    return os.access(folder, os.W_OK)
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="photographs")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not come along

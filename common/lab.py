@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -39,9 +40,9 @@ def lab_to_rgb(lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """Lab to sRGB in [0, 1]; colours outside the gamut are clipped, as skimage does."""
     if not _is_for_kernels(lab, torch.float32):
         return _in_cache(_lab_to_rgb, lab)
-    rgb = torch.empty(lab.shape)
-    matrix = _nine(_from_xyz)
-    for_each(lambda lab, rgb: lab_kernels.lab_to_rgb(lab, matrix, rgb), lab.detach().numpy(), rgb.numpy())
+    rgb, matrix = torch.empty(lab.shape), _nine(_from_xyz)
+    planes = lab.detach().contiguous().numpy()
+    for_each(lambda lab, rgb: lab_kernels.lab_to_rgb(lab, matrix, rgb), planes, rgb.numpy())
     return rgb
 
 
@@ -70,7 +71,13 @@ def to_photographs(L: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"]) ->
 
 
 def _is_for_kernels(image: Tensor, dtype: torch.dtype) -> bool:
-    """On a CPU, without gradients; an exported or otherwise watched computation needs tensors throughout."""
+    """On a CPU, without gradients, and no part of an exported computation.
+
+    Raises:
+        ValueError: there are not three channels: kernels look at no bounds.
+    """
+    if image.shape[1] != 3:
+        raise ValueError(f"colours have 3 channels, not {image.shape[1]}")
     is_plain = type(image) is Tensor and image.device.type == "cpu" and image.dtype == dtype
     return is_plain and not (torch.is_grad_enabled() and image.requires_grad)
 
@@ -78,8 +85,12 @@ def _is_for_kernels(image: Tensor, dtype: torch.dtype) -> bool:
 def _fill(L: Tensor, ab: Tensor, rgb: Tensor, scale: tuple[float, float], shift: float) -> None:
     """L and ab of uint8 photographs."""
     fixed = _linear_table(rgb.device).numpy(), _nine(_to_xyz), (F(scale[0]), F(scale[1])), F(shift)
-    pixels = rgb.permute(0, 2, 3, 1)
-    for_each(lambda rgb, L, ab: lab_kernels.rgb_to_lab(rgb, *fixed, L, ab), pixels.numpy(), L.numpy(), ab.numpy())
+    pixels = rgb.permute(0, 2, 3, 1).numpy()
+
+    def fill(rgb: np.ndarray, L: np.ndarray, ab: np.ndarray) -> None:
+        lab_kernels.rgb_to_lab(np.ascontiguousarray(rgb), *fixed, L, ab)
+
+    for_each(fill, pixels, L.numpy(), ab.numpy())
 
 
 def _in_cache(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

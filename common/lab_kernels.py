@@ -1,4 +1,4 @@
-"""RGB <-> Lab of one photograph in one pass; the formulas and constants come from common.lab, which describes them."""
+"""RGB <-> Lab of one photograph in one pass: the formulas of common.lab, repeated here for numbers; tests compare the two."""
 
 import math
 

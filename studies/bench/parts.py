@@ -122,13 +122,14 @@ class _TorchAdam:
 
 def _mirror(rounds: int) -> Result:
     stored = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    plain, ours = stored.copy(), stored.copy()
+    plain, ours = np.empty_like(stored), np.empty_like(stored)
 
     def with_numpy() -> Tensor:
-        plain[:] = plain[:, ::-1].copy()
+        np.copyto(plain, stored[:, ::-1])
         return torch.from_numpy(plain)
 
     def product() -> Tensor:
+        np.copyto(ours, stored)
         batches.mirror(ours)
         return torch.from_numpy(ours)
 

@@ -20,7 +20,6 @@ from torchvision.datasets import ImageFolder
 from analysis import metrics
 from common import lab, preparation, sources
 from common.batches import BatchConfig, Batches
-from common.engine import Engine, EngineConfig
 from common.shards import Dataset, ShardConfig
 from studies.bench.result import Result, Side
 from studies.bench.timing import Alternated, alternate, timed
@@ -56,10 +55,8 @@ def lab_conversion(size: int, rounds: int, target: float | None) -> Result:
 def photograph_to_batch(size: int, rounds: int, target: float | None) -> Result:
     """Training batches, cropped and flipped at random, in the networks' Lab: from prepared shards, against JPEG files.
 
-    What shards save is decoding and resizing, which preparation did once; how long that took is noted. Both sides have the
-    engine's settings, as in a training: it tells the process to keep the memory that one batch leaves for the next.
+    What shards save is decoding and resizing, which preparation did once; how long that took is noted.
     """
-    Engine(EngineConfig(device="cpu"))
     with tempfile.TemporaryDirectory() as place:
         folder = write_photographs(Path(place) / "photographs", SOURCE)
         begun = time.perf_counter()

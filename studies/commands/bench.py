@@ -29,7 +29,8 @@ def bench(
 ) -> None:
     """Measures the hot paths against plain references that do the same, checked to be equal first, in alternation.
 
-    Figures are medians and ratios of one run: compare machines by ratios. Memory is that of a process of its own.
+    Figures are medians and ratios of one run: compare machines by ratios. Memory is that of a process of its own. What lab, data,
+    metrics and parts measure runs on the CPU, whatever the device.
 
     Example: colourbench bench train egan
 

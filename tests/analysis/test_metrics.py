@@ -1,5 +1,6 @@
 """Metrics against skimage, published pairs and closed forms."""
 
+import inspect
 import math
 
 import numpy as np
@@ -120,8 +121,18 @@ def test_ssim_of_less_than_a_window() -> None:
 def test_photographs_of_two_sizes_are_not_compared() -> None:
     first, second = (torch.zeros(1, 3, n, n, dtype=torch.uint8) for n in (16, 17))
     for metric in (metrics.psnr, metrics.ssim):
-        with pytest.raises((ValueError, TypeError), match=r"one size|u8"):  # the tests' own check of shapes sees it first
-            metric(first, second)
+        with pytest.raises(ValueError, match="one size"):
+            inspect.unwrap(metric)(first, second)  # without the tests' own check of shapes
+    with pytest.raises(ValueError, match="colour photographs"):
+        inspect.unwrap(metrics.colourfulness)(first[:, :1])
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs = torch.randint(0, 256, (7, 3, 40, 40), dtype=torch.uint8)
+    alone = metrics.all_metrics(photographs, photographs.flip(0))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    together = metrics.all_metrics(photographs, photographs.flip(0))
+    assert all(torch.equal(alone[name], together[name]) for name in alone)
 
 
 def test_it_does_not_matter_how_pixels_lie_in_memory(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
@@ -136,6 +147,8 @@ def test_ciede2000_of_sharmas_pairs() -> None:
     first, second = (torch.from_numpy(table[:, k : k + 3].T.copy()).reshape(1, 3, 34, 1) for k in (0, 3))
     for pair in ((first, second), (second, first)):
         assert metrics.delta_e_pixels(*pair).flatten().tolist() == pytest.approx(table[:, 6].tolist(), abs=6e-5)
+    naive = [naive_ciede2000(tuple(row[:3]), tuple(row[3:6])) for row in table.tolist()]
+    assert naive == pytest.approx(table[:, 6].tolist(), abs=6e-5)
 
 
 def test_ciede2000_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
@@ -154,6 +167,38 @@ def test_ciede2000_over_the_whole_space(nearness: float, vividness: float) -> No
     second = (first + draw.normal(0, nearness, first.shape)).astype(np.float32)
     expected = color.deltaE_ciede2000(first.astype(float), second.astype(float))
     assert np.abs(metrics.delta_e_pixels(tensor(first), tensor(second))[0].numpy() - expected).max() < 5e-4
+
+
+def naive_ciede2000(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    """As the paper has it, in degrees; differences are rounded, so that 180 is 180."""
+    (L1, a1, b1), (L2, a2, b2) = first, second
+    mean = (math.hypot(a1, b1) + math.hypot(a2, b2)) / 2
+    G = 0.5 * (1 - math.sqrt(mean**7 / (mean**7 + 25**7)))
+    C1, C2 = math.hypot((1 + G) * a1, b1), math.hypot((1 + G) * a2, b2)
+    h1, h2 = (math.degrees(math.atan2(b, (1 + G) * a)) % 360 for a, b in ((a1, b1), (a2, b2)))
+    far = C1 * C2 > 0 and round(abs(h2 - h1), 9) > 180
+    dh = 0 if C1 * C2 == 0 else h2 - h1 - (360 if far and h2 > h1 else -360 if far else 0)
+    dL, dC, dH = L2 - L1, C2 - C1, 2 * math.sqrt(C1 * C2) * math.sin(math.radians(dh) / 2)
+    L, C, h = (L1 + L2) / 2, (C1 + C2) / 2, (h1 + h2) / (1 if C1 * C2 == 0 else 2)
+    h += 0 if not far else 180 if h1 + h2 < 360 else -180
+    T = 1 - 0.17 * cosine(h - 30) + 0.24 * cosine(2 * h) + 0.32 * cosine(3 * h + 6) - 0.20 * cosine(4 * h - 63)
+    R_T = -math.sin(math.radians(60 * math.exp(-(((h - 275) / 25) ** 2)))) * 2 * math.sqrt(C**7 / (C**7 + 25**7))
+    S_L = 1 + 0.015 * (L - 50) ** 2 / math.sqrt(20 + (L - 50) ** 2)
+    lightness, chroma, hue = dL / S_L, dC / (1 + 0.045 * C), dH / (1 + 0.015 * C * T)
+    return math.sqrt(lightness**2 + chroma**2 + hue**2 + R_T * chroma * hue)
+
+
+def cosine(degrees: float) -> float:
+    return math.cos(math.radians(degrees))
+
+
+def test_ciede2000_of_exactly_opposite_hues() -> None:
+    """Whole numbers: random reals are never exactly opposite, and skimage leaves the side to rounding."""
+    values = np.array([(50, a, b) for a in range(-60, 61, 12) for b in range(-60, 61, 12)], np.float32)
+    first, second = np.repeat(values, len(values), 0), np.tile(values, (len(values), 1))
+    expected = [naive_ciede2000(tuple(a), tuple(b)) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    found = metrics.delta_e_pixels(tensor(first[None]), tensor(second[None]))[0].numpy().ravel()
+    assert np.abs(found - expected).max() < 5e-4
 
 
 def test_ciede2000_of_grey_pixels_is_no_nan() -> None:
@@ -190,6 +235,4 @@ def test_chroma_and_grey_share() -> None:
 
 def test_no_photograph_gives_no_figure() -> None:
     nothing = torch.zeros(0, 3, 16, 16, dtype=torch.uint8)
-    in_lab = lab.rgb_to_lab(nothing)
-    for found in (metrics.psnr(nothing, nothing), metrics.ssim(nothing, nothing), metrics.delta_e(in_lab, in_lab)):
-        assert found.shape == (0,)
+    assert all(found.shape == (0,) for found in metrics.all_metrics(nothing, nothing).values())

@@ -1,5 +1,7 @@
 """Compiled loops: what they compute is tested where they are used; here how they are compiled and shared out."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -36,20 +38,60 @@ def test_nothing_gives_nothing() -> None:
     assert kernels.for_each(lambda x: x, np.zeros((0, 3))) == []
 
 
-@pytest.mark.parametrize("is_writable", [True, False])
-def test_a_kernel_is_kept_on_disk_where_that_can_be(tmp_path: Path, is_writable: bool) -> None:
-    """A container whose folders are read-only compiles anew in every process."""
-    program = tmp_path / "doubled.py"
-    program.write_text(
-        "from common.kernels import kernel\n\n\n@kernel\ndef doubled(x):\n    return x + x\n\n\nprint(doubled(2.5))\n"
+KERNEL = """
+from common.kernels import kernel
+
+@kernel
+def doubled(x):
+    return x + x
+"""
+RUN = """
+import sys
+sys.path[:0] = ["{root}", "{folder}"]
+{first}
+import program
+print(program.doubled(2.5))
+"""
+
+
+def run(folder: Path, kept: Path, first: str = "", source: str = KERNEL) -> str:
+    """What a process of its own prints that calls a kernel."""
+    (folder / "program.py").write_text(source)
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", RUN.format(root=root, folder=folder, first=first)]
+    ran = subprocess.run(command, capture_output=True, text=True, env={"NUMBA_CACHE_DIR": str(kept), "PATH": ""})
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_what_is_compiled_is_kept_for_each_version_and_processor(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    other = "import llvmlite.binding; llvmlite.binding.get_host_cpu_name = lambda: 'another'"
+    assert run(tmp_path, kept) == run(tmp_path, kept) == run(tmp_path, kept, other) == "5.0"
+    assert len(list(kept.iterdir())) == 2
+    assert run(tmp_path, kept, source=KERNEL.replace("x + x", "x + x + x")) == "7.5"
+    assert len(list(kept.iterdir())) == 3
+
+
+def test_without_a_place_to_keep_it_a_kernel_runs_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert run(tmp_path, tmp_path / "file") == "5.0"
+
+
+def test_a_full_disk_does_not_stop_a_kernel(tmp_path: Path) -> None:
+    full = (
+        "import numba.core.caching as c, errno\ndef save(*_): raise OSError(errno.ENOSPC, 'full')\nc.IndexDataCacheFile.save = save"
     )
-    blocked = "" if is_writable else "import numba.core.caching as c; c.CacheImpl._locator_classes = []; "
-    ran = subprocess.run(
-        [sys.executable, "-c", f"{blocked}import sys, runpy; sys.path.insert(0, '.'); runpy.run_path({str(program)!r})"],
-        capture_output=True,
-        text=True,
-        env={"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PATH": ""},
-        cwd=Path(__file__).resolve().parents[2],
-    )
-    assert ran.stdout.strip() == "5.0", ran.stderr
-    assert bool(list(tmp_path.rglob("*.nbi"))) == is_writable
+    assert run(tmp_path, tmp_path / "kept", full) == "5.0"
+
+
+def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is handed to a pool whose threads stayed behind would never come back."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    kernels.for_each(lambda x: x, np.zeros(4))
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        kernels.for_each(lambda x: x, np.zeros(4))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0

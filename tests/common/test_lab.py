@@ -1,4 +1,7 @@
+import inspect
+
 import numpy as np
+import pytest
 import torch
 from skimage import color
 
@@ -132,3 +135,11 @@ def test_an_exported_computation_holds_the_conversion() -> None:
     exported = torch.export.export(Lightness(), (rgb,)).module()
     other = rgb.flip(2)
     assert torch.allclose(exported(other), lab.to_network(other)[0], atol=1e-5)
+
+
+def test_what_has_not_three_channels_is_refused() -> None:
+    """Kernels look at no bounds."""
+    grey = photographs(2, 1, 16, 16)
+    for function, image in ((lab.rgb_to_lab, grey), (lab.to_network, grey), (lab.lab_to_rgb, grey.float())):
+        with pytest.raises(ValueError, match="3 channels, not 1"):
+            inspect.unwrap(function)(image)  # without the tests' own check of shapes
