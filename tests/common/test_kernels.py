@@ -1,12 +1,14 @@
 """Compiled loops: what they compute is tested where they are used; here how they are compiled and shared out."""
 
+import errno
+import importlib.util
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
+import llvmlite.binding
+import numba
 import numpy as np
 import pytest
 import torch
@@ -41,48 +43,60 @@ def test_nothing_gives_nothing() -> None:
 KERNEL = """
 from common.kernels import kernel
 
+
 @kernel
 def doubled(x):
     return x + x
 """
-RUN = """
-import sys
-sys.path[:0] = ["{root}", "{folder}"]
-{first}
-import program
-print(program.doubled(2.5))
-"""
 
 
-def run(folder: Path, kept: Path, first: str = "", source: str = KERNEL) -> str:
-    """What a process of its own prints that calls a kernel."""
-    (folder / "program.py").write_text(source)
-    root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", RUN.format(root=root, folder=folder, first=first)]
-    ran = subprocess.run(command, capture_output=True, text=True, env={"NUMBA_CACHE_DIR": str(kept), "PATH": ""})
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where what is compiled is kept."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(kernels, "CACHE", tmp_path / "kept")
+    return tmp_path / "kept"
 
 
-def test_what_is_compiled_is_kept_for_each_version_and_processor(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    other = "import llvmlite.binding; llvmlite.binding.get_host_cpu_name = lambda: 'another'"
-    assert run(tmp_path, kept) == run(tmp_path, kept) == run(tmp_path, kept, other) == "5.0"
-    assert len(list(kept.iterdir())) == 2
-    assert run(tmp_path, kept, source=KERNEL.replace("x + x", "x + x + x")) == "7.5"
+def doubled(folder: Path, source: str = KERNEL) -> float:
+    """What a program with a kernel makes of 2.5, loaded and compiled anew."""
+    program = folder / "program.py"
+    program.write_text(source)
+    spec = importlib.util.spec_from_file_location("program", program)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return float(module.doubled(2.5))
+
+
+def test_what_is_compiled_is_kept_for_each_version_and_processor(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert doubled(tmp_path) == 5.0
+    (compiled,) = kept.rglob("*.nbc")
+    written = compiled.stat().st_mtime_ns
+    assert doubled(tmp_path) == 5.0 and compiled.stat().st_mtime_ns == written
+
+    assert doubled(tmp_path, KERNEL.replace("x + x", "x + x + x")) == 7.5
+    assert len(list(kept.iterdir())) == len(list(kept.rglob("*.nbc"))) == 2
+
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_name", lambda: "another")
+    assert kernels._is_kept(tmp_path / "program.py")
     assert len(list(kept.iterdir())) == 3
 
 
-def test_without_a_place_to_keep_it_a_kernel_runs_all_the_same(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    assert run(tmp_path, tmp_path / "file") == "5.0"
+def test_without_a_place_to_keep_it_a_kernel_runs_all_the_same(kept: Path, tmp_path: Path) -> None:
+    kept.touch()
+    assert doubled(tmp_path) == 5.0
 
 
-def test_a_full_disk_does_not_stop_a_kernel(tmp_path: Path) -> None:
-    full = (
-        "import numba.core.caching as c, errno\ndef save(*_): raise OSError(errno.ENOSPC, 'full')\nc.IndexDataCacheFile.save = save"
-    )
-    assert run(tmp_path, tmp_path / "kept", full) == "5.0"
+def test_a_full_disk_does_not_stop_a_kernel(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", save)
+    assert doubled(tmp_path) == 5.0
+    assert not list(kept.rglob("*.nbc"))
 
 
 def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
