@@ -17,7 +17,6 @@ import numba
 import numpy as np
 import torch
 
-CACHE = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "colourbench")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 F = cast(Callable[[Any], float], np.float32)
@@ -68,13 +67,19 @@ def _is_kept(source: Path) -> bool:
     """
     host = [numba.__version__, llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()]
     version = sha256(source.read_bytes() + Path(__file__).read_bytes() + " ".join(host).encode()).hexdigest()[:16]
-    folder = CACHE / version
     try:
+        folder = _cache() / version
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # nobody may write there, or there is no home
         return False
     numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     return os.access(folder, os.W_OK)
+
+
+def _cache() -> Path:
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "colourbench"
 
 
 @cache

@@ -54,7 +54,7 @@ def doubled(x):
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where what is compiled is kept."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    monkeypatch.setattr(kernels, "CACHE", tmp_path / "kept")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
     return tmp_path / "kept"
 
 
@@ -88,6 +88,20 @@ def test_what_is_compiled_is_kept_for_each_version_and_processor(
 def test_without_a_place_to_keep_it_a_kernel_runs_all_the_same(kept: Path, tmp_path: Path) -> None:
     kept.touch()
     assert doubled(tmp_path) == 5.0
+
+
+def test_without_a_home_a_kernel_runs_all_the_same(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container, for a user whom it does not know."""
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: Path("~nobody-here").expanduser())
+    assert doubled(tmp_path) == 5.0
+
+
+def test_it_is_kept_where_caches_are(monkeypatch: pytest.MonkeyPatch, kept: Path, tmp_path: Path) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert doubled(tmp_path) == 5.0 and list((tmp_path / "caches" / "colourbench").rglob("*.nbc"))
 
 
 def test_a_full_disk_does_not_stop_a_kernel(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
