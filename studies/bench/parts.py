@@ -1,6 +1,5 @@
 """What each thing that makes the engine quick gains by itself, against torch's or numpy's own way of doing it."""
 
-import statistics
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from common import batches
 from common.networks import convolution
 from studies.bench.plain_networks import PlainGenerator
-from studies.bench.result import Result, Side
+from studies.bench.result import Result, of_times
 from studies.bench.timing import alternate, timed
 from variants.adam import Adam, AdamConfig
 
@@ -138,9 +137,7 @@ def _mirror(rounds: int) -> Result:
 
 def _result(name: str, plain: str, works: list[Both], rounds: int) -> Result:
     checked = f"largest difference {_difference(*works):.1e} of the largest value"
-    times = alternate(timed(works[0]), timed(works[1]), rounds)
-    medians = [(plain, statistics.median(times.plain)), ("product", statistics.median(times.product))]
-    return Result(name, [Side(side, seconds, 1 / seconds) for side, seconds in medians], times.ratio, checked=checked)
+    return of_times(name, plain, alternate(timed(works[0]), timed(works[1]), rounds), 1, None, checked)
 
 
 def _difference(*works: Both) -> float:

@@ -1,6 +1,5 @@
 """Colour, data and metrics against the field's usual tools: scikit-image, torchvision's ImageFolder."""
 
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,8 +20,8 @@ from analysis import metrics
 from common import lab, preparation, sources
 from common.batches import BatchConfig, Batches
 from common.shards import Dataset, ShardConfig
-from studies.bench.result import Result, Side
-from studies.bench.timing import Alternated, alternate, timed
+from studies.bench.result import Result, of_times
+from studies.bench.timing import alternate, timed
 
 BATCH = 16
 MARGIN = 30  # pix2pix enlarges to 286 and crops 256
@@ -49,7 +48,7 @@ def lab_conversion(size: int, rounds: int, target: float | None) -> Result:
     with one_thread():
         times = alternate(timed(plain), timed(product), rounds)
     checked = f"largest difference {there:.1e} in Lab, {back:.1e} in RGB of [0, 1]"
-    return _result(f"RGB to Lab and back, {size} px, one thread", "scikit-image", times, BATCH, target, checked)
+    return of_times(f"RGB to Lab and back, {size} px, one thread", "scikit-image", times, BATCH, target, checked)
 
 
 def photograph_to_batch(size: int, rounds: int, target: float | None) -> Result:
@@ -68,7 +67,7 @@ def photograph_to_batch(size: int, rounds: int, target: float | None) -> Result:
         times = alternate(timed(lambda: next(plain)), timed(lambda: next(product)), rounds)
     checked = f"largest difference of a photograph {difference:.1e} in [-1, 1]; preparing took {preparing * 1e3:.0f} ms each, once"
     name = f"photograph to batch, {size} px, from shards and from JPEG files"
-    return _result(name, "ImageFolder + scikit-image", times, BATCH, target, checked)
+    return of_times(name, "ImageFolder + scikit-image", times, BATCH, target, checked)
 
 
 def per_image_metrics(size: int, rounds: int, target: float | None) -> Result:
@@ -88,7 +87,7 @@ def per_image_metrics(size: int, rounds: int, target: float | None) -> Result:
 
     difference = float(np.abs(product().numpy() / plain() - 1).max())
     times = alternate(timed(plain), timed(product), rounds)
-    return _result(
+    return of_times(
         f"PSNR, SSIM, ΔE00 and colourfulness, {size} px, {torch.get_num_threads()} threads",
         "scikit-image",
         times,
@@ -167,9 +166,3 @@ def _decoded_difference(place: Path, size: int) -> float:
     L, ab = lab.to_network(stored.permute(0, 3, 1, 2))
     plain = (_to_plain_lab(Image.open(path).convert("RGB")) for path in sorted((folder / "all").iterdir()))
     return min(max(float((L[0] - a).abs().max()), float((ab[0] - b).abs().max())) for a, b in plain)
-
-
-def _result(name: str, plain: str, times: Alternated, images: int, target: float | None, checked: str) -> Result:
-    medians = [(plain, statistics.median(times.plain)), ("product", statistics.median(times.product))]
-    sides = [Side(side, seconds, images / seconds) for side, seconds in medians]
-    return Result(name, sides, times.ratio, target, checked=checked)

@@ -1,9 +1,12 @@
 """What a benchmark found, as records and as a table."""
 
+import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.table import Table
+
+from studies.bench.timing import Alternated
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,13 @@ class Result:
     def record(self) -> dict[str, Any]:
         """For --json."""
         return asdict(self) | {"is_met": self.is_met}
+
+
+def of_times(name: str, plain: str, times: Alternated, count: int, target: float | None, checked: str) -> Result:
+    """Of two ways of doing something with so many images, or other things, at a time."""
+    medians = [(plain, statistics.median(times.plain)), ("product", statistics.median(times.product))]
+    sides = [Side(side, seconds, count / seconds) for side, seconds in medians]
+    return Result(name, sides, times.ratio, target, checked=checked)
 
 
 def table(result: Result) -> Table:
