@@ -1,6 +1,5 @@
 """A finished study as tables: reads its runs through the tracker, and the photographs that the runs kept."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +11,17 @@ import torch
 from jaxtyping import UInt8
 
 from analysis import evaluation
+from common import kept
 from common.errors import ColourbenchError
 from common.shards import Dataset, Split
 from common.tracking import Run, Store
 
 PER_IMAGE = "metrics.parquet"
 SAMPLES = "samples.npy"
+SCORED = (PER_IMAGE, SAMPLES)  # what a run on the test split leaves
+STUDY = "study.json"
+COLUMNS = ("image", "photograph", "label", *evaluation.METRICS)
+REMEDY = "run `colourbench compare STUDY.yaml --retrain` to make it again"
 WITHOUT = "without label"  # how the arm is called that scores a conditional generator with its labels withheld
 COMPARED = "compared_at"  # tag of the run that stands for a study
 CURVES = ("validation/delta_e", "validation/psnr_rgb", "validation/colourfulness", "seconds", "updates")
@@ -36,7 +40,7 @@ class Results:
     def table(self) -> pd.DataFrame:
         """Per-image metrics of every arm and seed."""
         parts = [
-            pd.read_parquet(run.folder / PER_IMAGE).assign(
+            kept.read_table(run.folder / PER_IMAGE, COLUMNS, REMEDY).assign(
                 arm=run.tags["arm"], seed=int(run.tags["seed"]), baseline=run.tags.get("baseline") == "yes"
             )
             for run in self.cells
@@ -62,8 +66,7 @@ class Results:
     def samples(self, arm: str) -> UInt8[np.ndarray, "n h w 3"]:
         """An arm's colourised sample photographs, of its first seed."""
         run = next(run for run in self.cells if run.tags["arm"] == arm)
-        found: UInt8[np.ndarray, "n h w 3"] = np.load(run.folder / SAMPLES, allow_pickle=False)
-        return found
+        return kept.read_photographs(run.folder / SAMPLES, REMEDY)
 
     @cached_property
     def truth(self) -> UInt8[np.ndarray, "n h w 3"]:
@@ -108,7 +111,7 @@ def load(store: Store, data: Path, name: str) -> Results:
         known = ", ".join(store.studies()) or "none yet"
         raise ColourbenchError(f"there is no compared study {name!r}; run `colourbench compare STUDY.yaml` first (known: {known})")
     parent = max(parents, key=lambda run: run.tags.get(COMPARED, ""))  # a study may have been run under several budgets
-    settings = json.loads((parent.folder / "study.json").read_text(encoding="utf-8"))
+    settings = kept.read_json(parent.folder / STUDY, "run `colourbench compare STUDY.yaml` to write it again")
     cells = [run for run in store.find(name, {"mlflow.parentRunId": parent.id}) if _is_planned(run, settings["cells"])]
     arms = [name for arm in settings["arms"] for name in (arm, f"{arm} {WITHOUT}")]
     order = {arm: number for number, arm in enumerate([*settings["baselines"], *arms])}

@@ -24,7 +24,7 @@ Colouriser = Callable[[Tensor], Tensor]  # L (B, 1, H, W) -> ab (B, 2, H, W)
 
 
 class WatchConfig(Settings):
-    """How often a run is looked at and saved; nothing here changes what is learnt."""
+    """How often a run is looked at and saved; none of it changes what is learnt, but where variant.inflection acts on looks."""
 
     log_steps: int = Field(default=20, ge=1)
     """Losses are averaged over this many steps and then logged."""

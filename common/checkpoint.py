@@ -10,7 +10,7 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -75,6 +75,23 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
             state: State = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
         raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {first_line(error)}") from None
+    return state
+
+
+def load_whole(path: Path, needed: Sequence[str], remedy: str, device: torch.device | str = "cpu") -> State:
+    """Loads a file that must hold these entries, and no weight that is no number.
+
+    Raises:
+        DamagedCheckpoint: it does not; the message names the remedy.
+    """
+    state = load(path, device)
+    missing = [name for name in needed if name not in state] if isinstance(state, dict) else list(needed)
+    if missing:
+        raise DamagedCheckpoint(f"{path} lacks {', '.join(missing)}; {remedy}")
+    try:
+        _refuse_non_finite(state)
+    except ColourbenchError as error:
+        raise DamagedCheckpoint(f"{path} is damaged: {str(error).partition(';')[0]}; {remedy}") from None
     return state
 
 

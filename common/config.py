@@ -57,6 +57,8 @@ def read_yaml(text: str, origin: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ColourbenchError(f"{origin} is not valid YAML{where}: {getattr(error, 'problem', error)}") from None
+    except RecursionError:
+        raise ColourbenchError(f"{origin} is nested too deeply to be settings") from None
 
 
 def read_yaml_file(path: Path) -> dict[str, Any]:
@@ -67,6 +69,8 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
         raise ColourbenchError(f"there is no file {path}") from None
     except (IsADirectoryError, UnicodeDecodeError):
         raise ColourbenchError(f"{path} is not a YAML text file") from None
+    except OSError as error:
+        raise ColourbenchError(f"cannot read {path}: {error.strerror}") from None
     if not isinstance(data, dict):
         raise ColourbenchError(f"{path} should hold fields like `name: value`, and holds {type(data).__name__}")
     return data

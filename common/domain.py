@@ -1,6 +1,6 @@
 """What a training method must know of its photographs before it sees them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from common import lab
+from common.batches import Batch, BatchConfig, Batches
 from common.shards import Dataset
 
 SAMPLE_IMAGES = 256
@@ -20,20 +21,28 @@ def _nothing() -> Tensor:
 
 @dataclass(frozen=True)
 class Domain:
-    """The side in pixels, the number of labels (0: none), and a sample of the training split's ab as networks see it."""
+    """The side in pixels, the number of labels (0: none), and where they are at hand the photographs themselves.
+
+    `sample_ab` is a sample of the training split's ab as networks see it. `stream` gives the images that training sees, from the
+    first on, the same at each call, in batches of a size; None where there are none.
+    """
 
     size: int
     classes: int = 0
     sample_ab: Callable[[], Float[Tensor, "b 2 h w"]] = _nothing
+    stream: Callable[[int], Iterator[Batch]] | None = None
 
 
-def domain_of(dataset: Dataset) -> Domain:
-    """The domain of a prepared data set; its colours are read only when they are asked for."""
-    train = dataset.split("train")
+def domain_of(dataset: Dataset, batches: BatchConfig | None = None, seed: int = 0) -> Domain:
+    """The domain of a prepared data set, its images drawn as a run draws them; they are read only when they are asked for."""
+    train, drawn = dataset.split("train"), batches or BatchConfig()
 
     def sample_ab() -> Tensor:
         places = np.linspace(0, len(train) - 1, num=min(SAMPLE_IMAGES, len(train))).astype(int)
         pixels = torch.from_numpy(np.ascontiguousarray(train.centres(places))).permute(0, 3, 1, 2)
         return lab.to_network(pixels)[1]
 
-    return Domain(dataset.config.size, len(dataset.labels), sample_ab)
+    def stream(size: int) -> Iterator[Batch]:
+        return Batches(train, drawn.model_copy(update={"size": size}), seed)
+
+    return Domain(dataset.config.size, len(dataset.labels), sample_ab, stream)

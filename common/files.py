@@ -3,7 +3,8 @@
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -43,9 +44,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def clear_temporary(folder: Path) -> None:
+def clear_temporary(folder: Path, pattern: str = "*") -> None:
     """Removes what a killed process left half written. Only the holder of the folder's lock may call it."""
-    for path in folder.glob(f"{TEMPORARY}*"):
+    for path in folder.glob(f"{TEMPORARY}{pattern}"):
         path.unlink(missing_ok=True)
 
 
@@ -69,3 +70,43 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         except BlockingIOError:
             raise Busy(str(busy)) from None
         yield
+
+
+def as_text(name: str) -> str:
+    """A file's name that any file, store or terminal can hold: bytes that are no UTF-8 as `\\xNN`; other names stay as they are."""
+    if "\\x" not in name and _is_utf8(name):
+        return name
+    escaped = name.replace("\\", r"\x5c").encode("utf-8", "surrogateescape")
+    return escaped.decode("utf-8", "backslashreplace")
+
+
+def from_text(text: str) -> str:
+    """The name that `as_text` was given: with it the file is found."""
+    if "\\x" not in text:
+        return text
+    return os.fsdecode(re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode()))
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def appear_whole(path: Path, make: Callable[[Path], None]) -> None:
+    """Lets `make` write a file beside its place and then moves it there, so that a kill leaves the whole file or none.
+
+    Nothing happens where the file is there already. The caller holds a lock that only one process can hold.
+    """
+    if path.exists():
+        return
+    clear_temporary(path.parent, f"new-{path.name}*")  # of a process that was killed
+    beside = path.with_name(f"{TEMPORARY}new-{path.name}")
+    try:
+        make(beside)
+        beside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        clear_temporary(path.parent, f"new-{path.name}*")

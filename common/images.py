@@ -1,8 +1,11 @@
 """Decodes one untrusted image file into (H, W, 3) uint8 sRGB, or says in one sentence why not."""
 
+import importlib
 import io
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,15 @@ from PIL import Image, ImageCms, ImageOps
 
 from common.errors import ColourbenchError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "HEIF")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".avif", ".jp2", ".j2k", ".heic", ".heif"),
+)  # in small or capital letters
 MAX_BYTES = 200 * 2**20
 MAX_PIXELS = 25_000_000
+MAX_SCANNED = 16 * MAX_PIXELS  # pixels times scans of a progressive JPEG, each of which passes over all of them; 10 scans are usual
+SCAN = b"\xff\xda"  # begins one; within a scan's own data no FF stands before DA
 
 
 class BadImage(ColourbenchError):
@@ -30,7 +38,7 @@ class Photograph:
 
 
 def decode(file: Path | bytes) -> Photograph:
-    """Decodes a JPEG, PNG, WebP, TIFF, BMP or GIF.
+    """Decodes a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000, and HEIC where the package pillow-heif is installed.
 
     EXIF orientation and ICC profiles are applied, 16-bit grey is scaled, transparency is composited on white, and of an
     animation the first frame is taken.
@@ -42,15 +50,32 @@ def decode(file: Path | bytes) -> Photograph:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata that does not matter here
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return _convert(image)
+            _know_heif()
+            with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+                return _convert(image, data.count(SCAN))
     except BadImage:
         raise
+    except MemoryError:
+        raise BadImage("decoding it takes more memory than there is") from None
     except Exception as error:  # Pillow raises a dozen unrelated types on broken files; none may stop a run
         reason = " ".join(str(error).split()) or type(error).__name__
         if "cannot identify image file" in reason:
-            reason = "not a JPEG, PNG, WebP, TIFF, BMP or GIF image"
+            reason = _unknown(data)
         raise BadImage(f"broken image: {reason[:160]}") from None
+
+
+@cache
+def _know_heif() -> None:
+    """Pillow leaves HEIC to a package of its own. Every other format is known as soon as Pillow has looked for its parts."""
+    Image.init()
+    with suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+
+
+def _unknown(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        return "HEIC needs the package pillow-heif (pip install pillow-heif)"
+    return "not a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000 image"
 
 
 def _read(path: Path) -> bytes:
@@ -65,10 +90,12 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _convert(image: Image.Image) -> Photograph:
+def _convert(image: Image.Image, scans: int) -> Photograph:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise BadImage(f"{width}x{height} pixels are more than {MAX_PIXELS // 10**6} million")
+    if image.format in ("JPEG", "MPO") and width * height * scans > MAX_SCANNED:
+        raise BadImage(f"{scans} scans of {width}x{height} pixels would take too long to decode; save it again as a plain JPEG")
     remarks = ["first frame of an animation"] if getattr(image, "n_frames", 1) > 1 else []
     image.load()
     upright = _upright(image)

@@ -5,33 +5,21 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
 
-from common import filters, images
+from common import filters
 from common.config import as_json, sha256
-from common.errors import ColourbenchError
+from common.cutting import Cut, Cutting, Square
+from common.errors import ColourbenchError, first_line
+from common.examiners import Examiners
 from common.files import file_sha256, locked, sync_folder, write_atomically
-from common.shards import SCHEMA, SHARD_IMAGES, SPLITS, Dataset, Entry, ShardConfig
+from common.images import BadImage
+from common.shards import MANIFEST, SCHEMA, SHARD_IMAGES, SPLITS, Dataset, Entry, Removal, ShardConfig
 from common.sources import SourceFile
-
-Square = UInt8[np.ndarray, "s s 3"]
-
-
-@dataclass(frozen=True)
-class Removal:
-    """A file that was left out."""
-
-    photograph: str
-    reason: str
-    figures: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -39,10 +27,7 @@ class Examined:
     """A photograph that passed the filters, cut into the squares that will be stored."""
 
     file: SourceFile
-    squares: list[Square]
-    content_hash: str
-    look_hash: str
-    remarks: tuple[str, ...]
+    cut: Cut
 
 
 @dataclass(frozen=True)
@@ -72,7 +57,7 @@ def prepare(
         work.mkdir(parents=True)
         try:
             manifest = {"name": folder.name, **_write(files, work, config, seen)}
-            write_atomically(work / "manifest.json", json.dumps(manifest, indent=1).encode())
+            write_atomically(work / MANIFEST, json.dumps(manifest, indent=1).encode())
             if folder.exists():
                 folder.replace(old)
             work.replace(folder)
@@ -95,9 +80,9 @@ def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: C
     stored: list[Stored] = []
     writer = _ShardWriter(work)
     for item in _without_duplicates(_examine_all(files, config, seen), removed):
-        for square in item.squares:
+        for square in item.cut.squares:
             writer.add(square)
-        stored.append(Stored(item.file, len(item.squares), item.content_hash, item.remarks))
+        stored.append(Stored(item.file, len(item.cut.squares), item.cut.content_hash, item.cut.remarks))
     if len(stored) < len(SPLITS):
         raise ColourbenchError(_too_few(len(files), len(stored), removed))
     shards = writer.close()
@@ -115,40 +100,17 @@ def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: C
 
 
 def _examine_all(files: Sequence[SourceFile], config: ShardConfig, seen: Callable[[int], None]) -> Iterator[Examined | Removal]:
-    """Examines the files on all cores, in order, with a bounded number in memory (Pillow and numpy let go of the lock)."""
-    workers = os.cpu_count() or 1
-    queue = iter(files)
-    with ThreadPoolExecutor(workers) as pool:
-        while chunk := list(islice(queue, 16 * workers)):
-            yield from pool.map(lambda file: _examine(file, config), chunk)
-            seen(len(chunk))
+    """Cuts the files up on all cores and judges them, in order, with a bounded number in memory."""
+    with Examiners(Cutting(config.tile, config.stored)) as examiners:
+        pieces = examiners.examine((file.path for file in files), seen)
+        yield from (_judged(file, found, config) for file, found in zip(files, pieces, strict=True))
 
 
-def _examine(file: SourceFile, config: ShardConfig) -> Examined | Removal:
-    try:
-        photograph = images.decode(file.path)
-    except images.BadImage as error:
-        return Removal(file.name, f"unreadable: {error}", {})
-    rgb = photograph.rgb
-    verdict = filters.judge(rgb, config.filters)
-    if verdict.reason:
-        return Removal(file.name, verdict.reason, verdict.figures)
-    squares = [_resized(square, config.stored) for square in _cut(rgb, config.tile)]
-    return Examined(file, squares, filters.content_hash(rgb), filters.look_hash(rgb), photograph.remarks)
-
-
-def _cut(rgb: UInt8[np.ndarray, "h w 3"], tile: int | None) -> list[Square]:
-    """The centre square, or the squares of `tile` pixels that fit, centred as a block."""
-    height, width = rgb.shape[:2]
-    side = min(tile or height, height, width)
-    rows, columns = (height // side, width // side) if tile else (1, 1)
-    top, left = (height - rows * side) // 2, (width - columns * side) // 2
-    corners = [(top + r * side, left + c * side) for r in range(rows) for c in range(columns)]
-    return [rgb[y : y + side, x : x + side] for y, x in corners]
-
-
-def _resized(square: Square, side: int) -> UInt8[np.ndarray, "t t 3"]:
-    return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.LANCZOS))
+def _judged(file: SourceFile, found: Cut | BadImage, config: ShardConfig) -> Examined | Removal:
+    if isinstance(found, BadImage):
+        return Removal(file.name, f"unreadable: {found}", {})
+    verdict = filters.judge(found.small, config.filters, (found.height, found.width))
+    return Removal(file.name, verdict.reason, verdict.figures) if verdict.reason else Examined(file, found)
 
 
 def _without_duplicates(items: Iterator[Examined | Removal], removed: list[Removal]) -> Iterator[Examined]:
@@ -158,11 +120,11 @@ def _without_duplicates(items: Iterator[Examined | Removal], removed: list[Remov
     for item in items:
         if isinstance(item, Removal):
             removed.append(item)
-        elif twin := contents.get(item.content_hash) or looks.get(item.look_hash):
-            kind = "duplicate" if item.content_hash in contents else "near duplicate"
+        elif twin := contents.get(item.cut.content_hash) or looks.get(item.cut.look_hash):
+            kind = "duplicate" if item.cut.content_hash in contents else "near duplicate"
             removed.append(Removal(item.file.name, f"{kind} of {twin}", {}))
         else:
-            contents[item.content_hash] = looks[item.look_hash] = item.file.name
+            contents[item.cut.content_hash] = looks[item.cut.look_hash] = item.file.name
             yield item
 
 
@@ -209,10 +171,16 @@ class _ShardWriter:
 
     def _flush(self) -> None:
         path = self._folder / f"images-{len(self._shards):05d}.npy"
-        with path.open("wb") as file:
-            np.save(file, np.stack(self._pending), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with path.open("wb") as file:
+                np.save(file, np.stack(self._pending), allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:  # numpy tells of a full disk by numbers of bytes alone
+            reason = error.strerror or f"the disk is full ({first_line(error)})"
+            raise ColourbenchError(
+                f"cannot write the data set into {self._folder.parent}: {reason}; free some space there, or choose another --home"
+            ) from None
         self._shards.append({"file": path.name, "images": len(self._pending), "sha256": file_sha256(path)})
         self._pending = []
 

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import ColourbenchError
+from common.files import as_text
 from common.images import SUFFIXES
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source: `name` is its path inside the source, `label` its class or None."""
+    """One file of a source: `name` is its path inside the source, as text (see `files.as_text`), `label` its class or None."""
 
     path: Path
     name: str
     label: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", as_text(self.name))
+        object.__setattr__(self, "label", as_text(self.label) if self.label else self.label)
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,9 @@ class Source:
 def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
     """All image files below `root`; where they lie in class folders, the first folder's name is the label."""
     root = _existing(root, "folder")
-    files = [SourceFile(path, path.relative_to(root).as_posix()) for path in _images_below(root)]
+    files = [SourceFile(path, path.relative_to(root).as_posix()) for path in images_below(root)]
     if not files:
-        raise ColourbenchError(f"{root} holds no image files ({', '.join(SUFFIXES)})")
+        raise ColourbenchError(f"{root} holds no image files ({', '.join(SUFFIXES)}, in small or capital letters)")
     nested = all("/" in file.name for file in files)
     if not nested:
         return files
@@ -63,7 +68,7 @@ def packaged(root: Path | None = None, download: bool = False) -> list[SourceFil
 def oxford_pets(root: Path | None, download: bool = False) -> list[SourceFile]:
     """Oxford-IIIT Pet: `oxford-iiit-pet/images/Breed_name_12.jpg`; the breed is the label."""
     root = _fetched(root, "OxfordIIITPet", "oxford-iiit-pet/images", download)
-    return [SourceFile(path, path.name, path.stem.rpartition("_")[0]) for path in _images_below(root)]
+    return [SourceFile(path, path.name, path.stem.rpartition("_")[0]) for path in images_below(root)]
 
 
 def flowers102(root: Path | None, download: bool = False) -> list[SourceFile]:
@@ -72,7 +77,7 @@ def flowers102(root: Path | None, download: bool = False) -> list[SourceFile]:
 
     images = _fetched(root, "Flowers102", "flowers-102/jpg", download)
     labels = loadmat(images.parent / "imagelabels.mat")["labels"].ravel()
-    numbers = [(path, int(path.stem.rpartition("_")[2])) for path in _images_below(images)]
+    numbers = [(path, int(path.stem.rpartition("_")[2])) for path in images_below(images)]
     return [SourceFile(path, path.name, f"class_{labels[number - 1]:03d}") for path, number in numbers]
 
 
@@ -95,7 +100,7 @@ def stanford_dogs(root: Path | None, download: bool = False) -> list[SourceFile]
     if not images.is_dir():
         raise ColourbenchError(f"there is no {images}; unpack images.tar of Stanford Dogs into {images.parent}")
     return [
-        SourceFile(path, path.relative_to(images).as_posix(), path.parent.name.partition("-")[2]) for path in _images_below(images)
+        SourceFile(path, path.relative_to(images).as_posix(), path.parent.name.partition("-")[2]) for path in images_below(images)
     ]
 
 
@@ -103,7 +108,7 @@ def coco(root: Path | None, download: bool = False) -> list[SourceFile]:
     """COCO: every `train*`, `val*`, `test*` or `unlabeled*` folder of images. Photographs have no single class, so no label."""
     root = _existing(root, "coco")
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name.startswith(("train", "val", "test", "unl"))]
-    files = [SourceFile(path, path.relative_to(root).as_posix()) for place in folders for path in _images_below(place)]
+    files = [SourceFile(path, path.relative_to(root).as_posix()) for place in folders for path in images_below(place)]
     if not files:
         raise ColourbenchError(f"{root} holds no train2017, val2017 … folders with images; unpack COCO's archives there")
     return files
@@ -142,8 +147,21 @@ def _package(name: str) -> Path:
     return Path(found.origin).parent
 
 
-def _images_below(root: Path) -> Iterator[Path]:
-    return (path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
+def images_below(root: Path) -> Iterator[Path]:
+    """Image files in a folder and all below it, sorted; links to folders are followed, but never in a circle."""
+    return (path for path in sorted(_files_below(root, set())) if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _files_below(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
+    found = folder.stat()
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_below(path, above | {here})
+        else:
+            yield path
 
 
 def _existing(root: Path | None, source: str) -> Path:
@@ -167,4 +185,4 @@ def _fetched(root: Path | None, dataset: str, images: str, download: bool) -> Pa
 
 
 def _labelled_by_parent(root: Path) -> list[SourceFile]:
-    return [SourceFile(path, path.relative_to(root).as_posix(), path.parent.name) for path in _images_below(root)]
+    return [SourceFile(path, path.relative_to(root).as_posix(), path.parent.name) for path in images_below(root)]

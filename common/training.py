@@ -33,7 +33,8 @@ def _never() -> bool:
 class Phase:
     """A stretch of training with one kind of step; `amount` is its part of the budget, in the budget's unit.
 
-    A schedule that decides by what it sees ends a phase early through `ended`; the rest of its amount stays unused.
+    A schedule that decides by what it sees ends a phase early through `ended`; the rest of its amount stays unused. One that
+    wants to know where it stands before the first step says so with `looks_first`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Phase:
     amount: float
     updates: Callable[[], tuple[int, int]]  # of the generator and of the critic since the run's start
     ended: Callable[[], bool] = _never
+    looks_first: bool = False
 
 
 @dataclass
@@ -48,7 +50,8 @@ class Progress:
     """How far a run is. `images` counts over all ranks; `seconds` is time inside steps."""
 
     phase: int = 0
-    phase_start: float = 0.0  # the budget's unit count at this phase's start
+    phase_start: float = 0.0  # the count of the budget's unit at which this phase was to start
+    phase_begun: bool = False  # whether a step of it was made
     images: int = 0
     updates: int = 0
     critic_updates: int = 0
@@ -73,17 +76,34 @@ def train(
     progress: Progress,
     engine: Engine,
     callbacks: Sequence[Callback],
+    look: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
-    """Runs the phases from where `progress` is until each has used its amount; `progress` is advanced in place."""
+    """Runs the phases from where `progress` is until each has used its amount; `progress` is advanced in place.
+
+    A phase ends with the step that passes its amount; the next one is shorter by what that step took too much, so that
+    many phases do not add it up.
+
+    Args:
+        look: called before the first step of a phase that wants to be looked at first.
+    """
     while progress.phase < len(phases):
         phase = phases[progress.phase]
-        while progress.count(unit) - progress.phase_start < phase.amount and not phase.ended():
+        while _left(phase, progress, unit) > 0 and not phase.ended():
+            if phase.looks_first and not progress.phase_begun:
+                look(progress)
             losses = _timed_step(phase, batches, progress, engine)
             for callback in callbacks:
                 callback(progress, losses)
-        progress.phase += 1
-        progress.phase_start = progress.count(unit)
+        ended_early = _left(phase, progress, unit) > 0
+        progress.phase_start = progress.count(unit) if ended_early else progress.phase_start + phase.amount
+        progress.phase, progress.phase_begun = progress.phase + 1, False
     return progress
+
+
+def _left(phase: Phase, progress: Progress, unit: Unit) -> float:
+    """What a phase has left of its amount; below a millionth of it there is nothing but rounding."""
+    left = phase.amount - (progress.count(unit) - progress.phase_start)
+    return left if left > 1e-6 * phase.amount else 0.0
 
 
 def _timed_step(phase: Phase, batches: Batches, progress: Progress, engine: Engine) -> Losses:
@@ -91,6 +111,7 @@ def _timed_step(phase: Phase, batches: Batches, progress: Progress, engine: Engi
     losses = phase.step(batches)
     engine.synchronise()
     progress.seconds += time.perf_counter() - started
+    progress.phase_begun = True
     progress.images = batches.images
     progress.updates, progress.critic_updates = phase.updates()
     return losses

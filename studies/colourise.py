@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from common import images, lab
 from common.errors import ColourbenchError
 from common.files import replacing
+from common.sources import images_below
 from variants.colouriser import Colouriser
 
 
@@ -83,8 +84,7 @@ def photographs_in(places: Iterable[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise ColourbenchError(f"there is no file or folder {place}")
-        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in images.SUFFIXES) if place.is_dir() else [place]
-        found += inside
+        found += images_below(place) if place.is_dir() else [place]
     if not found:
         raise ColourbenchError("these folders hold no image files")
     return found

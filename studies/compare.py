@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from analysis import evaluation
-from analysis.results import COMPARED, WITHOUT
+from analysis.results import COMPARED, SCORED, STUDY, WITHOUT
+from common import kept
 from common.config import as_json, sha256
 from common.domain import domain_of
 from common.errors import Busy, ColourbenchError
@@ -26,8 +27,11 @@ POLL_SECONDS = 5.0
 Say = Callable[[str], None]
 
 
-def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError]:
+def compare(home: Home, study: Study, say: Say = print, retrain: bool = False) -> list[ColourbenchError]:
     """Runs what is missing of the study and returns the errors of the runs that failed; the others go on.
+
+    Args:
+        retrain: whether finished runs whose files are gone or damaged are trained again, instead of being told.
 
     Raises:
         Interrupted: a signal came; the same command goes on.
@@ -43,7 +47,7 @@ def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError
             raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
     parent = _open_parent(home, study, dataset, planned)
     try:
-        failures = _run_all(home, study, dataset, planned, parent, say)
+        failures = _run_all(home, study, dataset, planned, parent, say, retrain)
     except BaseException:
         parent.abandon("KILLED")
         raise
@@ -52,7 +56,9 @@ def compare(home: Home, study: Study, say: Say = print) -> list[ColourbenchError
     return failures
 
 
-def _run_all(home: Home, study: Study, dataset: Dataset, planned: list[Cell], parent: Run, say: Say) -> list[ColourbenchError]:
+def _run_all(
+    home: Home, study: Study, dataset: Dataset, planned: list[Cell], parent: Run, say: Say, retrain: bool
+) -> list[ColourbenchError]:
     for baseline in study.baselines:
         _run_baseline(home, study, baseline, dataset, parent)
     failures: list[ColourbenchError] = []
@@ -62,7 +68,7 @@ def _run_all(home: Home, study: Study, dataset: Dataset, planned: list[Cell], pa
         for number, cell in left:
             say(f"run {number} of {len(planned)}: {cell.name}")
             try:
-                _run_cell(home, study, cell, dataset, parent)
+                _run_cell(home, study, cell, dataset, parent, retrain)
             except Busy:
                 say("  another process is at it")
                 busy.append((number, cell))
@@ -75,8 +81,8 @@ def _run_all(home: Home, study: Study, dataset: Dataset, planned: list[Cell], pa
     return failures
 
 
-def _run_cell(home: Home, study: Study, cell: Cell, dataset: Dataset, parent: Run) -> None:
-    run = train_run(home.store, dataset, cell.config, _place(study, cell, parent))
+def _run_cell(home: Home, study: Study, cell: Cell, dataset: Dataset, parent: Run, retrain: bool) -> None:
+    run = train_run(home.store, dataset, cell.config, _place(study, cell, parent), retrain=retrain)
     if cell.config.variant.generator.labels:
         _score_without_labels(home, study, cell, run, dataset, parent)
 
@@ -97,7 +103,7 @@ def _open_parent(home: Home, study: Study, dataset: Dataset, planned: list[Cell]
         _without_label(cell.name): _unlabelled_identity(cell, dataset) for cell in planned if cell.config.variant.generator.labels
     }
     identities |= {name: _baseline_identity(name, dataset, parent) for name in study.baselines}
-    write_atomically(parent.folder / "study.json", json.dumps(as_json(study) | {"cells": identities}, indent=2).encode())
+    write_atomically(parent.folder / STUDY, json.dumps(as_json(study) | {"cells": identities}, indent=2).encode())
     parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
     return parent
 
@@ -124,10 +130,11 @@ def _run_baseline(home: Home, study: Study, name: str, dataset: Dataset, parent:
     }
     run = home.store.open_run(study.name, name, tags, {"baseline": name}, parent)
     with locked(run.folder / ".lock"):
-        if home.store.run(run.id).status == "FINISHED":
+        if _is_scored(home, run):
             return
         colourise = evaluation.grey if name == "grey" else evaluation.constant(evaluation.mean_ab(dataset.split("train")))
         write_test(run, colourise, dataset, "cpu", 0)
+        kept.seal(run.folder, SCORED)
         run.finish()
 
 
@@ -145,11 +152,23 @@ def _score_without_labels(home: Home, study: Study, cell: Cell, trained: Run, da
     }
     run = home.store.open_run(study.name, _without_label(cell.name), tags, {"labels": "withheld"}, parent)
     with locked(run.folder / ".lock"):
-        if home.store.run(run.id).status == "FINISHED":
+        if _is_scored(home, run):
             return
         colouriser, _ = load_run(trained, cell.config.engine.device)
         write_test(run, colouriser, dataset, colouriser.engine.device, 0)
+        kept.seal(run.folder, SCORED)
         run.finish()
+
+
+def _is_scored(home: Home, run: Run) -> bool:
+    """Whether a run that trains nothing is finished and whole; scoring it again is cheap."""
+    if home.store.run(run.id).status != "FINISHED":
+        return False
+    try:
+        kept.check_sealed(run.folder, SCORED, "")
+    except kept.Damaged:
+        return False
+    return True
 
 
 def _without_label(name: str) -> str:

@@ -32,11 +32,11 @@ def describe_dataset(dataset: Dataset, say: Say) -> None:
         photographs = {entry.photograph for entry in split.entries()}
         shown = ": " + ", ".join(sorted(photographs)) if len(photographs) <= 8 else ""
         say(f"  {name:<11}{len(split):>6} images of {size} px from {len(photographs)} photographs{shown}")
-    removed = dataset.manifest["removed"]
+    removed = dataset.manifest.removed
     say(f"  removed    {len(removed):>6} files" + (":" if removed else ""))
-    reasons = Counter(item["reason"].partition(":")[0].partition(" of ")[0] for item in removed)
+    reasons = Counter(item.reason.partition(":")[0].partition(" of ")[0] for item in removed)
     for reason, count in reasons.most_common():
-        examples = ", ".join(item["photograph"] for item in removed if item["reason"].startswith(reason))
+        examples = ", ".join(item.photograph for item in removed if item.reason.startswith(reason))
         say(f"    {count} {reason}: {examples if len(examples) < 90 else examples[:87] + '…'}")
 
 

@@ -79,7 +79,7 @@ def estimate(dataset: Dataset, config: RunConfig) -> Estimate:
 def _measure(dataset: Dataset, config: RunConfig) -> Estimate:
     """In the child process: the steps, a validation and a checkpoint, as in a run."""
     from analysis import evaluation
-    from studies.run import compose
+    from studies.session import compose
 
     with tempfile.TemporaryDirectory() as folder:
         Store(Path(folder))  # what tracking itself takes

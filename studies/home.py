@@ -33,7 +33,12 @@ class Home:
     @property
     def optuna_url(self) -> str:
         """The embedded store of the sweeps."""
-        return f"sqlite:///{self.path / 'optuna.db'}"
+        return f"sqlite:///{self.sweeps_file}"
+
+    @property
+    def sweeps_file(self) -> Path:
+        """The file of that store."""
+        return self.path / "optuna.db"
 
     def report(self, study: str) -> Path:
         """The folder of a study's report."""

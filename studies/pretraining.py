@@ -13,7 +13,7 @@ from common.config import as_json, sha256
 from studies.run_config import RunConfig
 
 FOLDER = "pretrained"
-FORMAT = 2  # of the state; files of another one are not taken over
+FORMAT = 3  # of the state; files of another one are not taken over
 
 
 def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:

@@ -1,33 +1,31 @@
-"""Composes and trains one run: resumes it where it stopped, and evaluates it when it is done."""
+"""Trains one run: resumes it where it stopped, and evaluates it when it is done."""
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from analysis import evaluation
-from common import callbacks, checkpoint
-from common.batches import Batches
+from common import callbacks, kept
 from common.config import as_json, flatten
-from common.domain import domain_of
-from common.engine import Engine, random_state, restore_random_state, seed_everything
+from common.engine import Engine, random_state, restore_random_state
 from common.errors import ColourbenchError, Interrupted
 from common.files import locked, write_atomically
 from common.progress_bar import ProgressBar
 from common.shards import Dataset
 from common.tracking import Run, Store
 from common.training import Callback, Progress, train
-from studies import pretraining
+from studies import machine, pretraining, resume
+from studies.finish import finish
 from studies.run_config import RunConfig
-from studies.scoring import write_test
-from studies.trained import CONFIG, GENERATOR, LABELS
-from variants import registry
-from variants.variant import Variant
+from studies.session import Session, compose
+from studies.trained import CONFIG, GENERATOR, RETRAIN
 
 TAKEN_OVER = "pretraining"  # tag of a run that did not pretrain by itself
 
@@ -44,50 +42,47 @@ class Place:
     parent: Run | None = None
 
 
-@dataclass(frozen=True)
-class Session:
-    """Everything that one run is made of."""
-
-    config: RunConfig
-    run: Run
-    dataset: Dataset
-    engine: Engine
-    variant: Variant
-    batches: Batches
-    progress: Progress
-
-
 def train_run(
-    store: Store, dataset: Dataset, config: RunConfig, place: Place, report: Report | None = None, test: bool = True
+    store: Store,
+    dataset: Dataset,
+    config: RunConfig,
+    place: Place,
+    report: Report | None = None,
+    test: bool = True,
+    retrain: bool = False,
 ) -> Run:
     """Trains one run to the end of its budget and evaluates it on the test split; a finished run is only returned.
 
     Args:
         report: told each validation's metrics; it may raise, and the run is then marked as KILLED.
         test: whether the test split is looked at. Sweeps never do.
+        retrain: whether a finished run whose files are gone or damaged is trained again.
 
     Raises:
         Interrupted: a signal came; the checkpoint is saved.
+        Damaged: the run is finished and its files are not what it left.
         ColourbenchError: the run diverged, the disk is full, another process trains it …; the run is marked FAILED.
     """
     identity = config.identity(dataset.fingerprint)
-    engine = Engine(config.engine)
+    begun = store.find_one(place.study, place.name, identity)
+    if begun and begun.status == "FINISHED" and _is_whole(begun, retrain):
+        return begun
+    engine = machine.engine_of(config.engine, begun)
     tags = {
         "variant": config.variant.name,
         "seed": str(config.seed),
         "dataset": config.dataset,
         "dataset_sha256": dataset.fingerprint,
-        "precision": engine.precision,
-        "device": str(engine.device),
+        **machine.machine_tags(engine),
         "code_version": code_version(),
         **place.tags,
         "config_sha256": identity,
     }
-    run = _open(store, place, tags, config, engine)
-    if run.status == "FINISHED":
-        return run
+    run = _open(store, place, tags, config, engine, retrain)
     busy = f"the run {place.study}/{place.name} is being trained by another process"
     with locked(run.folder / ".lock", busy) if engine.rank == 0 else nullcontext():
+        if run.status == "FINISHED" and not retrain:
+            return run
         if engine.rank == 0:
             about = json.dumps({"images": len(dataset.entries), "pixels": dataset.config.size, "labels": len(dataset.labels)})
             run.log_dataset(dataset.name, dataset.fingerprint, str(dataset.folder), about)
@@ -101,11 +96,24 @@ def train_run(
     return run
 
 
-def _open(store: Store, place: Place, tags: dict[str, str], config: RunConfig, engine: Engine) -> Run:
+def _is_whole(run: Run, retrain: bool) -> bool:
+    """Whether a finished run has what it left; without the wish to train it again it is told where it has not."""
+    try:
+        kept.check_sealed(run.folder, [CONFIG, GENERATOR], RETRAIN)
+    except kept.Damaged:
+        if not retrain:
+            raise
+        return False
+    return True
+
+
+def _open(store: Store, place: Place, tags: dict[str, str], config: RunConfig, engine: Engine, retrain: bool) -> Run:
     """The run, by the first rank; the others listen to it."""
-    first = store.open_run(place.study, place.name, tags, flatten(as_json(config)), place.parent) if engine.rank == 0 else None
-    run_id = engine.broadcast(first.id if first else "")
-    return first or store.listen(run_id)
+    if engine.rank:
+        return store.listen(engine.broadcast(""))
+    run = store.open_run(place.study, place.name, tags, flatten(as_json(config)), place.parent, again=retrain)
+    engine.broadcast(run.id)
+    return run
 
 
 def code_version() -> str:
@@ -125,21 +133,13 @@ def code_version() -> str:
     return described.stdout.strip()
 
 
-def compose(config: RunConfig, dataset: Dataset, engine: Engine) -> tuple[Engine, Variant, Batches, Progress]:
-    """The parts of a run at its start, all drawn from its seed."""
-    seed_everything(config.seed)
-    variant = registry.build(config.variant, engine, domain_of(dataset))
-    batches = Batches(dataset.split("train"), config.batches, config.seed, engine.device, engine.rank, engine.ranks)
-    return engine, variant, batches, Progress()
-
-
 def _train_and_mark(session: Session, report: Report | None, test: bool) -> None:
     """Trains, and leaves the run marked as what became of it."""
     run = session.run
     try:
         with run.watch_machine():
             _train(session, report)
-        _finish(session, test)
+        finish(session, test)
     except Interrupted:
         run.abandon("KILLED")
         raise
@@ -167,8 +167,10 @@ def _train(session: Session, report: Report | None) -> None:
     watch = config.watch
     losses = callbacks.LogLosses(run, watch.log_steps, lambda: saver.last_good())
     writes = session.engine.rank == 0
-    saver = callbacks.Checkpointer(run.folder, watch.checkpoint_seconds, lambda: _state(session, losses), run.flush, writes)
-    saver.path = _resume(session, losses)
+    saver = callbacks.Checkpointer(
+        run.folder, watch.checkpoint_seconds, lambda: resume.state_of(session, losses), run.flush, writes
+    )
+    saver.path = resume.take_up(session, losses)
     phases, shared = session.variant.phases(config.budget), _shared_pretraining(session)
     interval, unit = config.budget.amount / watch.validations, config.budget.unit
     with ProgressBar(run.name, config.budget, progress) as bar, callbacks.StopOnSignal(saver.save, session.engine.any) as stop:
@@ -181,21 +183,31 @@ def _train(session: Session, report: Report | None) -> None:
             if report:
                 report(round(now.count(unit) / interval), metrics)
 
-        bar.say(f"on {session.engine.device} in {session.engine.precision}{_beginning(session)}")
+        def look_first(now: Progress) -> None:
+            session.variant.observe(now.images, _validate(session, now), opening=True)
+
+        for line in _beginning(session):
+            bar.say(line)
         watchers: list[Callback] = [_advance(session), losses, callbacks.every(interval, unit, progress, look), saver, stop, bar]
         if shared and progress.phase == 0:
             train(phases[:1], session.batches, unit, progress, session.engine, watchers)
             losses.settle(progress)
             if writes:
                 pretraining.save(shared, _pretrained_state(session))
-        train(phases, session.batches, unit, progress, session.engine, watchers)
+        train(phases, session.batches, unit, progress, session.engine, watchers, look_first)
     losses.settle(progress)
 
 
-def _beginning(session: Session) -> str:
-    if TAKEN_OVER in session.run.tags and session.progress.phase == 1:
-        return f", generator pretraining {session.run.tags[TAKEN_OVER]}"
-    return f", going on from image {session.progress.images:,}" if session.progress.images else ""
+def _beginning(session: Session) -> list[str]:
+    """Where it computes, where it goes on, and what is not as it was before."""
+    tags, images = session.run.tags, session.progress.images
+    where = f"on {session.engine.device} in {session.engine.precision}"
+    if TAKEN_OVER in tags and session.progress.phase == 1:
+        where += f", generator pretraining {tags[TAKEN_OVER]}"
+    elif images:
+        where += f", going on from image {images:,}"
+    changes = machine.what_changed(session.engine, tags)
+    return [where, *([changes] if changes else [])]
 
 
 def _advance(session: Session) -> Callback:
@@ -211,25 +223,15 @@ def _shared_pretraining(session: Session) -> Path | None:
     state = pretraining.load(shared) if is_there and not session.progress.images else None
     if state is not None:
         session.variant.load_generator_state(state["generators"])
-        _restore(session, state)
+        resume.restore(session, state)
         _advance(session)(session.progress, {})  # the critic's learning rate has gone with the budget too
         session.run.tag(**{TAKEN_OVER: f"taken over from run {state['run'][:8]}"})
     return shared
 
 
 def _pretrained_state(session: Session) -> dict[str, Any]:
-    common = {"batches": session.batches.state_dict(), "progress": asdict(session.progress), "random": random_state()}
     own = {"generators": session.variant.generator_state(), "metrics": session.run.logged(), "run": session.run.id}
-    return common | own
-
-
-def _restore(session: Session, state: dict[str, Any]) -> None:
-    """The parts of a state that do not depend on the variant."""
-    session.batches.load_state_dict(state["batches"])
-    for name, value in state["progress"].items():
-        setattr(session.progress, name, value)
-    session.run.restore(state["metrics"])
-    restore_random_state(state["random"])
+    return own | resume.stream_state(session)
 
 
 def _validate(session: Session, progress: Progress) -> dict[str, float]:
@@ -242,62 +244,16 @@ def _score(session: Session, progress: Progress) -> dict[str, float]:
     state = random_state()
     validation = session.dataset.split("validation")
     labelled = session.config.variant.generator.labels
-    metrics = evaluation.score(session.variant.colourise, validation, watch.validation_images, device, labelled)
-    session.run.log({f"validation/{name}": value for name, value in metrics.items()}, progress.images)
+    colouriser = session.variant.colourise
+    begun = time.perf_counter()
+    calibrated = len(colouriser.statistics)
+    cost = {"calibration_seconds": time.perf_counter() - begun} if calibrated else {}
+    metrics = evaluation.score(colouriser, validation, watch.validation_images, device, labelled)
+    session.run.log({f"validation/{name}": value for name, value in metrics.items()} | cost, progress.images)
     if watch.preview_images:
         photographs = callbacks.fixed_photographs(validation, watch.preview_images, device)
         previews = session.run.folder / "previews"
         previews.mkdir(exist_ok=True)
-        callbacks.preview(session.variant.colourise, photographs, previews / f"{progress.images:09d}.png")
+        callbacks.preview(colouriser, photographs, previews / f"{progress.images:09d}.png")
     restore_random_state(state)
     return metrics
-
-
-def _state(session: Session, losses: callbacks.LogLosses) -> dict[str, Any]:
-    """All that a resumed run needs to be the same run."""
-    return {
-        "identity": session.run.tags["config_sha256"],
-        "variant": session.variant.state_dict(),
-        "batches": session.batches.state_dict(),
-        "progress": asdict(session.progress),
-        "random": random_state(),
-        "losses": losses.state_dict(),
-        "metrics": session.run.pending(),
-    }
-
-
-def _resume(session: Session, losses: callbacks.LogLosses) -> Path | None:
-    """Takes up the newest checkpoint, if there is one, and returns its path."""
-    path, state = checkpoint.latest(session.run.folder)
-    session.engine.any(False)  # no rank writes the next checkpoint before all have read this one
-    if state is None:
-        return None
-    if state["identity"] != session.run.tags["config_sha256"]:
-        raise ColourbenchError(
-            f"the checkpoint in {session.run.folder} was written with other settings; move it away to train anew with these"
-        )
-    session.variant.load_state_dict(state["variant"])
-    losses.load_state_dict(state["losses"])
-    _restore(session, state)
-    return path
-
-
-def _finish(session: Session, test: bool) -> None:
-    """Saves the generator, scores the test split, logs the cost and ends the run; one rank does."""
-    if session.engine.rank:
-        return
-    run, engine, generator = session.run, session.engine, session.variant.colourise.network
-    domain = {"size": session.dataset.config.size, "classes": len(session.dataset.labels)}
-    state = {**domain, "network": generator.state_dict(), "identity": run.tags["config_sha256"]}
-    checkpoint.save_file(run.folder / GENERATOR, state)
-    write_atomically(run.folder / LABELS, json.dumps(session.dataset.labels).encode())
-    parameters = sum(parameter.numel() for parameter in generator.parameters())
-    images = session.progress.images
-    cost = {"peak_memory_gb": engine.peak_memory() / 1e9, "generator_parameters": float(parameters), "images": float(images)}
-    run.log(cost, images)
-    if test:
-        labelled = session.config.variant.generator.labels
-        write_test(run, session.variant.colourise, session.dataset, engine.device, images, labelled)
-    if session.config.watch.keep == "generator":
-        checkpoint.remove_all(run.folder)  # before the end is marked: a finished run is never looked at again
-    run.finish()

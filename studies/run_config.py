@@ -41,7 +41,12 @@ class RunConfig(Settings):
         return self
 
     def identity(self, dataset_sha256: str) -> str:
-        """Hash of all that decides what is learnt: runs with the same identity have the same result on the same machine."""
+        """Hash of all that decides what is learnt: runs with the same identity have the same result on the same machine.
+
+        How a run is watched belongs to it only where the schedule acts on what is seen.
+        """
         settings = as_json(self)
-        del settings["watch"], settings["dataset"]
-        return sha256([settings, dataset_sha256])
+        watch = settings.pop("watch")
+        del settings["dataset"]
+        looks = {name: watch[name] for name in ("validations", "validation_images")} if self.variant.acts_on_validation else {}
+        return sha256([settings, dataset_sha256, *([looks] if looks else [])])

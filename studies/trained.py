@@ -1,8 +1,6 @@
 """A finished run's generator, taken up again to colourise."""
 
-import json
-
-from common import checkpoint
+from common import checkpoint, kept
 from common.config import as_json, parse
 from common.domain import Domain
 from common.engine import Engine, EngineConfig
@@ -15,6 +13,7 @@ from variants.registry import trained_colouriser
 GENERATOR = "generator.pt"
 CONFIG = "config.json"
 LABELS = "labels.json"
+RETRAIN = "add --retrain to the `colourbench train` or `colourbench compare` that made it, to train it again"
 
 
 def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
@@ -30,9 +29,12 @@ def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
         )
     config = read_config(run)
     engine = Engine(parse(EngineConfig, as_json(config.engine) | {"device": device}, "--device"))
-    state = checkpoint.load(path, engine.device)
+    state = checkpoint.load_whole(kept.intact(path, RETRAIN), ("size", "network"), RETRAIN, engine.device)
     domain = Domain(int(state["size"]), int(state.get("classes", 0)))
-    return trained_colouriser(config.variant, engine, domain, state["network"]), config
+    try:
+        return trained_colouriser(config.variant, engine, domain, state["network"]), config
+    except (RuntimeError, TypeError, AttributeError):  # torch's answers to weights of another shape, or to what are none
+        raise kept.Damaged(f"{path} holds another network than {CONFIG} beside it describes; {RETRAIN}") from None
 
 
 def label_number(run: Run, config: RunConfig, label: str) -> int:
@@ -43,7 +45,7 @@ def label_number(run: Run, config: RunConfig, label: str) -> int:
     """
     if not config.variant.generator.labels:
         raise ColourbenchError(f"the run {run.name} was trained without labels; train one with variant.generator.labels=true")
-    labels = json.loads((run.folder / LABELS).read_bytes())
+    labels = kept.read_json(run.folder / LABELS, RETRAIN, list)
     if label not in labels:
         raise ColourbenchError(f"there is no label {label!r}{did_you_mean(label, labels)}; the run knows {', '.join(labels)}")
     return int(labels.index(label))
@@ -54,4 +56,4 @@ def read_config(run: Run) -> RunConfig:
     path = run.folder / CONFIG
     if not path.is_file():
         raise ColourbenchError(f"{run.folder} holds no {CONFIG}; is {run.name} a training run of colourbench?")
-    return parse(RunConfig, json.loads(path.read_bytes()), str(path))
+    return parse(RunConfig, kept.read_json(path, RETRAIN), str(path))

@@ -28,6 +28,8 @@ class AdamConfig(Settings):
     """Decay of the first moment. pix2pix: 0.5."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the second moment."""
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    """Decoupled weight decay (Loshchilov & Hutter 2019); each step takes this share times the learning rate off a weight."""
     decay: Literal["constant", "linear", "exponential", "cosine"] = "constant"
     """How the learning rate falls over the budget: to 0 linearly (pix2pix) or as a cosine, to a hundredth exponentially."""
     decay_from: float = Field(default=0.5, ge=0, lt=1)
@@ -61,6 +63,7 @@ class Adam:
         self.learning_rate, self._config = config.learning_rate, config
         self._weights, self._copies = [flat(w) for w in weights], [None if c is None else flat(c) for c in copies]
         self._rates, self._betas = list(rates), (config.beta1, config.beta2)
+        self._kernel_of_torch = torch._fused_adamw_ if config.weight_decay else torch._fused_adam_
         self._shapes = [w.detach() for w in weights]
         self._m: list[Tensor] = []  # made when they are first wanted: a network that does not learn yet takes no room for them
         self._v: list[Tensor] = []
@@ -72,7 +75,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """θ ← θ - α m̂ / (√v̂ + ε) for all weights and their copies; gradients may be of any precision and memory layout."""
+        """θ ← θ - α (m̂ / (√v̂ + ε) + decay · θ) for all weights and copies; gradients may be of any precision and layout."""
         self._begin()
         self._t += 1
         flat_gradients = [self._flat_gradient(i, gradient) for i, gradient in enumerate(gradients)]
@@ -141,8 +144,8 @@ class Adam:
         """The kernel behind torch.optim.Adam(fused=True), which itself spends more time than a piece takes."""
         beta1, beta2 = self._betas
         rate = self.learning_rate * share
-        fixed: dict[str, Any] = {"weight_decay": 0.0, "eps": EPSILON, "amsgrad": False, "maximize": False}
-        torch._fused_adam_(w, g, m, v, [], [t] * len(w), lr=rate, beta1=beta1, beta2=beta2, **fixed)
+        fixed: dict[str, Any] = {"weight_decay": self._config.weight_decay, "eps": EPSILON, "amsgrad": False, "maximize": False}
+        self._kernel_of_torch(w, g, m, v, [], [t] * len(w), lr=rate, beta1=beta1, beta2=beta2, **fixed)
 
     def _flat_gradient(self, i: int, gradient: Tensor) -> Tensor:
         """In the weight's memory order: the kernel walks both in that order and never compares strides."""

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from common.errors import ColourbenchError
 from common.networks.patch_critic import Critic
 from common.training import Budget, Losses, Phase
 from variants import objectives
+from variants.adam import AdamConfig
 from variants.inflection import Inflection
 from variants.player import Player
 from variants.settings import AdversarialConfig, VariantConfig
@@ -37,6 +39,8 @@ class AdversarialVariant(Variant):
         self._fakes = StoredFakes(config.stored_fakes)
         self._inflection = Inflection(config.inflection)
         self._best: dict[str, Any] | None = None  # the generators at the best validation of an adversarial phase
+        self._in_game = False
+        self._used = 0.0  # share of the budget
 
     @property
     def players(self) -> list[Player]:
@@ -56,12 +60,12 @@ class AdversarialVariant(Variant):
             alone, together = (share * budget.amount / config.rounds for share in (config.critic_pretraining, game))
             phases.append(Phase("pretrain_critic", self.pretrain_critic, alone, self.updates))
             step, ended = partial(self._watched_step, number), partial(self._inflection.decided_in, number)
-            phases.append(Phase("adversarial", step, together, self.updates, ended))
+            phases.append(Phase("adversarial", step, together, self.updates, ended, self._inflection.watches is not None))
         return [phase for phase in phases if phase.amount > 0]
 
     def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
         """One critic update on real photographs and on stored fakes of the generator as it stands."""
-        self._inflection.pause()
+        self._outside_the_game()
         batch = self.draw(batches)
         if self._fakes.wants_more(self.generator.updates):
             self._fakes.add(batch.L, self.colourise_now(batch), batch.label)
@@ -92,12 +96,36 @@ class AdversarialVariant(Variant):
     @torch.no_grad()
     def colourise_now(self, batch: Batch) -> Float[Tensor, "b 2 h w"]:
         """The generator's colours without a graph, as the critic sees them in training."""
-        ab: Tensor = self.generator(batch.L, batch.label).ab
+        with self.waits(self.generator):
+            ab: Tensor = self.generator(batch.L, batch.label).ab
         return ab
 
-    def observe(self, images: int, metrics: dict[str, float]) -> dict[str, float]:
+    @contextmanager
+    def waits(self, player: Player) -> Iterator[None]:
+        """The mode of a player while the other learns."""
+        if self.config.waiting == "training":
+            yield
+            return
+        player.network.eval()
+        try:
+            yield
+        finally:
+            player.network.train()
+
+    def advance(self, used: float) -> None:
+        """Also remembers how far the run is, for an Adam that begins later."""
+        super().advance(used)
+        self._used = used
+
+    def observe(self, images: int, metrics: dict[str, float], opening: bool = False) -> dict[str, float]:
         """Lets the inflection detector look; where it decides, the generator of the best validation comes back."""
-        if self._inflection.watches is None or not self._inflection.is_watching:
+        if self._inflection.watches is None:
+            return {}
+        if opening:
+            self._inflection.open(images, metrics[self._inflection.watches])
+            self._best = copy.deepcopy(self.generator_state())
+            return {}
+        if not self._inflection.is_watching:
             return {}
         if self._inflection.observe(images, metrics[self._inflection.watches]):
             self._best = copy.deepcopy(self.generator_state())
@@ -108,18 +136,39 @@ class AdversarialVariant(Variant):
 
     def state_dict(self) -> dict[str, Any]:
         """Both players and the schedule."""
-        own = {"critic": self.critic.state_dict(), "fakes": self._fakes.state_dict()}
+        own = {"critic": self.critic.state_dict(), "fakes": self._fakes.state_dict(), "in_game": self._in_game, "used": self._used}
         return super().state_dict() | own | {"inflection": self._inflection.state_dict(), "best": self._best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores both players and the schedule."""
+        self._used = state["used"]
+        self._play(state["in_game"])
         super().load_state_dict(state)
         self.critic.load_state_dict(state["critic"])
         self._fakes.load_state_dict(state["fakes"], self.engine.device)
         self._inflection.load_state_dict(state["inflection"])
         self._best = state["best"]
 
+    def _outside_the_game(self) -> None:
+        """The critic learns alone: what the game has of its own is put away."""
+        self._inflection.pause()
+        self._play(False)
+
+    def _play(self, in_game: bool) -> None:
+        """Players begin the game, and what comes after it, with an Adam of its own where the settings say so."""
+        if in_game == self._in_game or not self.config.game.is_different:
+            return
+        self._in_game, config = in_game, self.config
+        own, ratio = config.generator.adam, config.critic.learning_rate_ratio or 1.0
+        for player in self.parents:
+            player.begin_anew(config.game.adam(own) if in_game else own, config.game.encoder_rate if in_game else None)
+        critic = self._critic_adam()
+        self.critic.begin_anew(config.game.adam(critic, ratio) if in_game else critic)
+        for player in self.players:
+            player.decay(self._used)
+
     def _watched_step(self, number: int, batches: Iterator[Batch]) -> Losses:
+        self._play(True)
         losses = self.step(batches)
         if self._inflection.watches:
             self._inflection.note(number, float(self.engine.average([losses["adversarial"]])[0]))
@@ -137,11 +186,11 @@ class AdversarialVariant(Variant):
             )
 
     def _new_critic(self) -> Player:
-        config = self.config.critic
-        adam, ratio = config.adam, config.learning_rate_ratio
-        if ratio:
-            adam = adam.model_copy(update={"learning_rate": ratio * self.config.generator.adam.learning_rate})
-        return Player(Critic(config.network, self.domain.classes), adam, self.engine)
+        return Player(Critic(self.config.critic.network, self.domain.classes), self._critic_adam(), self.engine)
+
+    def _critic_adam(self) -> AdamConfig:
+        adam, ratio = self.config.critic.adam, self.config.critic.learning_rate_ratio
+        return adam.model_copy(update={"learning_rate": ratio * self.config.generator.adam.learning_rate}) if ratio else adam
 
 
 class Tally:

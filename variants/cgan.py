@@ -81,7 +81,8 @@ class Cgan(AdversarialVariant):
         if not self.config.penalty_weight:
             return super().pretrain_critic(batches)
         parts, tally = self.parts(self.draw(batches)), Tally()
-        with torch.no_grad():
+        self._outside_the_game()
+        with torch.no_grad(), self.waits(self.generator):
             fakes: list[Colours] = [self.generator(part.L, part.label) for part in parts]
         self.critic.update(self._critic_losses(parts, fakes, tally))
         return tally.means()
@@ -96,8 +97,10 @@ class Cgan(AdversarialVariant):
         return objectives.OBJECTIVES[self.config.objective].critic(real, fake, self.config.critic.real_label)
 
     def _fake(self, part: Batch) -> Colours:
-        """The generator's colours, with a graph; of several parts each graph is built again when its turn comes."""
-        with torch.set_grad_enabled(self.config.accumulation == 1):
+        """The generator's colours, with a graph for its own update; of several parts each graph is built again when its turn comes,
+        and where it waits in evaluation mode these are not the colours of its own update."""
+        one_forward = self.config.accumulation == 1 and self.config.waiting == "training"
+        with torch.set_grad_enabled(one_forward), self.waits(self.generator):
             fake: Colours = self.generator(part.L, part.label)
         return fake
 
@@ -116,8 +119,9 @@ class Cgan(AdversarialVariant):
         objective = objectives.OBJECTIVES[self.config.objective]
         for part, made in zip(parts, fakes, strict=True):
             fake = made if made.ab.requires_grad else self.generator(part.L, part.label)
-            maps = self.critic(part.L, fake.ab, part.label)
-            real = self.critic(part.L, part.ab, part.label) if objective.compares else maps
+            with self.waits(self.critic):
+                maps = self.critic(part.L, fake.ab, part.label)
+                real = self.critic(part.L, part.ab, part.label) if objective.compares else maps
             adversarial, reconstruction = objective.generator(real, maps), self.reconstruction(fake, part)
             tally.add(adversarial=adversarial, reconstruction=reconstruction)
             yield adversarial + self.config.reconstruction_weight * reconstruction

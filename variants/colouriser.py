@@ -1,5 +1,9 @@
 """A trained generator as a user gets it: colours for an L, once or in several versions."""
 
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -8,15 +12,38 @@ from torch.nn.modules.dropout import _DropoutNd
 from common.engine import Engine
 from common.errors import ColourbenchError
 from common.networks.generator import GeneratorNetwork
+from variants.calibration import Statistics, restored, take_over
 from variants.player import forward
 from variants.settings import TestTime
 
 
 class Colouriser:
-    """L (B, 1, H, W) -> ab (B, 2, H, W), with `test_time`'s norm and dropout; H and W are multiples of `stride`."""
+    """L (B, 1, H, W) -> ab (B, 2, H, W), with `test_time`'s norm and dropout; H and W are multiples of `stride`.
 
-    def __init__(self, network: GeneratorNetwork, engine: Engine, size: int, test_time: TestTime) -> None:
+    Args:
+        calibrate: computes batch statistics for the generator as it stands; without it, it runs with those that it holds. They
+            are computed once, when they are first wanted: a colouriser is made anew for each look.
+    """
+
+    def __init__(
+        self,
+        network: GeneratorNetwork,
+        engine: Engine,
+        size: int,
+        test_time: TestTime,
+        calibrate: Callable[[], Statistics] | None = None,
+    ) -> None:
         self.network, self.engine, self.size, self.test_time = network, engine, size, test_time
+        self._calibrate = calibrate
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """The batch statistics that take the place of the network's own."""
+        return self._calibrate() if self._calibrate else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator's weights, with the statistics that it colourises with."""
+        return self.network.state_dict() | self.statistics
 
     @property
     def stride(self) -> int:
@@ -33,7 +60,7 @@ class Colouriser:
         return self._run(self.test_time, L, label)
 
     def sample(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b 2 h w"]:
-        """One version: running batch statistics, and dropout as the noise z.
+        """One version: the batch statistics of a test, and dropout as the noise z.
 
         Raises:
             ColourbenchError: the generator has no dropout, so that every version would be the same.
@@ -47,14 +74,12 @@ class Colouriser:
 
     @torch.no_grad()
     def _run(self, test_time: TestTime, L: Tensor, label: Tensor | None) -> Tensor:
-        was_training = self.network.training
-        kept = [buffer.clone() for buffer in self.network.buffers()]
-        set_mode(self.network, test_time)
-        inputs = (L,) if label is None else (L, label)
-        ab: Tensor = forward(self.network, self.engine, *inputs).ab
-        self.network.train(was_training)
-        for buffer, value in zip(self.network.buffers(), kept, strict=True):
-            buffer.copy_(value)  # looking must not move the running statistics
+        statistics = self.statistics
+        with restored(self.network):  # looking must not move the running statistics
+            take_over(self.network, statistics)
+            set_mode(self.network, test_time)
+            inputs = (L,) if label is None else (L, label)
+            ab: Tensor = forward(self.network, self.engine, *inputs).ab
         return ab
 
 

@@ -66,6 +66,8 @@ class EganConfig(AdversarialConfig):
 
     @model_validator(mode="after")
     def _whole_batches(self) -> "EganConfig":
+        if self.waiting != "training":
+            raise ValueError("waiting=evaluation would part the forward that children and critic share; leave it at training")
         if self.parents > 1 and self.generator.average:
             raise ValueError("generator.average would mix the weights of unrelated parents; use parents=1, or no average")
         if self.accumulation > 1:

@@ -30,7 +30,7 @@ class Look:
 
     images: int
     metric: float
-    adversarial: float
+    adversarial: float | None  # the mean loss since the look before; None before the phase's first step
 
 
 class Inflection:
@@ -51,6 +51,10 @@ class Inflection:
     def watches(self) -> str | None:
         """The metric's name, or None where the detector is off."""
         return None if self._config.metric == "off" else self._config.metric
+
+    def open(self, images: int, metric: float) -> None:
+        """A look before the first step of the next round: the generator that goes into the game may be the best there is."""
+        self._round, self._looks, self._losses, self.decided = self._round + 1, [Look(images, metric, None)], [], False
 
     def note(self, number: int, adversarial: float) -> None:
         """One step of the adversarial phase of round `number`; a new round starts afresh."""
@@ -81,7 +85,7 @@ class Inflection:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        looks = [[look.images, look.metric, look.adversarial] for look in self._looks]
+        looks: list[list[Any]] = [[look.images, look.metric, look.adversarial] for look in self._looks]
         return {"round": self._round, "looks": looks, "losses": list(self._losses), "decided": self.decided}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -95,9 +99,10 @@ class Inflection:
         return len(since) >= self._config.patience and all(look.metric > limit for look in since[-self._config.patience :])
 
     def _still_falling(self) -> bool:
-        """The adversarial loss since the best validation is lower than at it."""
-        since = self._since_best()
-        return sum(look.adversarial for look in since) / len(since) < self.best.adversarial
+        """The adversarial loss since the best validation is lower than at it; before the game there is none, so the first counts."""
+        losses = [look.adversarial for look in [self.best, *self._since_best()] if look.adversarial is not None]
+        at_best, since = losses[0], losses if self.best.adversarial is None else losses[1:]
+        return sum(since) / len(since) < at_best
 
     def _since_best(self) -> list[Look]:
         return self._looks[self._looks.index(self.best) + 1 :]

@@ -26,9 +26,7 @@ class Player:
         self.updates = 0
         self._engine = engine
         self._working = working_weights(self.network, engine)
-        rate_of = getattr(self.network, "rate_of", lambda name: 1.0)
-        copies = [self._working.get(name) for name in self.names]
-        self.adam = Adam(config, self.parameters, copies, [rate_of(name) for name in self.names])
+        self.adam = self._new_adam(config)
 
     def __call__(self, *inputs: Tensor) -> Any:
         """The network's forward, in the engine's precision; what comes out is float32."""
@@ -37,6 +35,10 @@ class Player:
     def decay(self, used: float) -> None:
         """Sets the learning rates for a run that has used this share of its budget."""
         self.adam.decay(used)
+
+    def begin_anew(self, config: AdamConfig, encoder_rate: float | None = None) -> None:
+        """A fresh Adam with other settings, and where it is given another rate for the encoder; the weights stay."""
+        self.adam = self._new_adam(config, encoder_rate)
 
     def gradients(self, loss: Tensor, retain_graph: bool = False) -> list[Tensor]:
         """d loss / d parameters, the mean over all ranks; the other player's weights get none.
@@ -74,6 +76,12 @@ class Player:
     def copy_from(self, other: "Player") -> None:
         """Takes over another player's weights, buffers and Adam state."""
         self.load_state_dict(other.state_dict())
+
+    def _new_adam(self, config: AdamConfig, encoder_rate: float | None = None) -> Adam:
+        own_rate = getattr(self.network, "rate_of", lambda name: 1.0)
+        copies = [self._working.get(name) for name in self.names]
+        encoder = {} if encoder_rate is None else {name: encoder_rate for name in self.names if name.startswith("encoder.")}
+        return Adam(config, self.parameters, copies, [encoder.get(name, own_rate(name)) for name in self.names])
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, buffers and optimiser state."""

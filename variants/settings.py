@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from common.config import Settings
+from common.config import Settings, as_json
 from common.networks.backbone_unet import BackboneUNetConfig
 from common.networks.generator import NetworkConfig
 from common.networks.patch_critic import PatchCriticConfig
@@ -13,7 +13,7 @@ from variants.adam import AdamConfig
 from variants.inflection import InflectionConfig
 from variants.reconstruction import L1Config, ReconstructionConfig
 
-TestTime = Literal["running", "noise", "batch", "dropout"]
+TestTime = Literal["calibrated", "running", "noise", "batch", "dropout"]
 
 
 class GeneratorConfig(Settings):
@@ -69,9 +69,14 @@ class VariantConfig(Settings):
     """Share of the training images whose label is withheld, so that the generator colourises without one too."""
     accumulation: int = Field(default=1, ge=1, le=256)
     """Parts that a batch is computed in, to save memory; batch statistics are then those of a part."""
-    test_time: TestTime = "running"
-    """How a trained generator runs: with running batch statistics, with these and dropout as noise, with the batch's own, or
-    with the batch's own and dropout (pix2pix)."""
+    test_time: TestTime = "calibrated"
+    """How a generator runs when it is looked at and used: with batch statistics computed anew over training images, with the
+    running ones, with these and dropout as noise, with the batch's own, or with the batch's own and dropout (pix2pix)."""
+
+    @property
+    def acts_on_validation(self) -> bool:
+        """Whether what is learnt depends on what validations find."""
+        return False
 
     @field_validator("reconstruction", mode="before")
     @classmethod
@@ -83,6 +88,36 @@ class VariantConfig(Settings):
         if self.test_time in ("noise", "dropout") and self.generator.network.dropout == 0:
             raise ValueError(f"test_time={self.test_time} needs generator.network.dropout above 0: dropout is the noise")
         return self
+
+
+class GameConfig(Settings):
+    """What is different while both players learn; a field that is null keeps what each player has.
+
+    With any of them set, both players begin every adversarial phase with a fresh Adam, as DeOldify's learners do.
+    """
+
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    """The generator's, and the critic's times critic.learning_rate_ratio. DeOldify: 1e-5 to 2e-5."""
+    beta1: float | None = Field(default=None, ge=0, lt=1)
+    """Decay of the first moment. DeOldify: 0."""
+    beta2: float | None = Field(default=None, ge=0, lt=1)
+    """Decay of the second moment. DeOldify: 0.9."""
+    weight_decay: float | None = Field(default=None, ge=0, le=1)
+    """Decoupled weight decay. DeOldify: 1e-3."""
+    encoder_rate: float | None = Field(default=None, ge=0, le=1)
+    """The encoder's learning rate as a share of the generator's; 0 freezes its weights (DeOldify), not its batch statistics."""
+
+    @property
+    def is_different(self) -> bool:
+        """Whether anything is."""
+        return any(value is not None for value in as_json(self).values())
+
+    def adam(self, own: AdamConfig, ratio: float = 1.0) -> AdamConfig:
+        """A player's Adam in the game; `ratio` is that of its learning rate to the generator's."""
+        given = {name: value for name, value in as_json(self).items() if value is not None and name != "encoder_rate"}
+        if "learning_rate" in given:
+            given["learning_rate"] *= ratio
+        return own.model_copy(update=given)
 
 
 class AdversarialConfig(VariantConfig):
@@ -98,8 +133,18 @@ class AdversarialConfig(VariantConfig):
     """Fakes that the generator makes for critic pretraining, once a round."""
     rounds: int = Field(default=1, ge=1, le=100)
     """How often critic pretraining and adversarial training alternate (NoGAN)."""
+    game: GameConfig = GameConfig()
+    """What is different while both players learn (NoGAN)."""
+    waiting: Literal["training", "evaluation"] = "training"
+    """Mode of the player that waits while the other learns, and of the generator whose fakes are stored: its batch statistics and
+    dropout are those of training (pix2pix), or of evaluation (DeOldify)."""
     inflection: InflectionConfig = InflectionConfig()
     """Ends adversarial training where artefacts begin."""
+
+    @property
+    def acts_on_validation(self) -> bool:
+        """The inflection does."""
+        return self.inflection.metric != "off"
 
     @model_validator(mode="after")
     def _sensible_schedule(self) -> "AdversarialConfig":
@@ -107,6 +152,8 @@ class AdversarialConfig(VariantConfig):
             raise ValueError("pretraining and critic_pretraining use the whole budget and leave nothing for the game of both")
         if self.rounds > 1 and not self.critic_pretraining:
             raise ValueError("rounds alternate critic pretraining with adversarial training; set critic_pretraining above 0")
+        if self.game.encoder_rate is not None and not isinstance(self.generator.network, BackboneUNetConfig):
+            raise ValueError("game.encoder_rate needs a generator with an encoder; set generator.network.kind=backbone")
         if self.critic.network.projection and not self.generator.labels:
             raise ValueError("critic.network.projection judges by labels that the generator never sees; set generator.labels=true")
         return self

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +17,7 @@ from common.errors import ColourbenchError
 from common.networks.colours import Colours
 from common.networks.generator import build_network
 from common.training import Budget, Losses, Phase
+from variants.calibration import LOOK_IMAGES, calibrated_statistics
 from variants.colouriser import Colouriser
 from variants.player import Player
 from variants.reconstruction import build_reconstruction, head_for
@@ -55,9 +57,16 @@ class Variant(ABC):
 
     @property
     def colourise(self) -> Colouriser:
-        """The generator as a user gets it: with averaged weights where these are wanted."""
+        """The generator as it stands, as a user would get it: with averaged weights where these are wanted."""
+        return self.colouriser(LOOK_IMAGES)
+
+    def colouriser(self, images: int) -> Colouriser:
+        """The same, its batch statistics over so many training images where they are calibrated."""
         network: Any = self._average.module if self._average else self.generator.network
-        return Colouriser(network, self.engine, self.domain.size, self.config.test_time)
+        labelled = self.config.generator.labels
+        calibrate = partial(calibrated_statistics, network, self.engine, self.domain, images, labelled)
+        wanted = calibrate if self.config.test_time == "calibrated" else None
+        return Colouriser(network, self.engine, self.domain.size, self.config.test_time, wanted)
 
     def phases(self, budget: Budget) -> list[Phase]:
         """The schedule over the budget; a share of 0 makes a phase vanish."""
@@ -81,8 +90,11 @@ class Variant(ABC):
             _copy_power_iterations(self._average.module, self.generator.network)
             self._averaged_at = self.generator.updates
 
-    def observe(self, images: int, metrics: dict[str, float]) -> dict[str, float]:
-        """Told each validation's metrics; a schedule may act on them. Returns figures to log."""
+    def observe(self, images: int, metrics: dict[str, float], opening: bool = False) -> dict[str, float]:
+        """Told each validation's metrics, `opening` before the first step of a phase that looks first; a schedule may act on them.
+
+        Returns figures to log.
+        """
         return {}
 
     def pretrain_generator(self, batches: Iterator[Batch]) -> Losses:
@@ -111,7 +123,9 @@ class Variant(ABC):
             ColourbenchError: they do not.
         """
         if ranks() > 1 and config.test_time in ("batch", "dropout"):
-            raise ColourbenchError(f"test_time={config.test_time} takes batch statistics of all devices; use running or noise")
+            raise ColourbenchError(
+                f"test_time={config.test_time} takes batch statistics of all devices; use calibrated, running or noise"
+            )
         if config.generator.labels and not domain.classes:
             raise ColourbenchError(
                 "variant.generator.labels is on and the data set has no labels; sort its photographs into class folders"

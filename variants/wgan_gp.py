@@ -62,6 +62,7 @@ class WganGp(AdversarialVariant):
 
     def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
         """One critic update on fresh fakes: the penalty needs real and fake colours of the same photograph, so none are stored."""
+        self._outside_the_game()
         parts = self.parts(self.draw(batches))
         losses = self.critic_step(parts)
         return losses | {"critic_accuracy": self._accuracy(parts[-1])}
@@ -74,8 +75,7 @@ class WganGp(AdversarialVariant):
 
     def _critic_losses(self, parts: list[Batch], tally: Tally) -> Iterator[Tensor]:
         for part in parts:
-            with torch.no_grad():
-                fake = self.generator(part.L, part.label).ab
+            fake = self.colourise_now(part)
             real_maps, fake_maps = self.critic(part.L, part.ab, part.label), self.critic(part.L, fake, part.label)
             distance = objectives.wasserstein_critic(real_maps, fake_maps)
             # float32, outside autocast
@@ -85,14 +85,15 @@ class WganGp(AdversarialVariant):
 
     @torch.no_grad()
     def _accuracy(self, part: Batch) -> Tensor:
-        fake = self.generator(part.L, part.label).ab
+        fake = self.colourise_now(part)
         real_maps, fake_maps = self.critic(part.L, part.ab, part.label), self.critic(part.L, fake, part.label)
         return objectives.ranking_accuracy(real_maps, fake_maps)
 
     def _generator_losses(self, parts: list[Batch], tally: Tally) -> Iterator[Tensor]:
         for part in parts:
             fake = self.generator(part.L, part.label)
-            adversarial = objectives.wasserstein_generator(self.critic(part.L, fake.ab, part.label))
+            with self.waits(self.critic):
+                adversarial = objectives.wasserstein_generator(self.critic(part.L, fake.ab, part.label))
             reconstruction = self.reconstruction(fake, part)
             tally.add(adversarial=adversarial, reconstruction=reconstruction)
             yield adversarial + self.config.reconstruction_weight * reconstruction

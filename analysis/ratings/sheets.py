@@ -23,10 +23,12 @@ from openpyxl.worksheet.worksheet import Worksheet
 from PIL import Image
 
 from analysis.ratings.schedule import RANDOM, TRUTH, Design, TestName, Trial, plan
-from common.errors import ColourbenchError
-from common.files import write_atomically
+from common import kept
+from common.errors import ColourbenchError, first_line
+from common.files import file_sha256, write_atomically
 
 SCHEMA = 1
+COMMITMENT = "commitment.txt"
 SHOWN = 256  # pixels: every photograph is enlarged alike to at least this
 GAP = 16
 FIRST_ROW = 4
@@ -63,9 +65,8 @@ class Key:
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> "Key":
-        """Reads a key file."""
-        found = json.loads(data)
+    def from_json(cls, found: dict[str, Any]) -> "Key":
+        """The key in a key file's content."""
         trials = [Trial(**trial) for trial in found["trials"]]
         return cls(found["study"], Design(**found["design"]), tuple(found["arms"]), found["secret"], trials)
 
@@ -90,7 +91,7 @@ def write(material: Material, design: Design, folder: Path) -> Key:
     (work / "sheets").mkdir(parents=True)
     write_atomically(work / "key.json", key.to_json())
     digest = hashlib.sha256(key.to_json()).hexdigest()
-    write_atomically(work / "sheets" / "commitment.txt", f"SHA-256 of the key: {digest}\n".encode())
+    write_atomically(work / "sheets" / COMMITMENT, f"SHA-256 of the key: {digest}\n".encode())
     for rater in dict.fromkeys(trial.rater for trial in key.trials):
         _write_rater(work / "sheets" / rater, rater, key, material)
     work.replace(folder)
@@ -108,11 +109,22 @@ def _write_rater(folder: Path, rater: str, key: Key, material: Material) -> None
 
 
 def read_key(folder: Path) -> Key:
-    """The key of a folder of sheets."""
-    path = folder / "key.json"
+    """The key of a folder of sheets.
+
+    Raises:
+        ColourbenchError: there is none, it is damaged, or it is not the one whose checksum lies with the sheets.
+    """
+    path, promise = folder / "key.json", folder / "sheets" / COMMITMENT
     if not path.is_file():
         raise ColourbenchError(f"there is no {path}; make sheets first with `colourbench ratings sheets`")
-    return Key.from_json(path.read_bytes())
+    remedy = "without it the sheets cannot be read: put a copy of it back"
+    found = kept.read_json(path, remedy)
+    if promise.is_file() and file_sha256(path) not in promise.read_text(encoding="utf-8", errors="replace"):
+        raise kept.Damaged(f"{path} is not the key that {promise} promises; {remedy}")
+    try:
+        return Key.from_json(found)
+    except (KeyError, TypeError) as error:
+        raise kept.Damaged(f"{path} is damaged or of another version: {first_line(error)}; {remedy}") from None
 
 
 def read_answers(path: Path, key: Key) -> dict[str, str]:

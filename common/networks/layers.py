@@ -12,12 +12,15 @@ NormName = Literal["batch", "instance", "layer", "none"]
 
 
 def norm(name: NormName, channels: int) -> nn.Module:
-    """A normalisation layer by name; "layer" is over channels and places (GroupNorm with one group)."""
+    """A normalisation layer by name; "layer" is over channels and places (GroupNorm with one group), "instance" over places.
+
+    nn.InstanceNorm2d gives wrong gradients, without a word, for one image in channels-last layout on a CPU (torch 2.15).
+    """
     match name:
         case "batch":
             return nn.BatchNorm2d(channels)
         case "instance":
-            return nn.InstanceNorm2d(channels)
+            return nn.GroupNorm(channels, channels, affine=False)
         case "layer":
             return nn.GroupNorm(1, channels)
         case "none":
@@ -30,7 +33,7 @@ def initialise(network: nn.Module) -> None:
         weight = getattr(module, "weight", None)
         if not isinstance(weight, Tensor) or isinstance(module, FiLM):
             continue
-        centre = 1.0 if isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d) else 0.0
+        centre = 1.0 if isinstance(module, nn.BatchNorm2d | nn.GroupNorm) else 0.0
         nn.init.normal_(weight, centre, 0.02)
         bias = getattr(module, "bias", None)
         if isinstance(bias, Tensor):

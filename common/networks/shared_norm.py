@@ -1,5 +1,7 @@
 """Batch norm over the whole batch where it is spread over ranks. torch's own SyncBatchNorm works on GPUs only."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,10 +13,12 @@ from torch.distributed import all_reduce, get_world_size
 class SharedBatchNorm2d(nn.BatchNorm2d):
     """In training mode mean and variance are those of all ranks' images together, and so is their gradient."""
 
+    is_shared = True
+
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        if not self.training:
-            frozen: Tensor = super().forward(input)
-            return frozen
+        if not (self.training and self.is_shared):
+            own: Tensor = super().forward(input)
+            return own
         x = input.float()
         count = x.numel() / x.shape[1] * get_world_size()  # ranks have equal shares
         mean = _sum_over_ranks(x.sum(dim=(0, 2, 3))) / count
@@ -61,3 +65,16 @@ def share_statistics(network: nn.Module) -> nn.Module:
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SharedBatchNorm2d  # the same parameters and buffers, another forward
     return network
+
+
+@contextmanager
+def unshared(network: nn.Module) -> Iterator[None]:
+    """Inside, batch norms are over this rank's images alone, so that one rank may run the network while others wait."""
+    shared = [module for module in network.modules() if isinstance(module, SharedBatchNorm2d)]
+    for norm in shared:
+        norm.is_shared = False
+    try:
+        yield
+    finally:
+        for norm in shared:
+            norm.is_shared = True

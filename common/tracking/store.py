@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import ColourbenchError, first_line
-from common.files import locked
+from common.files import appear_whole, locked
 from common.tracking.run import Listener, Run
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
+DATABASE = "mlflow.db"
 CHAMPION = "champion"
 
 
@@ -35,17 +36,22 @@ class Store:
 
         home.mkdir(parents=True, exist_ok=True)
         self.home = home.resolve()
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+        embedded = f"sqlite:///{self.home / DATABASE}"
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or embedded
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         try:
             _answers(self.uri)
             with locked(self.home / ".mlflow.lock"):  # two processes must not migrate a fresh store at once
+                if self.uri == embedded:
+                    appear_whole(self.home / DATABASE, _make_database)
                 # never set_tracking_uri: it would decide for every later store of this process too
                 self._client = mlflow.MlflowClient(self.uri)
                 self._client.search_experiments(max_results=1)
         except Exception as error:  # drivers raise types of their own for a wrong host, password or schema
             reason = first_line(error)[:200].replace(self.uri, "the store")
+            if "already exists" in reason:  # tables without the mark that all of them are there
+                reason = f"it was only half made ({reason}); if it holds no runs that you need, move the file away: it is made anew"
             raise ColourbenchError(f"cannot open MLflow's store {redacted(self.uri)}: {reason}") from None
 
     def experiment(self, name: str) -> str:
@@ -60,21 +66,33 @@ class Store:
             kind = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens on its page for language models
             return str(self._client.create_experiment(name, artifact_location=location, tags=kind))
 
-    def open_run(self, study: str, name: str, tags: Mapping[str, Any], params: Mapping[str, Any], parent: Run | None = None) -> Run:
-        """The run of `study` with this name and `config_sha256`, taken up where it exists, made where not."""
+    def open_run(
+        self,
+        study: str,
+        name: str,
+        tags: Mapping[str, Any],
+        params: Mapping[str, Any],
+        parent: Run | None = None,
+        again: bool = False,
+    ) -> Run:
+        """The run of `study` with this name and `config_sha256`, taken up where it exists, made where not.
+
+        Args:
+            again: whether a finished run is taken up too.
+        """
         experiment = self.experiment(study)
         with locked(self.home / ".mlflow.lock"):  # the same command twice at once must not make two runs
-            existing = self.find(study, {"mlflow.runName": name, "config_sha256": tags.get("config_sha256", "")})
+            existing = self.find_one(study, name, str(tags.get("config_sha256", "")))
             if existing:
-                return self._take_up(existing[0])
+                return self._take_up(existing, again)
             all_tags = {**tags, "study": study, **({"mlflow.parentRunId": parent.id} if parent else {})}
             text = {key: str(value) for key, value in all_tags.items()}
             run = Run(self, self._client, self._client.create_run(experiment, run_name=name, tags=text))
         run.log_params(params)
         return run
 
-    def _take_up(self, run: Run) -> Run:
-        if run.status != "FINISHED":
+    def _take_up(self, run: Run, again: bool) -> Run:
+        if run.status != "FINISHED" or again:
             self._client.update_run(run.id, status="RUNNING")
             run.remember()
         return run
@@ -95,6 +113,11 @@ class Store:
             token = page.token
             if not token:
                 return found
+
+    def find_one(self, study: str, name: str, identity: str) -> Run | None:
+        """The run of `study` with this name and `config_sha256`, if there is one."""
+        found = self.find(study, {"mlflow.runName": name, "config_sha256": identity})
+        return found[0] if found else None
 
     def run(self, reference: str) -> Run:
         """A run by its id, the start of its id, or `study/run name`.
@@ -164,6 +187,15 @@ def ui_command(store: Store, port: int) -> list[str]:
     artifacts = (store.home / "artifacts").as_uri()
     served = ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
     return [sys.executable, "-m", "mlflow", "server", *served, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+
+
+def _make_database(path: Path) -> None:
+    """MLflow's tables in a new SQLite file; once closed it stands alone, without the files that SQLite keeps beside an open one."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    uri = f"sqlite:///{path}"
+    store = SqlAlchemyStore(uri, str(path.parent / "artifacts"))
+    store._dispose_engine()
 
 
 def _answers(uri: str) -> None:

@@ -22,9 +22,16 @@ def list_data(home: HomeOption = DEFAULT_HOME) -> None:
         say(f"  {name:<15}{source.about}")
     prepared = open_home(home).datasets()
     say("\nPrepared data sets:" if prepared else "\nNo data set is prepared yet; see `colourbench data prepare --help`.")
+    damaged = 0
     for name in prepared:
-        dataset = open_home(home).dataset(name)
-        say(f"  {name:<24}{len(dataset.entries):>8} images of {dataset.config.size} px")
+        try:
+            dataset = open_home(home).dataset(name)
+            say(f"  {name:<24}{len(dataset.entries):>8} images of {dataset.config.size} px")
+        except ColourbenchError as error:
+            damaged += 1
+            say(f"  {name:<24} damaged: {error}")
+    if damaged:
+        raise ColourbenchError(f"{damaged} of {len(prepared)} data sets are damaged")
 
 
 def prepare(

@@ -25,6 +25,7 @@ SetOption = Annotated[
     typer.Option("--set", metavar="a.b=v", help="Change a field, as often as needed; `colourbench config VARIANT` lists them."),
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with fields of a run; --set wins over it.")]
+RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train finished runs again whose files are gone or damaged.")]
 VariantArgument = Annotated[str, typer.Argument(help="regression, cgan, wgan_gp or egan.")]
 RunArgument = Annotated[str, typer.Argument(help="A run's id, the start of it, or STUDY/RUN NAME.")]
 DEFAULT_HOME = Path("runs")

@@ -10,6 +10,7 @@ from studies.commands.options import (
     DEFAULT_HOME,
     ConfigOption,
     HomeOption,
+    RetrainOption,
     SetOption,
     VariantArgument,
     one_process,
@@ -29,6 +30,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Decides the first weights and every random draw.")] = None,
     images: Annotated[int | None, typer.Option(help="Short for --set budget.amount=N --set budget.unit=images.")] = None,
     study: Annotated[str, typer.Option(help="MLflow experiment that the run joins.")] = "train",
+    retrain: RetrainOption = False,
     changes: SetOption = None,
     config: ConfigOption = None,
     home: HomeOption = DEFAULT_HOME,
@@ -44,7 +46,7 @@ def train(
     dataset = open_home(home).dataset(settings.dataset)
     short = sha256(settings.identity(dataset.fingerprint))[:6]
     place = Place(valid_name(study), f"{variant} {settings.dataset} seed {settings.seed} {short}", {"kind": "run", "arm": variant})
-    run = train_run(open_home(home).store, dataset, settings, place)
+    run = train_run(open_home(home).store, dataset, settings, place, retrain=retrain)
     say(f"{run.name} is trained (run {run.id[:8]}): its files are in {run.folder}")
     say(f"  next: colourbench evaluate {run.id[:8]}, or colourbench colourise {run.id[:8]} PHOTO --out coloured")
 
@@ -191,6 +193,7 @@ def compare(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Run every arm in miniature, by default on photographs that come with the dependencies.")
     ] = False,
+    retrain: RetrainOption = False,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -210,7 +213,7 @@ def compare(
     settings = parse(Study, fields, str(study))
     if smoke:
         settings = smoke_study(settings, dataset or packaged_dataset(open_home(home)).name)
-    failures = run_comparison(open_home(home), settings, say)
+    failures = run_comparison(open_home(home), settings, say, retrain)
     if failures:
         raise ColourbenchError("\n".join(str(failure) for failure in failures))
     say(f"the study {settings.name} is complete; next: colourbench report {settings.name}")

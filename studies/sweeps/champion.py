@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis import comparison, evaluation
+from common import kept
 from common.shards import Dataset
 from common.tracking import Run
 from studies.home import Home
@@ -73,6 +74,9 @@ def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Da
 def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:
     """A run's figures, image by image, on the validation split."""
     path = run.folder / SCORES
-    if not path.is_file():
-        evaluation.evaluate(colouriser, dataset.split("validation"), colouriser.engine.device).table.to_parquet(path, index=False)
-    return pd.read_parquet(path)
+    try:
+        return kept.read_table(path, ("photograph", METRIC), "it is computed again")
+    except kept.Damaged:
+        table = evaluation.evaluate(colouriser, dataset.split("validation"), colouriser.engine.device).table
+        table.to_parquet(path, index=False)
+        return table

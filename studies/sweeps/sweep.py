@@ -3,6 +3,7 @@
 import logging
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from common.config import Settings, as_json, flatten, override
 from common.errors import ColourbenchError, first_line
-from common.files import locked
+from common.files import appear_whole, locked
 from common.shards import Dataset
 from common.tracking import redacted
 from studies.home import Home
@@ -268,10 +269,17 @@ def _storage(home: Home, url: str) -> optuna.storages.RDBStorage:
     beat: dict[str, Any] = {"heartbeat_interval": claims.HEARTBEAT_SECONDS, "grace_period": claims.GRACE_SECONDS}
     try:
         with locked(home.path / ".optuna.lock"):  # two processes must not create a fresh store at once
+            if url == home.optuna_url:
+                appear_whole(home.sweeps_file, _make_store)
             return optuna.storages.RDBStorage(url, engine_kwargs=options, heartbeat_stale_trial_callback=claims.queue_again, **beat)
     except Exception as error:  # SQLAlchemy's drivers raise types of their own
         reason = first_line(error)[:200].replace(url, "the store")
         raise ColourbenchError(f"cannot open the sweeps' store {redacted(url)}: {reason}") from None
+
+
+def _make_store(path: Path) -> None:
+    """Optuna's tables in a new SQLite file."""
+    optuna.storages.RDBStorage(f"sqlite:///{path}").engine.dispose()
 
 
 def _quieten() -> None:

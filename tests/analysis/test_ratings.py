@@ -178,7 +178,7 @@ class TestSheets:
         key = sheets.write(material, Design("pair", 1, 12), tmp_path)
         with pytest.raises(ColourbenchError, match="no sheet holds an answer"):
             tables.collect(sorted((tmp_path / "sheets").glob("*/rater-*")), key)
-        assert sheets.Key.from_json((tmp_path / "key.json").read_bytes()) == key
+        assert sheets.read_key(tmp_path) == key
         assert json.loads((tmp_path / "key.json").read_bytes())["schema"] == sheets.SCHEMA
 
     @staticmethod

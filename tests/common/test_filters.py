@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import color, data
 
-from common import filters
+from common import filters, fingerprints
 from common.filters import FilterConfig
 
 CONFIG = FilterConfig()
@@ -61,6 +61,6 @@ def test_chroma_equals_skimage() -> None:
 def test_hashes(make_photograph: Callable[..., np.ndarray]) -> None:
     one, other = make_photograph(1), make_photograph(2)
     brighter = np.clip(one.astype(int) + 3, 0, 255).astype(np.uint8)
-    assert filters.content_hash(one) != filters.content_hash(brighter)
-    assert filters.look_hash(one) == filters.look_hash(one.copy())
-    assert filters.look_hash(one) != filters.look_hash(other)
+    assert fingerprints.content_hash(one) != fingerprints.content_hash(brighter)
+    assert fingerprints.look_hash(one) == fingerprints.look_hash(one.copy())
+    assert fingerprints.look_hash(one) != fingerprints.look_hash(other)

@@ -63,7 +63,7 @@ def test_bad_files_are_counted_with_reasons(photo_folder: Path, tmp_path: Path, 
     Image.new("L", (64, 64), 99).save(root / "sea" / "grey.png")
     Image.fromarray(make_photograph(99, (20, 20))).save(root / "sea" / "tiny.png")
     dataset = prepare(files(root), tmp_path / "d", CONFIG)
-    reasons = {item["photograph"]: item["reason"].partition(":")[0] for item in dataset.manifest["removed"]}
+    reasons = {item.photograph: item.reason.partition(":")[0] for item in dataset.manifest.removed}
     assert reasons == {
         "sea/00.png": "duplicate of sea/00-again.bmp",
         "sea/copy.png": "duplicate of sea/00-again.bmp",
