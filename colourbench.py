@@ -1,5 +1,6 @@
 """The front door: one command and its verbs. Each verb lives in studies/commands and imports what is heavy inside itself."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -98,6 +99,9 @@ app.add_typer(ratings_app, name="ratings")
 
 def main() -> None:
     """Runs the command; a user's mistake is one or two lines and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to end
     with _told_plainly():
         end_politely_when_told()
         app()

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
 
 from common import checkpoint, lab
 from common.config import Settings
@@ -175,6 +174,8 @@ def preview(colourise: Colouriser, photographs: Tensor, path: Path) -> None:
     Args:
         photographs: uint8 (B, 3, H, W).
     """
+    from torchvision.utils import make_grid, save_image  # takes seconds to import
+
     L, ab = lab.to_network(photographs)
     rows = [lab.to_photographs(L, ab * 0), lab.to_photographs(L, colourise(L)), lab.to_photographs(L, ab)]
     grid = make_grid(torch.cat(rows).float() / 255, nrow=len(photographs), padding=2, pad_value=1.0)

@@ -12,19 +12,20 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from common.config import Settings
 from common.errors import ColourbenchError
 from common.networks.shared_norm import share_statistics
+from common.processor import processor
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 T = TypeVar("T")
 Precision = Literal["32-true", "bf16-mixed"]
@@ -39,7 +40,8 @@ class EngineConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes a GPU where there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """`bf16` computes convolutions in bfloat16 and keeps float32 weights; `auto` does so where the device is quick at it."""
+    """`bf16` computes convolutions in bfloat16 and keeps float32 weights; `auto` does so where the device has instructions for it;
+    what it chose is kept with the run, also where that goes on on another machine."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads; 0 takes torch's own choice. Sums are rounded otherwise with another number, and training magnifies that: after
     60 steps a weight was 0.11 apart."""
@@ -138,7 +140,11 @@ def is_first_rank() -> bool:
     return ranks() == 1 or os.environ.get("RANK", "0") == "0"
 
 
-def _fabric(kind: str, precision: Precision) -> Fabric:
+def _fabric(kind: str, precision: Precision) -> "Fabric":
+    from lightning_fabric import Fabric  # it takes seconds to import, and settings are checked without it
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
     if ranks() == 1:
         # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a start over several nodes
         return Fabric(accelerator=kind, devices=1, precision=precision, plugins=[LightningEnvironment()])
@@ -214,15 +220,9 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 def _precision(wanted: str, kind: str) -> Precision:
     if wanted == "auto":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False) if kind == "cuda" else _cpu_has_bf16()
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if kind == "cuda" else processor().multiplies_bf16
         return "bf16-mixed" if fast else "32-true"
     return "bf16-mixed" if wanted == "bf16" else "32-true"
-
-
-def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; elsewhere it is emulated, and slower than float32."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def _process_peak() -> int:

@@ -9,11 +9,11 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from multiprocessing.connection import Connection, Pipe
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,73 +25,112 @@ from common.images import BadImage
 SECONDS = 5.0  # of processor time that a file may take; what the limits on pixels and scans let through takes less than two
 WAIT = 60.0  # seconds on the clock: a file on a network drive that does not answer takes no processor time
 MEMORY = 2**30  # bytes
-CHUNK = 16  # files under way for each process
+AT_HAND = 2  # files that an examiner has: one in work, and the next
+AHEAD = 16  # files for each examiner that may be done before their turn
+
+Found = Cut | BadImage
 
 
 class Examiners:
     """Some processes that cut files, as a context."""
 
-    def __init__(self, how: Cutting, processes: int | None = None) -> None:
-        self._how = how
-        self._count = processes or os.cpu_count() or 1
-        self._own = threading.local()  # each thread speaks to a process of its own
-        self._all: list[_Process] = []
+    def __init__(self, how: Cutting, count: int | None = None) -> None:
+        self._team = [_Examiner(how) for _ in range(count or os.cpu_count() or 1)]
 
     def __enter__(self) -> "Examiners":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for process in self._all:
-            process.end()
+        for examiner in self._team:
+            examiner.end()
 
-    def examine(self, files: Iterable[Path], seen: Callable[[int], None]) -> Iterator[Cut | BadImage]:
-        """What becomes of each file, in order, with a bounded number in memory; `seen` is told how many more are done."""
-        queue = iter(files)
-        with ThreadPoolExecutor(self._count) as threads:
-            while chunk := list(islice(queue, CHUNK * self._count)):
-                yield from threads.map(self._examine, chunk)
-                seen(len(chunk))
+    def examine(self, files: Iterable[Path]) -> Iterator[Found]:
+        """What becomes of each file, in order, with a bounded number in memory.
 
-    def _examine(self, path: Path) -> Cut | BadImage:
-        process: _Process | None = getattr(self._own, "process", None)
-        if process is None or not process.is_alive:
-            process = self._own.process = _Process(self._how)
-            self._all.append(process)
-        return process.examine(path)
+        Raises:
+            ColourbenchError: an examiner cannot work at all.
+        """
+        waiting, done, turn = deque(enumerate(files)), dict[int, Found](), 0
+        while waiting or done or any(examiner.files for examiner in self._team):
+            for examiner in self._team:
+                while waiting and len(examiner.files) < AT_HAND and waiting[0][0] < turn + AHEAD * len(self._team):
+                    examiner.take(*waiting.popleft())
+            done |= self._next_found()
+            while turn in done:
+                yield done.pop(turn)
+                turn += 1
+
+    def _next_found(self) -> dict[int, Found]:
+        """What the next ones have found, by the files' numbers; nothing where nobody has anything to do."""
+        busy = {examiner.line: examiner for examiner in self._team if examiner.files}
+        if not busy:
+            return {}
+        ready = wait(list(busy), timeout=1.0)
+        late = [examiner for line, examiner in busy.items() if line not in ready and examiner.is_late]
+        answers = [busy[line].answer() for line in ready if isinstance(line, Connection)]
+        return dict([*answers, *(examiner.give_up() for examiner in late)])
 
 
-class _Process:
-    """The near end of an examiner."""
+class _Examiner:
+    """The near end of a process: what it has in hand, and how it is replaced when a file has ended it."""
 
     def __init__(self, how: Cutting) -> None:
-        self._line, far = Pipe()
+        self.files: deque[tuple[int, Path]] = deque()  # the first is in work
+        self._how = how
+        self._start()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the file in work has taken too long on the clock."""
+        return time.monotonic() - self._since > WAIT
+
+    def take(self, number: int, path: Path) -> None:
+        """One more file to do."""
+        self.files.append((number, path))
+        self._tell(path)
+
+    def answer(self) -> tuple[int, Found]:
+        """What became of the file in work, when there is something to read."""
+        try:
+            found: Found = self.line.recv()
+        except (EOFError, OSError):
+            return self._replaced(self._why_it_ended())
+        self._since = time.monotonic()
+        return self.files.popleft()[0], found
+
+    def give_up(self) -> tuple[int, Found]:
+        """Ends the work on a file that does not come."""
+        return self._replaced(f"it could not be read within {WAIT:.0f} seconds")
+
+    def end(self) -> None:
+        """Ends the process."""
+        self.line.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _replaced(self, reason: str) -> tuple[int, Found]:
+        """Another process goes on behind the file that ended the one before."""
+        self.end()
+        number, _ = self.files.popleft()
+        self._start()
+        for _, path in self.files:
+            self._tell(path)
+        return number, BadImage(reason)
+
+    def _start(self) -> None:
+        self.line, far = Pipe()
         command = [sys.executable, "-c", f"from common.examiners import serve; serve({far.fileno()})"]
         here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
         self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=here, stdin=subprocess.DEVNULL)
         far.close()
-        self._line.send(how)
-        self.is_alive = True
+        self._since = time.monotonic()
+        self._tell(self._how)
 
-    def examine(self, path: Path) -> Cut | BadImage:
-        try:
-            self._line.send(path)
-            if not self._line.poll(WAIT):
-                self.end()
-                return BadImage(f"it could not be read within {WAIT:.0f} seconds")
-            found: Cut | BadImage = self._line.recv()
-            return found
-        except (EOFError, OSError):
-            return BadImage(self._why_it_ended())
-
-    def end(self) -> None:
-        self.is_alive = False
-        self._line.close()
-        self._process.kill()
-        self._process.wait()
+    def _tell(self, message: Any) -> None:
+        with suppress(OSError):  # it has ended, which shows when its answer is wanted
+            self.line.send(message)
 
     def _why_it_ended(self) -> str:
-        self.is_alive = False
-        self._line.close()
         status = self._process.wait()
         if status >= 0:
             raise ColourbenchError(f"a process that decodes photographs could not work (status {status}); see its message above")
@@ -114,7 +153,7 @@ def serve(descriptor: int) -> None:
             return
 
 
-def _within_limits(path: Path, how: Cutting) -> Cut | BadImage:
+def _within_limits(path: Path, how: Cutting) -> Found:
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         return cut(path, how)
@@ -133,5 +172,4 @@ def _limit_memory() -> None:
         return  # other systems do not count alike
     now = next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmData:"))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted: Any = now + MEMORY
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted if most < 0 else min(wanted, most), most))
+    resource.setrlimit(resource.RLIMIT_DATA, (now + MEMORY if most < 0 else min(now + MEMORY, most), most))

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from common.errors import Busy
 
 TEMPORARY = ".tmp-"
+MANIFEST = "manifest.json"  # of a data set; its name stands here for those who only ask whether there is one
 
 
 @contextmanager

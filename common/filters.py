@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from common import lab
+from common import lab as colours
+from common.chroma_kernels import chroma_sums
 from common.config import Settings
 from common.cutting import small_copy
-
-LIGHTNESS_BIN = 4.0  # in units of L
 
 
 class FilterConfig(Settings):
@@ -61,16 +60,22 @@ def chroma_figures(rgb: UInt8[np.ndarray, "h w 3"]) -> dict[str, float]:
     In a toned print colour is a function of lightness, so that the last figure is near 0 whatever the hue; a sky or a meadow of
     one hue still varies at each lightness.
     """
-    L, a, b = _lab(small_copy(rgb))
-    chroma = np.hypot(a, b)
-    bins = (L / LIGHTNESS_BIN).astype(int)
-    count = np.maximum(np.bincount(bins), 1)
-    mean_a, mean_b = np.bincount(bins, a) / count, np.bincount(bins, b) / count
-    spread = np.sqrt(((a - mean_a[bins]) ** 2 + (b - mean_b[bins]) ** 2).mean())
-    figures = {"chroma_mean": chroma.mean(), "chroma_p95": np.percentile(chroma, 95), "spread_at_lightness": spread}
+    lab = _lab(small_copy(rgb))
+    chroma = np.empty(lab.shape[1])
+    mean, square = chroma_sums(lab, chroma)
+    figures = {"chroma_mean": mean, "chroma_p95": _percentile(chroma, 0.95), "spread_at_lightness": square**0.5}
     return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def _percentile(values: Float[np.ndarray, " n"], share: float) -> float:
+    """By linear interpolation, as numpy's, whose own takes three times as long."""
+    place = share * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    parted = np.partition(values, [low, high])
+    return float(parted[low] + (place - low) * (parted[high] - parted[low]))
 
 
 def _lab(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 n"]:
     tensor = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]
-    return np.asarray(lab.rgb_to_lab(tensor)[0].reshape(3, -1).numpy(), dtype=np.float64).clip(min=[[0], [-200], [-200]])
+    return np.ascontiguousarray(colours.rgb_to_lab(tensor)[0].reshape(3, -1).numpy())

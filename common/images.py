@@ -60,7 +60,7 @@ def decode(file: Path | bytes) -> Photograph:
     except Exception as error:  # Pillow raises a dozen unrelated types on broken files; none may stop a run
         reason = " ".join(str(error).split()) or type(error).__name__
         if "cannot identify image file" in reason:
-            reason = _unknown(data)
+            raise BadImage(_unknown(data)) from None
         raise BadImage(f"broken image: {reason[:160]}") from None
 
 

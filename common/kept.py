@@ -8,13 +8,15 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from common.errors import ColourbenchError, first_line
 from common.files import file_sha256, write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"^([0-9a-f]{64})  (.+)$")
@@ -69,12 +71,14 @@ def read_json(path: Path, remedy: str, kind: type = dict) -> Any:
     return value
 
 
-def read_table(path: Path, columns: Sequence[str], remedy: str) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str], remedy: str) -> "pd.DataFrame":
     """A parquet file with at least these columns and one row.
 
     Raises:
         Damaged: it is not that.
     """
+    import pandas as pd
+
     try:
         table = pd.read_parquet(intact(path, remedy))
     except (OSError, ValueError) as error:  # pyarrow's own errors are of these types

@@ -16,9 +16,9 @@ from common.config import as_json, sha256
 from common.cutting import Cut, Cutting, Square
 from common.errors import ColourbenchError, first_line
 from common.examiners import Examiners
-from common.files import file_sha256, locked, sync_folder, write_atomically
+from common.files import MANIFEST, file_sha256, locked, sync_folder, write_atomically
 from common.images import BadImage
-from common.shards import MANIFEST, SCHEMA, SHARD_IMAGES, SPLITS, Dataset, Entry, Removal, ShardConfig
+from common.shards import SCHEMA, SHARD_IMAGES, SPLITS, Dataset, Entry, Removal, ShardConfig
 from common.sources import SourceFile
 
 
@@ -102,8 +102,9 @@ def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: C
 def _examine_all(files: Sequence[SourceFile], config: ShardConfig, seen: Callable[[int], None]) -> Iterator[Examined | Removal]:
     """Cuts the files up on all cores and judges them, in order, with a bounded number in memory."""
     with Examiners(Cutting(config.tile, config.stored)) as examiners:
-        pieces = examiners.examine((file.path for file in files), seen)
-        yield from (_judged(file, found, config) for file, found in zip(files, pieces, strict=True))
+        for file, found in zip(files, examiners.examine(file.path for file in files), strict=True):
+            yield _judged(file, found, config)
+            seen(1)
 
 
 def _judged(file: SourceFile, found: Cut | BadImage, config: ShardConfig) -> Examined | Removal:

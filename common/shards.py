@@ -13,11 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common import kept
 from common.config import Settings, sha256
 from common.errors import ColourbenchError
-from common.files import file_sha256, write_atomically
+from common.files import MANIFEST, file_sha256, write_atomically
 from common.filters import FilterConfig
 
 SCHEMA = 1
-MANIFEST = "manifest.json"
 CHECKED = ".checked.json"  # size and time of the shards whose checksums were right
 SHARD_IMAGES = 4096
 SPLITS = ("train", "validation", "test")

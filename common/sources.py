@@ -34,13 +34,11 @@ class Source:
 def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
     """All image files below `root`; where they lie in class folders, the first folder's name is the label."""
     root = _existing(root, "folder")
-    files = [SourceFile(path, path.relative_to(root).as_posix()) for path in images_below(root)]
-    if not files:
+    names = {path.relative_to(root).as_posix(): path for path in images_below(root)}
+    if not names:
         raise ColourbenchError(f"{root} holds no image files ({', '.join(SUFFIXES)}, in small or capital letters)")
-    nested = all("/" in file.name for file in files)
-    if not nested:
-        return files
-    return [SourceFile(file.path, file.name, file.name.partition("/")[0]) for file in files]
+    nested = all("/" in name for name in names)
+    return [SourceFile(path, name, name.partition("/")[0] if nested else None) for name, path in names.items()]
 
 
 def packaged(root: Path | None = None, download: bool = False) -> list[SourceFile]:

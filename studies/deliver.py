@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torchvision.utils import make_grid, save_image
 
 from analysis import report as reports
 from analysis import results, tables
@@ -42,6 +41,8 @@ def describe_dataset(dataset: Dataset, say: Say) -> None:
 
 def contact_sheet(dataset: Dataset, path: Path) -> Path:
     """A picture of up to 64 images, train first, then validation and test."""
+    from torchvision.utils import make_grid, save_image  # takes seconds to import
+
     rows = []
     for name in SPLITS:
         split = dataset.split(name)

@@ -1,10 +1,17 @@
 """Where everything is kept: the rooms of `--home`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.errors import ColourbenchError
-from common.shards import Dataset
+from common.files import MANIFEST
 from common.tracking import Store
+
+if TYPE_CHECKING:
+    from common.shards import Dataset
+
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of what becomes a folder or an experiment
 
 
 class Home:
@@ -48,19 +55,29 @@ class Home:
         """The folder of a study's human ratings."""
         return self.path / "ratings" / study
 
-    def dataset(self, name: str) -> Dataset:
+    def dataset(self, name: str) -> "Dataset":
         """A prepared data set by name.
 
         Raises:
             ColourbenchError: there is none; the message names those there are.
         """
-        if not (self.data / name / "manifest.json").is_file():
+        self.check_dataset(name)
+        from common.shards import Dataset  # after what can be checked without it
+
+        return Dataset(self.data / name)
+
+    def check_dataset(self, name: str) -> None:
+        """Whether a data set is prepared; quick.
+
+        Raises:
+            ColourbenchError: it is not.
+        """
+        if not (self.data / name / MANIFEST).is_file():
             known = ", ".join(self.datasets()) or "none yet"
             raise ColourbenchError(
                 f"there is no data set {name!r} in {self.data} (prepared: {known}); see `colourbench data prepare --help`"
             )
-        return Dataset(self.data / name)
 
     def datasets(self) -> list[str]:
         """Names of the prepared data sets."""
-        return sorted(path.parent.name for path in self.data.glob("[!.]*/manifest.json"))
+        return sorted(path.parent.name for path in self.data.glob(f"[!.]*/{MANIFEST}"))

@@ -12,9 +12,9 @@ from analysis.results import WITHOUT
 from common.config import Settings, merge, override, parse, read_yaml_file
 from common.errors import ColourbenchError, did_you_mean
 from common.training import Budget
+from studies.home import NAME
 from studies.run_config import RunConfig
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 ARM = r"^[A-Za-z0-9][A-Za-z0-9 ._+=-]{0,59}$"
 RESERVED = ("grey", "mean", "truth", "input", "random colours")  # columns and answers of their own
 Baseline = Literal["grey", "mean"]

@@ -16,23 +16,19 @@ def recipe() -> dict[str, str]:
 
 def test_the_recipe_gives_a_variant_that_passes_the_contract(tmp_path: Path) -> None:
     pieces = recipe()
-    assert set(pieces) == {"variants/lsgan.py", "variants/registry.py", "studies/sweeps/spaces.py"}
+    assert set(pieces) == {"variants/lsgan.py", "variants/names.py", "studies/sweeps/spaces.py"}
     for room in ("common", "variants", "analysis", "studies", "tests"):
         subprocess.run(["cp", "-r", str(ROOT / room), str(tmp_path)], check=True)
     for name in ("colourbench.py", "pyproject.toml"):
         (tmp_path / name).write_text((ROOT / name).read_text())
     (tmp_path / "variants" / "lsgan.py").write_text(pieces["variants/lsgan.py"])
     for name, anchor in (
-        ("variants/registry.py", '    "cgan": Cgan,\n'),
+        ("variants/names.py", '    "cgan": "variants.cgan:Cgan",\n'),
         ("studies/sweeps/spaces.py", '    "cgan": _ADVERSARIAL,\n'),
     ):
         text = (tmp_path / name).read_text()
         assert text.count(anchor) == 1
-        *imports, line = pieces[name].strip().splitlines()
-        text = text.replace(anchor, f"{anchor}    {line.strip()}\n")
-        (tmp_path / name).write_text(
-            text.replace("from variants.egan import Egan\n", "\n".join(["from variants.egan import Egan", *imports]) + "\n")
-        )
+        (tmp_path / name).write_text(text.replace(anchor, f"{anchor}    {pieces[name].strip()}\n"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/variants/test_contract.py", "-k", "lsgan"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -99,7 +99,7 @@ class Inflection:
         return len(since) >= self._config.patience and all(look.metric > limit for look in since[-self._config.patience :])
 
     def _still_falling(self) -> bool:
-        """The adversarial loss since the best validation is lower than at it; before the game there is none, so the first counts."""
+        """The adversarial loss since the best validation is lower than at it; where the game has only begun, than at first."""
         losses = [look.adversarial for look in [self.best, *self._since_best()] if look.adversarial is not None]
         at_best, since = losses[0], losses if self.best.adversarial is None else losses[1:]
         return sum(since) / len(since) < at_best

@@ -1,6 +1,7 @@
-"""Every variant by its name. A new one costs a file, a line here and a search space in studies/sweeps/spaces.py."""
+"""The classes of all variants, and what is made with one. A new one costs a file, a line in names.py and a search space."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import torch
@@ -8,23 +9,21 @@ from pydantic import Field
 
 from common.domain import Domain
 from common.engine import Engine
-from common.errors import ColourbenchError, did_you_mean
 from common.networks.generator import build_network, without_fetching
-from variants.cgan import Cgan
 from variants.colouriser import Colouriser
-from variants.egan import Egan
+from variants.names import CLASSES, check_name
 from variants.reconstruction import head_for
-from variants.regression import Regression
 from variants.settings import VariantConfig
 from variants.variant import Variant
-from variants.wgan_gp import WganGp
 
-VARIANTS: dict[str, type[Variant]] = {
-    "regression": Regression,
-    "cgan": Cgan,
-    "wgan_gp": WganGp,
-    "egan": Egan,
-}
+
+def _class_at(place: str) -> type[Variant]:
+    module, _, name = place.partition(":")
+    found: type[Variant] = getattr(import_module(module), name)
+    return found
+
+
+VARIANTS: dict[str, type[Variant]] = {name: _class_at(place) for name, place in CLASSES.items()}
 
 if TYPE_CHECKING:
     AnyVariantConfig = VariantConfig
@@ -38,10 +37,7 @@ def variant_class(name: str) -> type[Variant]:
     Raises:
         ColourbenchError: there is no such variant; the message lists those there are.
     """
-    if name not in VARIANTS:
-        raise ColourbenchError(
-            f"there is no variant {name!r}{did_you_mean(name, VARIANTS)}; the variants are {', '.join(VARIANTS)}"
-        )
+    check_name(name)
     return VARIANTS[name]
 
 

@@ -1,10 +1,11 @@
 """Encoders from timm, pretrained on ImageNet or from a local file: never random weights in silence."""
 
+import importlib
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -13,7 +14,12 @@ from torch import Tensor, nn
 from common.config import Settings
 from common.errors import ColourbenchError, did_you_mean, first_line
 
-logging.getLogger("timm").setLevel(logging.WARNING)
+
+@cache
+def _timm() -> Any:
+    """timm, which with torchvision takes seconds to import: only who wants an encoder waits for it."""
+    logging.getLogger("timm").setLevel(logging.WARNING)
+    return importlib.import_module("timm")
 
 
 class EncoderConfig(Settings):
@@ -44,7 +50,7 @@ class Encoder(nn.Module):
         self.channels: list[int] = described.channels()
         self.reductions: list[int] = described.reduction()
         _check_sizes(config.encoder, self.features, self.channels, self.reductions)
-        published = timm.get_pretrained_cfg(config.encoder)
+        published = _timm().get_pretrained_cfg(config.encoder)
         mean, std = (published.mean, published.std) if published else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -55,6 +61,7 @@ class Encoder(nn.Module):
 
 
 def _create(config: EncoderConfig) -> nn.Module:
+    timm = _timm()
     name, file = config.encoder, config.backbone_weights
     if not timm.is_model(name.partition(".")[0]):
         raise ColourbenchError(f"timm has no encoder {name!r}{did_you_mean(name, timm.list_models())}")
@@ -89,7 +96,7 @@ def _check_sizes(name: str, features: nn.Module, channels: list[int], reductions
 def _loaded_from(name: str, file: str) -> nn.Module:
     """timm passes over names that do not fit; so two encoders are drawn, which are equal only if the file gave every weight."""
     overlay: dict[str, Any] = {"file": file}
-    one, other = (timm.create_model(name, features_only=True, pretrained=True, pretrained_cfg_overlay=overlay) for _ in range(2))
+    one, other = (_timm().create_model(name, features_only=True, pretrained=True, pretrained_cfg_overlay=overlay) for _ in range(2))
     pairs = zip(one.named_parameters(), other.parameters(), strict=True)
     missing = [place for (place, first), second in pairs if not torch.equal(first, second)]
     if missing:

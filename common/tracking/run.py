@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import pandas as pd
-
 if TYPE_CHECKING:
+    import pandas as pd
+
     from common.tracking.store import Store
 
 LOG_BATCH = 1000  # the most metrics that MLflow takes at once
@@ -122,8 +122,10 @@ class Run:
         """All values of a metric, with `step`, `value` and `timestamp`, by step."""
         return sorted(self._client.get_metric_history(self.id, key), key=lambda item: (item.step, item.timestamp))
 
-    def curves(self, keys: Iterable[str]) -> pd.DataFrame:
+    def curves(self, keys: Iterable[str]) -> "pd.DataFrame":
         """Metric histories as a table: one row a step, one column a metric."""
+        import pandas as pd
+
         columns = {key: pd.Series({item.step: item.value for item in self.history(key)}, dtype=float) for key in keys}
         return pd.DataFrame(columns).rename_axis("images").reset_index()
 

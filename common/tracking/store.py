@@ -6,19 +6,19 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from common.errors import ColourbenchError, first_line
 from common.files import appear_whole, locked
+from common.tracking.names import DATABASE
 from common.tracking.run import Listener, Run
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-DATABASE = "mlflow.db"
 CHAMPION = "champion"
 
 
@@ -120,12 +120,14 @@ class Store:
         return found[0] if found else None
 
     def run(self, reference: str) -> Run:
-        """A run by its id, the start of its id, or `study/run name`.
+        """A run by its id, the start of its id, `study/run name`, `champion`, or `champion/data set`.
 
         Raises:
             ColourbenchError: no run, or several, match.
         """
         study, _, name = reference.partition("/")
+        if study == CHAMPION:
+            return self._crowned(name)
         if name:
             matches = self.find(study, {"mlflow.runName": name})
         else:
@@ -136,12 +138,13 @@ class Store:
             raise ColourbenchError(f"there is no run {reference!r} in {self.home}; `colourbench runs` lists them")
         raise ColourbenchError(f"{reference!r} fits {len(matches)} runs: {', '.join(run.id[:8] for run in matches[:5])} …")
 
-    def register(self, name: str, run: Run, network: nn.Module, example: Tensor) -> str:
+    def register(self, name: str, run: Run, network: "nn.Module", example: "Tensor") -> str:
         """Makes a run's network a version of a registered model, with its signature; returns the version.
 
         Saved as a traced program (pt2), which loads without running pickled code. An example of two images leaves the number
         of images free.
         """
+        import torch
         from mlflow import pytorch
         from mlflow.models import infer_signature
 
@@ -155,6 +158,19 @@ class Store:
             self._client.create_registered_model(name)
         version = self._client.create_model_version(name, source=path.as_uri(), run_id=run.id)
         return str(version.version)
+
+    def _crowned(self, dataset: str) -> Run:
+        """The champion of a data set, or the only one there is."""
+        models = [model.name for model in self._client.search_registered_models() if CHAMPION in model.aliases]
+        wanted = [name for name in models if not dataset or name == model_name(dataset)]
+        if len(wanted) != 1:
+            those = f" of the data set {dataset!r}" if dataset and not wanted else ""
+            known = ", ".join(f"{CHAMPION}/{name.removeprefix(model_name(''))}" for name in models) or "none: a sweep crowns one"
+            raise ColourbenchError(f"there is {'no' if not wanted else 'more than one'} champion{those}; there are {known}")
+        found = self.champion(wanted[0])
+        if found is None:
+            raise ColourbenchError(f"the run behind the champion of {wanted[0]} is gone")
+        return found
 
     def champion(self, name: str) -> Run | None:
         """The run behind a registered model's alias `champion`; None where there is no champion yet."""
@@ -177,6 +193,11 @@ class Store:
     def studies(self) -> list[str]:
         """The names of all experiments that hold runs of this suite."""
         return sorted(item.name for item in self._client.search_experiments() if item.name != "Default")
+
+
+def model_name(dataset: str) -> str:
+    """The registered model of the generators for a data set."""
+    return f"colouriser-{dataset}"
 
 
 def ui_command(store: Store, port: int) -> list[str]:

@@ -51,14 +51,16 @@ def prepare(
     """
     from rich.progress import Progress
 
-    from common import preparation, sources
+    from common import sources
     from common.config import override, parse
+
+    _check_size(size)
+    files = sources.list_files(source, root, download)
+    from common import preparation  # after what can be told without torch
     from common.shards import ShardConfig
     from studies import deliver
 
-    _check_size(size)
     config = parse(ShardConfig, override({"size": size, "margin": size // 8}, changes or []), "--set")
-    files = sources.list_files(source, root, download)
     name = valid_name(name or f"{root.resolve().name if root and source == 'folder' else source}-{size}")
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(f"preparing {name}", total=len(files))
@@ -77,6 +79,7 @@ def show(
 
     Example: colourbench data show packaged-64 --check
     """
+    open_home(home).check_dataset(dataset)
     from studies import deliver
 
     found = open_home(home).dataset(dataset)

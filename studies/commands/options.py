@@ -27,8 +27,14 @@ SetOption = Annotated[
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with fields of a run; --set wins over it.")]
 RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train finished runs again whose files are gone or damaged.")]
 VariantArgument = Annotated[str, typer.Argument(help="regression, cgan, wgan_gp or egan.")]
-RunArgument = Annotated[str, typer.Argument(help="A run's id, the start of it, or STUDY/RUN NAME.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A run's id, the start of it, STUDY/RUN NAME, or `champion`: the best model of the registry (champion/DATASET)."
+    ),
+]
 DEFAULT_HOME = Path("runs")
+CHAMPION = "champion"
 
 
 def say(text: str) -> None:
@@ -54,24 +60,83 @@ def open_home(path: Path) -> "Home":
 
 
 def run_settings(
-    variant: str, data: str | None, seed: int | None, images: int | None, changes: list[str] | None, file: Path | None
+    variant: str,
+    data: str | None,
+    seed: int | None,
+    images: int | None,
+    changes: list[str] | None,
+    file: Path | None,
+    home: Path | None = None,
 ) -> "RunConfig":
-    """A run's settings from a file, short options and --set, in rising order of precedence."""
-    from common.config import merge, override, parse, read_yaml_file
-    from studies.run_config import RunConfig
-    from variants.registry import variant_class
+    """A run's settings from a file, short options and --set, in rising order of precedence.
 
-    variant_class(variant)
+    Args:
+        home: where the data set must be prepared.
+    """
+    from common.config import merge, override, parse, read_yaml_file
+    from variants.names import check_name
+
+    check_name(variant)
     given: dict[str, Any] = merge(read_yaml_file(file) if file else {}, {"variant": {"name": variant}})
     short = {"dataset": data, "seed": seed, "budget": {"amount": images, "unit": "images"} if images is not None else None}
     fields = override(merge(given, {key: value for key, value in short.items() if value is not None}), changes or [])
     if "dataset" not in fields:
         raise ColourbenchError("no data set is named; add --data DATASET (`colourbench data list` shows those that are prepared)")
+    if home:
+        open_home(home).check_dataset(str(fields["dataset"]))
+    from studies.run_config import RunConfig  # after what can be told without it: torch takes seconds to import
+
     return parse(RunConfig, fields, str(file) if file and not changes else "settings")
 
 
+def check_study(home: Path, study: str) -> None:
+    """Whether a study has runs, before MLflow is imported; what cannot be known so quickly is left to who reads them.
+
+    Raises:
+        ColourbenchError: it has none.
+    """
+    from common.tracking.names import studies_in
+
+    known = studies_in(home)
+    if known is not None and study not in known:
+        raise ColourbenchError(f"there is no study {study!r} in {home} (known: {', '.join(sorted(known)) or 'none yet'})")
+
+
+def check_run(home: Path, reference: str) -> None:
+    """Whether a reference stands for a run, before MLflow is imported.
+
+    Raises:
+        ColourbenchError: it does not.
+    """
+    from common.tracking.names import run_exists
+
+    if not is_champion(reference) and run_exists(home, reference) is False:
+        raise ColourbenchError(f"there is no run {reference!r} in {home}; `colourbench runs` lists them")
+
+
+def is_champion(reference: str) -> bool:
+    """Whether a reference means a model of the registry: `champion`, or `champion/DATASET` where there are several."""
+    return reference.partition("/")[0] == CHAMPION
+
+
+def check_exists(*places: Path | None) -> None:
+    """Whether files and folders that were named are there.
+
+    Raises:
+        ColourbenchError: one is not.
+    """
+    for place in places:
+        if place is not None and not place.exists():
+            raise ColourbenchError(f"there is no file or folder {place}")
+
+
 def valid_name(name: str) -> str:
-    from studies.study import NAME
+    """A name that can be a folder's and an experiment's.
+
+    Raises:
+        ColourbenchError: it cannot.
+    """
+    from studies.home import NAME
 
     if not re.match(NAME, name):
         raise ColourbenchError(f"{name!r} cannot be a name: use letters, digits, '.', '_' and '-'; choose one with --name")

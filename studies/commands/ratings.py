@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from common.errors import ColourbenchError
-from studies.commands.options import DEFAULT_HOME, HomeOption, open_home, say
+from studies.commands.options import DEFAULT_HOME, HomeOption, check_exists, check_study, open_home, say
 
 
 def sheets(
@@ -25,6 +25,7 @@ def sheets(
 
     Example: colourbench ratings sheets demo --test opinion --raters 15 --trials 30
     """
+    check_study(home, study)
     from analysis.ratings.schedule import Design
     from analysis.ratings.sheets import QUESTIONS, key_summary, read_key
     from studies import deliver
@@ -50,6 +51,7 @@ def tables(
 
     Example: colourbench ratings tables demo ~/returned/*.xlsx
     """
+    check_exists(folder, *(files or []))
     from studies import deliver
 
     place = folder or open_home(home).ratings(study)

@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from common.errors import ColourbenchError
-from studies.commands.options import DEFAULT_HOME, HomeOption, RunArgument, open_home, say
+from studies.commands.options import (
+    DEFAULT_HOME,
+    HomeOption,
+    RunArgument,
+    check_exists,
+    check_run,
+    check_study,
+    open_home,
+    say,
+)
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def evaluate(
@@ -18,7 +29,10 @@ def evaluate(
 
     Example: colourbench evaluate 3f2a91c0 --data pets-64
     """
-    from analysis import evaluation
+    check_run(home, run)
+    if data:
+        open_home(home).check_dataset(data)
+    from analysis import evaluation  # after what can be told without torch
     from studies.trained import load_run
 
     found = open_home(home).store.run(run)
@@ -46,6 +60,7 @@ def report(study: Annotated[str, typer.Argument(help="A study that was compared.
 
     Example: colourbench report demo
     """
+    check_study(home, study)
     from studies import deliver
 
     page = deliver.report(open_home(home), study)
@@ -59,9 +74,9 @@ def runs(
 
     Example: colourbench runs demo
     """
+    if study:
+        check_study(home, study)
     store = open_home(home).store
-    if study and study not in store.studies():
-        raise ColourbenchError(f"there is no study {study!r} in {home}; known: {', '.join(store.studies()) or 'none yet'}")
     for name in [study] if study else store.studies():
         say(f"{name}:")
         for item in store.find(name, {}):
@@ -86,7 +101,11 @@ def colourise(
 
     Example: colourbench colourise 3f2a91c0 ~/old-photos --out coloured --samples 8
     """
-    from studies.colourise import colourise_files, photographs_in
+    check_exists(*photographs)
+    check_run(home, run)
+    if device not in DEVICES:
+        raise ColourbenchError(f"--device {device}: choose {', '.join(DEVICES)}")
+    from studies.colourise import colourise_files, photographs_in  # after what can be told without torch
     from studies.trained import label_number, load_run
 
     files = photographs_in(photographs)

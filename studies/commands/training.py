@@ -13,6 +13,7 @@ from studies.commands.options import (
     RetrainOption,
     SetOption,
     VariantArgument,
+    check_exists,
     one_process,
     open_home,
     run_settings,
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 def train(
     variant: VariantArgument,
     data: Annotated[str | None, typer.Option(help="A prepared data set.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides the first weights and every random draw.")] = None,
-    images: Annotated[int | None, typer.Option(help="Short for --set budget.amount=N --set budget.unit=images.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides the first weights and every random draw; 0 by default.")] = None,
+    images: Annotated[
+        int | None, typer.Option(help="Short for --set budget.amount=N --set budget.unit=images; 100,000 by default.")
+    ] = None,
     study: Annotated[str, typer.Option(help="MLflow experiment that the run joins.")] = "train",
     retrain: RetrainOption = False,
     changes: SetOption = None,
@@ -37,12 +40,15 @@ def train(
 ) -> None:
     """Trains one run and evaluates it on the test split. The same command again resumes it, or says that it is done.
 
+    Without --images a run draws 100,000 images, in batches of 16, with seed 0.
+
     Example: colourbench train wgan_gp --data flowers-64 --images 50000 --set variant.n_critic=3
     """
     from common.config import sha256
-    from studies.run import Place, train_run
 
-    settings = run_settings(variant, data, seed, images, changes, config)
+    settings = run_settings(variant, data, seed, images, changes, config, home)
+    from studies.run import Place, train_run  # after the settings are known to be right
+
     dataset = open_home(home).dataset(settings.dataset)
     short = sha256(settings.identity(dataset.fingerprint))[:6]
     place = Place(valid_name(study), f"{variant} {settings.dataset} seed {settings.seed} {short}", {"kind": "run", "arm": variant})
@@ -71,12 +77,16 @@ def estimate(
     import json
     from dataclasses import asdict
 
-    from studies.estimate import estimate as measure
+    check_exists(study)
     from studies.study import arm_settings
 
     settings = (
-        arm_settings(study, variant, data, changes or []) if study else run_settings(variant, data, None, None, changes, config)
+        arm_settings(study, variant, data, changes or [])
+        if study
+        else run_settings(variant, data, None, None, changes, config, home)
     )
+    from studies.estimate import estimate as measure
+
     found = measure(open_home(home).dataset(settings.dataset), settings)
     if as_data:
         say(json.dumps(asdict(found)))
@@ -129,11 +139,13 @@ def sweep(
     """
     from common.config import parse, read_yaml_file
     from common.tracking import redacted
-    from studies.sweeps.launcher import run_sweep
-    from studies.sweeps.sweep import Sweep
 
     one_process("sweep")
-    settings = run_settings(variant, data, None, images, changes, config)
+    check_exists(space)
+    settings = run_settings(variant, data, None, images, changes, config, home)
+    from studies.sweeps.launcher import run_sweep  # after the settings are known to be right
+    from studies.sweeps.sweep import Sweep
+
     if status:
         _show_status(open_home(home), name or f"{variant}-{settings.dataset}", storage)
         return
@@ -199,17 +211,24 @@ def compare(
 ) -> None:
     """Trains every arm and seed of a study under one budget, and its baselines. Finished runs are not run again.
 
-    Example: colourbench compare studies/variants.yaml --data flowers-64 --set budget.amount=20000
+    Budget and seeds are those of the file: 200,000 images and seeds 0, 1, 2 in the studies that come with colourbench, and where a
+    file names none, 100,000 images and seeds 0, 1, 2.
+
+    Example: colourbench compare studies/variants.yaml --data flowers-64 --set budget.amount=20000 --set 'seeds=[0, 1, 2, 3, 4]'
+
     Example: colourbench compare studies/nogan.yaml --smoke
     """
     from common.config import override, parse, read_yaml_file
-    from studies.compare import compare as run_comparison
+
+    one_process("compare")
+    fields = override(read_yaml_file(study), [*([f"dataset={dataset}"] if dataset else []), *(changes or [])])
+    if dataset or not smoke:
+        open_home(home).check_dataset(str(fields.get("dataset")))
+    from studies.compare import compare as run_comparison  # after what can be told without torch
     from studies.packaged import packaged_dataset
     from studies.smoke import smoke as smoke_study
     from studies.study import Study
 
-    one_process("compare")
-    fields = override(read_yaml_file(study), [*([f"dataset={dataset}"] if dataset else []), *(changes or [])])
     settings = parse(Study, fields, str(study))
     if smoke:
         settings = smoke_study(settings, dataset or packaged_dataset(open_home(home)).name)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from analysis import comparison, evaluation
 from common import kept
 from common.shards import Dataset
-from common.tracking import Run
+from common.tracking import Run, model_name
 from studies.home import Home
 from studies.trained import load_run
 from variants.colouriser import Colouriser
@@ -46,7 +46,7 @@ class Program(nn.Module):
 
 def propose(home: Home, run: Run, dataset: Dataset) -> Verdict:
     """Registers a trained run's generator and decides whether it is the champion from now on."""
-    name = f"colouriser-{dataset.name}"
+    name = model_name(dataset.name)
     champion = home.store.champion(name)
     colouriser, _ = load_run(run, "cpu")
     scores = _scores(run, colouriser, dataset)
