@@ -95,7 +95,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["train", "cgan", "--data", "fields-32", "--config", "none.yaml"], "there is no file none.yaml"),
         (["train", "cgan", "--data", "fields-32", "--set", "engine.device=cuda"], "torch finds no GPU here"),
         (["compare", "none.yaml"], "there is no file none.yaml"),
-        (["report", "none"], "there is no compared study 'none'"),
+        (["report", "none"], "there is no study 'none'"),
         (["evaluate", "abc"], "there is no run 'abc'"),
         (["sweep", "cgan", "--data", "fields-32", "--objective", "fid"], "the objectives are delta_e"),
         (["sweeps", "none"], "there is no sweep 'none'"),

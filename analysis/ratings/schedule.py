@@ -4,13 +4,14 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from common.errors import ColourbenchError
 
 TestName = Literal["pair", "opinion"]
+TESTS = get_args(TestName)
 Kind = Literal["test", "vigilance", "repeat"]
 TRUTH = "truth"
 RANDOM = "random colours"

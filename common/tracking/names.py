@@ -4,6 +4,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 DATABASE = "mlflow.db"
 
@@ -25,7 +26,7 @@ def run_exists(home: Path, reference: str) -> bool | None:
     return None if rows is None else bool(rows)
 
 
-def _rows(home: Path, query: str, *values: object) -> list[tuple[str]] | None:
+def _rows(home: Path, query: str, *values: object) -> list[tuple[Any, ...]] | None:
     if os.environ.get("MLFLOW_TRACKING_URI"):
         return None
     if not (home / DATABASE).is_file():

@@ -25,13 +25,14 @@ def sheets(
 
     Example: colourbench ratings sheets demo --test opinion --raters 15 --trials 30
     """
+    from analysis.ratings.schedule import TESTS, Design
+
+    if test not in TESTS:
+        raise ColourbenchError(f"--test {test}: choose {' or '.join(TESTS)}")
     check_study(home, study)
-    from analysis.ratings.schedule import Design
-    from analysis.ratings.sheets import QUESTIONS, key_summary, read_key
+    from analysis.ratings.sheets import key_summary, read_key  # after what can be told without torch
     from studies import deliver
 
-    if test not in QUESTIONS:
-        raise ColourbenchError(f"--test {test}: choose {' or '.join(QUESTIONS)}")
     folder = deliver.rating_sheets(open_home(home), study, Design(test, raters, trials, seed), out, arms or [])
     counts = key_summary(read_key(folder.parent))
     say(f"sheets for {counts['raters']} raters, {counts['trials']} trials: {folder}")

@@ -171,10 +171,10 @@ def test_rating_sheets_come_from_the_test_split(compared: Home) -> None:
 def test_a_failed_arm_does_not_stop_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = train_run
 
-    def sometimes(store: object, dataset: object, config: object, place: object) -> object:
+    def sometimes(store: object, dataset: object, config: object, place: object, **how: object) -> object:
         if place.name == "cgan seed 0":  # type: ignore[attr-defined]
             raise ColourbenchError("out of memory with batches.size=4")
-        return original(store, dataset, config, place)  # type: ignore[arg-type]
+        return original(store, dataset, config, place, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "train_run", sometimes)
     [failure] = compare(Home(home), study(), lambda text: None)
