@@ -166,7 +166,11 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -> str | None:
-    """The arm that is better than every other, significantly after Holm and in every seed; None where no arm is."""
+    """The arm that is better than every other, significantly after Holm and in every seed; None where no arm is.
+
+    Args:
+        means: of the arms that can be best: a baseline is a line to compare with.
+    """
     if not direction or not means:
         return None
     best = max(means, key=lambda arm: direction * means[arm])

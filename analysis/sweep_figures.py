@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from analysis.figures import STYLE
 
@@ -71,6 +72,7 @@ def history(trials: Trials) -> Figure:
         last = pruned.groupby("trial")["value"].last()
         axis.scatter(last.index, last, marker="x", color="0.6", s=22, label="pruned, last figure")
         axis.set(xlabel="trial", ylabel=name)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend()
     return figure
 
@@ -177,8 +179,16 @@ def _spans_magnitudes(values: pd.Series) -> bool:
 
 
 def _scale(axis: Axes, values: pd.Series) -> None:
+    """Few ticks, so that their labels do not touch in a narrow panel."""
+    if not _is_number(values):
+        return
     if _spans_magnitudes(values.dropna()):
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0), numticks=5))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(values)))
 
 
 def _placed(values: pd.Series) -> pd.Series:

@@ -31,7 +31,8 @@ def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
         rows.append(row)
     frame = pd.DataFrame(rows)
     for metric in HEADLINE:
-        means = dict(zip(frame["arm"], frame[metric], strict=True))
+        baselines = results.settings["baselines"]
+        means = {arm: mean for arm, mean in zip(frame["arm"], frame[metric], strict=True) if arm not in baselines}
         best = comparison.clearly_best(pairs[pairs["metric"] == metric], means, METRICS[metric][1])
         frame[f"{metric}_best"] = frame["arm"] == best
     return frame

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from common import lab
 
-NEIGHBOURS = 5  # a true colour is encoded over its nearest bins (Zhang et al. 2016, §2.2)
+NEIGHBOURS = 5  # a true colour is encoded over its nearest bins (Zhang et al. 2016, §2.2; the authors' code takes 10)
 SIGMA = 5.0  # … with a Gaussian of this width, in Lab units
 PIXELS_AT_ONCE = 1 << 16
 CUBE_STEP = 3  # spacing of the sRGB values that find the bins in gamut: a finer one finds no more

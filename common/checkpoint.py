@@ -72,9 +72,11 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch comments on odd pickles before it refuses them
-            state: State = torch.load(path, map_location=device, weights_only=True)
+            state: Any = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
         raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {first_line(error)}") from None
+    if not isinstance(state, dict):
+        raise DamagedCheckpoint(f"{path} holds {type(state).__name__} in place of a checkpoint")
     return state
 
 
@@ -84,8 +86,11 @@ def load_whole(path: Path, needed: Sequence[str], remedy: str, device: torch.dev
     Raises:
         DamagedCheckpoint: it does not; the message names the remedy.
     """
-    state = load(path, device)
-    missing = [name for name in needed if name not in state] if isinstance(state, dict) else list(needed)
+    try:
+        state = load(path, device)
+    except DamagedCheckpoint as error:
+        raise DamagedCheckpoint(f"{error}; {remedy}") from None
+    missing = [name for name in needed if name not in state]
     if missing:
         raise DamagedCheckpoint(f"{path} lacks {', '.join(missing)}; {remedy}")
     try:

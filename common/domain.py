@@ -12,7 +12,7 @@ from common import lab
 from common.batches import Batch, BatchConfig, Batches
 from common.shards import Dataset
 
-SAMPLE_IMAGES = 256
+SAMPLE_IMAGES = 256  # whose pixels give the prior of colours; Zhang et al. 2016 take all of ImageNet's
 
 
 def _nothing() -> Tensor:

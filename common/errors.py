@@ -35,7 +35,7 @@ def first_line(error: BaseException) -> str:
 
 def _end_politely(number: int, frame: FrameType | None) -> None:
     """A handler of Ctrl-C and SIGTERM for when nothing is being trained: what is under way is tidied up as after any other end."""
-    raise Interrupted(f"stopped by {signal.Signals(number).name}; the same command takes it up again")
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; the same command goes on")
 
 
 def end_politely_when_told() -> None:

@@ -8,6 +8,7 @@ from studies.run_config import RunConfig
 from studies.study import Study, arm_fields
 
 IMAGES = 64
+GAME = 0.25  # of the budget, at least, for the adversarial phases
 NOTE = "A smoke run: it shows that the study runs, and its figures mean nothing. The study asks:"
 RUN: dict[str, Any] = {
     "batches": {"size": 4},
@@ -41,11 +42,20 @@ def _shrunk(study: Study, arm: str) -> dict[str, Any]:
         variant["critic"]["network"]["base_width"] = 8
         variant["stored_fakes"] = 8
         variant["inflection"]["patience"] = 1
+        variant |= _with_room_for_the_game(variant)
     if "pretrained" in variant["reconstruction"]:
         variant["reconstruction"] |= {"pretrained": False, "backbone_weights": None}
     variant["accumulation"] = min(2, variant["accumulation"])
     kept = {name: value for name, value in fields.items() if name not in ("dataset", "budget", "variant")}
     return merge(kept, RUN) | {"variant": variant}
+
+
+def _with_room_for_the_game(variant: dict[str, Any]) -> dict[str, float]:
+    """In so small a budget a game of a hundredth would get no step."""
+    shares = {name: variant[name] for name in ("pretraining", "critic_pretraining")}
+    most = 1 - GAME
+    total = sum(shares.values())
+    return {name: share * most / total for name, share in shares.items()} if total > most else {}
 
 
 def _small_network(network: dict[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,48 @@ def test_mistakes_are_told_in_a_line_or_two(arguments: list[str], message: str, 
     assert message in text and len(text.strip().splitlines()) <= 2
 
 
+QUICK = """
+import sys
+import colourbench
+sys.argv = ["colourbench", *sys.argv[1:]]
+try:
+    colourbench.main()
+finally:
+    print(sorted({"torch", "mlflow", "pandas", "optuna", "numba"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "vae", "--data", "x"],
+        ["train", "cgan", "--data", "none"],
+        ["train", "cgan", "--data", "x", "--config", "none.yaml"],
+        ["train", "cgan", "--wrong-option"],
+        ["compare", "none.yaml"],
+        ["compare", "studies/variants.yaml", "--data", "none"],
+        ["sweep", "cgan", "--data", "none"],
+        ["report", "none"],
+        ["runs", "none"],
+        ["evaluate", "abc"],
+        ["colourise", "abc", "README.md", "--out", "x"],
+        ["colourise", "abc", "none.jpg", "--out", "x"],
+        ["data", "prepare", "flickr"],
+        ["data", "prepare", "folder", "--root", "/none"],
+        ["data", "show", "none"],
+        ["ratings", "sheets", "none"],
+        ["ratings", "tables", "x", "none.xlsx"],
+    ],
+    ids=" ".join,
+)
+def test_what_can_be_told_without_torch_is_told_without_it(arguments: list[str], tmp_path: Path) -> None:
+    """Torch and MLflow take seconds to import: wrong options, missing files and unknown names do not wait for them."""
+    command = [sys.executable, "-c", QUICK, *arguments, *([] if "--wrong-option" in arguments else ["--home", str(tmp_path)])]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode in (1, 2) and done.stderr and "Traceback" not in done.stderr
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+
+
 def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "choose another with --home" in colourbench("data", "list", "--home", tmp_path / "file" / "home", status=1)
@@ -133,7 +175,7 @@ def test_whoever_stops_a_command_is_told_how_it_goes_on(number: signal.Signals, 
     """Also while nothing is being trained."""
     program = f"import os, sys, typer, colourbench; colourbench.app.command('wait')(lambda: os.kill(os.getpid(), {number:d})); colourbench.main()"
     ended = subprocess.run([sys.executable, "-c", program, "wait"], capture_output=True, text=True, cwd=ROOT)
-    assert ended.returncode == 130 and ended.stderr == f"stopped by {number.name}; the same command takes it up again\n"
+    assert ended.returncode == 130 and ended.stderr == f"stopped by {number.name}; the same command goes on\n"
 
 
 def test_config_prints_yaml_that_train_takes(home: Path, tmp_path: Path) -> None:
@@ -182,7 +224,7 @@ def test_the_whole_way_by_separate_commands(photo_folder: Path, tmp_path: Path) 
     for path in (home / "ratings" / "way" / "sheets").glob("*/*.xlsx"):
         book = load_workbook(path)
         for row in book["Ratings"].iter_rows(min_row=4):
-            row[3].value = "left"
+            row[2].value = "left"
         book.save(path)
     tables = colourbench("ratings", "tables", "way", home=home)
     assert "fooling_rate" in tables and (home / "ratings" / "way" / "tables" / "by_arm.tex").exists()

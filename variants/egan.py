@@ -49,7 +49,7 @@ class EganConfig(AdversarialConfig):
     mutations: tuple[MutationName, ...] = ("minimax", "heuristic", "least_squares")
     """The objectives that children descend, any subset."""
     parents: int = Field(default=1, ge=1, le=16)
-    """μ, how many generators survive each step."""
+    """μ, how many generators survive each step. Each starts with weights of its own, where the authors' start alike."""
     diversity_weight: float = Field(default=0.05, ge=0)
     """γ, the weight of diversity in the fitness. The paper: 0.01 to 0.1."""
     n_critic: int = Field(default=1, ge=1, le=100)
@@ -180,7 +180,10 @@ class Egan(AdversarialVariant):
             yield Child(number, mutation, gradients, own_buffers, reconstruction.detach(), judgement)
 
     def _evaluate(self, parent: Player, gradients: list[Tensor], buffers: dict[str, Tensor], judge: Judge) -> Judgement:
-        """Evaluation (§3.3): F = F_q + γ F_d, F_q = E[σ(D(fake))] (eq. 5), F_d = -log‖∇_D critic loss‖ (eq. 6)."""
+        """Evaluation (§3.3): F = F_q + γ F_d, F_q = E[σ(D(fake))] (eq. 5), F_d = -log‖∇_D critic loss‖ (eq. 6).
+
+        Our critic's loss is half of the authors', so that F_d is theirs + log 2: the same for all children, and selection the same.
+        """
         fake_maps = self.critic(judge.batch.L, self._colours(parent, gradients, buffers, judge), judge.batch.label)
         fake_loss = vanilla_critic_fake(fake_maps)
         fake_gradients = self.critic.gradients(fake_loss)
@@ -221,7 +224,10 @@ class Egan(AdversarialVariant):
         self.population, self.generator = population, population[0]
 
     def _update_critic(self, survivors: list[Child], batches: Iterator[Batch]) -> None:
-        """The first update is the mean of the survivors' fitness gradients; further ones take fresh batches."""
+        """The first update is the mean of the survivors' fitness gradients; further ones take fresh batches.
+
+        The authors draw one batch of fakes from all survivors; with one parent that is the same.
+        """
         every = zip(*(child.judgement.critic_gradients for child in survivors), strict=True)
         self.critic.step([torch.stack(gradients).mean(0) for gradients in every])
         for _ in range(self.config.n_critic - 1):

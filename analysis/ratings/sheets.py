@@ -171,8 +171,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, str, str]]:
 
 def _workbook_rows(path: Path) -> Iterator[tuple[int, str, str]]:
     sheet = load_workbook(path)["Ratings"]
-    for number, row in enumerate(sheet.iter_rows(min_row=FIRST_ROW, max_col=4), FIRST_ROW):
-        code, answer = row[1], row[3]
+    titles = [cell.value for cell in sheet[FIRST_ROW - 1]]
+    code_column, answer_column = titles.index("code"), titles.index("answer")
+    for number, row in enumerate(sheet.iter_rows(min_row=FIRST_ROW, max_col=len(titles)), FIRST_ROW):
+        code, answer = row[code_column], row[answer_column]
         if code.value is None:
             continue
         if answer.data_type == "f":
@@ -234,16 +236,17 @@ def _write_workbook(path: Path, rater: str, trials: Sequence[Trial], pictures: d
     sheet: Worksheet = book.active
     sheet.title = "Ratings"
     sheet["A1"], sheet["A2"] = f"Rating sheet of {rater}", QUESTIONS[test]
-    sheet["A1"].font, sheet["A2"].font = Font(bold=True, size=14), Font(size=12)
+    sheet["A1"].font, sheet["A2"].font = Font(size=11), Font(bold=True, size=16)
+    sheet.row_dimensions[2].height = 30
     for column, (title, width) in enumerate(
-        (("trial", 8), ("code", 16), ("photograph", 78 if test == "pair" else 40), ("answer", 14)), 1
+        (("trial", 8), ("photograph", 78 if test == "pair" else 40), ("answer", 14), ("code", 16)), 1
     ):
         cell = sheet.cell(FIRST_ROW - 1, column, title)
         cell.font = Font(bold=True)
         sheet.column_dimensions[cell.column_letter].width = width
     for row, trial in enumerate(trials, FIRST_ROW):
         _write_trial(sheet, row, trial, pictures[trial.code])
-    _guard_answers(sheet, f"D{FIRST_ROW}:D{FIRST_ROW + len(trials) - 1}", test)
+    _guard_answers(sheet, f"C{FIRST_ROW}:C{FIRST_ROW + len(trials) - 1}", test)
     sheet.freeze_panes = f"A{FIRST_ROW}"
     sheet.page_setup.fitToHeight = 0  # printed: as wide as the page, as many pages as it takes
     sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
@@ -255,14 +258,14 @@ def _write_workbook(path: Path, rater: str, trials: Sequence[Trial], pictures: d
 
 def _write_trial(sheet: Worksheet, row: int, trial: Trial, picture: bytes) -> None:
     image = SheetImage(io.BytesIO(picture))
-    sheet.add_image(image, f"C{row}")
+    sheet.add_image(image, f"B{row}")
     sheet.row_dimensions[row].height = image.height * 0.75 + 8  # pixels to points
     sheet.cell(row, 1, trial.trial)
-    sheet.cell(row, 2, trial.code)
-    answer = sheet.cell(row, 4)
+    answer = sheet.cell(row, 3)  # beside its photograph
+    sheet.cell(row, 4, trial.code)
     answer.protection = Protection(locked=False)
     answer.font = Font(size=14)
-    for column in (1, 2, 4):
+    for column in (1, 3, 4):
         sheet.cell(row, column).alignment = Alignment(horizontal="center", vertical="center")
 
 

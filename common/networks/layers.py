@@ -14,7 +14,7 @@ NormName = Literal["batch", "instance", "layer", "none"]
 def norm(name: NormName, channels: int) -> nn.Module:
     """A normalisation layer by name; "layer" is over channels and places (GroupNorm with one group), "instance" over places.
 
-    nn.InstanceNorm2d gives wrong gradients, without a word, for one image in channels-last layout on a CPU (torch 2.15).
+    nn.InstanceNorm2d gives wrong gradients, without a word, for one image in channels-last layout on some processors (torch 2.15).
     """
     match name:
         case "batch":

@@ -14,7 +14,9 @@ from common.networks.layers import FiLM, NormName, initialise, no_labels, norm
 
 SIZES = (32, 64, 128, 256, 512)
 WIDEST = 8  # channels grow from base_width to 8 x base_width: 64 to 512
-DROPOUT_BLOCKS = 3
+DROPOUT_BLOCKS = (
+    3  # the up blocks 0, 1, 2 from the bottom; the authors' PyTorch code has it in 1, 2, 3: mind that with their weights
+)
 
 
 class UNetConfig(Settings):

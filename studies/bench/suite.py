@@ -7,6 +7,7 @@ import torch
 
 from common.engine import Engine, EngineConfig, device_kind
 from common.errors import ColourbenchError, did_you_mean
+from common.processor import processor
 from studies.bench import photographs
 from studies.bench.logging import logging_and_checkpoints
 from studies.bench.parts import layers, others
@@ -15,6 +16,8 @@ from studies.bench.steps import Task
 from studies.bench.sweeps import trials_per_second
 from studies.bench.training import against_plain, evolution_against_cgan
 from studies.run import is_out_of_memory
+
+TARGETS_OF = "avx512_bf16"
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,14 @@ class Plan:
         return Task(variant, self.size, batch, 16 if self.quick else 64, precision, self.device)
 
     def target(self, value: float) -> float | None:
-        """The targets are those of two CPU cores."""
-        return None if self.quick or self.device != "cpu" else value
+        """The targets are those of two CPU cores of the kind that they were measured on."""
+        return value if not self.quick and self.device == "cpu" and is_of_the_targets_kind() else None
+
+
+def is_of_the_targets_kind() -> bool:
+    """Whether this processor is of the kind that the targets are of: AVX-512 with bfloat16, without AMX."""
+    found = processor().instructions
+    return TARGETS_OF in found and "amx_bf16" not in found
 
 
 def train(plan: Plan) -> Iterator[Result]:

@@ -29,8 +29,8 @@ def bench(
 ) -> None:
     """Measures the hot paths against plain references that do the same, checked to be equal first, in alternation.
 
-    Figures are medians and ratios of one run: compare machines by ratios. Memory is that of a process of its own. What lab, data,
-    metrics and parts measure runs on the CPU, whatever the device.
+    Figures are medians and ratios of one run, and of the processor that is named first: compare machines by ratios. Memory is that
+    of a process of its own. What lab, data, metrics and parts measure runs on the CPU, whatever the device.
 
     Example: colourbench bench train egan
 
@@ -40,6 +40,7 @@ def bench(
     """
     from rich.console import Console
 
+    from common.processor import processor
     from studies.bench import suite
     from studies.bench.result import table, verdict
 
@@ -50,12 +51,26 @@ def bench(
             raise ColourbenchError("--plot measures how all variants scale, and writes a table; leave names and --json out")
         _scaling(plan, plot)
         return
+    if not as_json:
+        _say_where(plan)
     for name in wanted:
         for result in suite.run(name, plan):
             if as_json:
-                say(json.dumps(result.record(), ensure_ascii=False))
+                say(json.dumps(result.record() | {"processor": str(processor())}, ensure_ascii=False))
             else:
                 Console().print(result.name, table(result), verdict(result), "", highlight=False)
+
+
+def _say_where(plan: "Plan") -> None:
+    import torch
+
+    from common.processor import processor
+    from studies.bench.suite import TARGETS_OF, is_of_the_targets_kind
+
+    say(f"{processor()}, {torch.get_num_threads()} threads; training steps on {plan.device}")
+    if plan.device == "cpu" and not plan.quick and not is_of_the_targets_kind():
+        say(f"targets hold for processors with {TARGETS_OF}: here ratios are shown without them")
+    say("")
 
 
 def _scaling(plan: "Plan", folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Verbs of the human study: make sheets, read them back."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -33,7 +33,7 @@ def sheets(
     from analysis.ratings.sheets import key_summary, read_key  # after what can be told without torch
     from studies import deliver
 
-    folder = deliver.rating_sheets(open_home(home), study, Design(test, raters, trials, seed), out, arms or [])
+    folder = deliver.rating_sheets(open_home(home), study, Design(cast(Any, test), raters, trials, seed), out, arms or [])
     counts = key_summary(read_key(folder.parent))
     say(f"sheets for {counts['raters']} raters, {counts['trials']} trials: {folder}")
     say(f"the key, which raters must not see: {folder.parent / 'key.json'}")

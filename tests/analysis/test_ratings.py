@@ -39,8 +39,8 @@ def fill(path: Path, answer: Callable[[str], object]) -> None:
     book = load_workbook(path)
     sheet = book["Ratings"]
     for row in sheet.iter_rows(min_row=sheets.FIRST_ROW):
-        if row[1].value:
-            row[3].value = answer(str(row[1].value))
+        if row[3].value:
+            row[2].value = answer(str(row[3].value))
     book.save(path)
 
 
@@ -128,10 +128,10 @@ class TestSheets:
         sheets.write(material, Design("opinion", 1, 12), tmp_path)
         sheet = load_workbook(tmp_path / "sheets" / "rater-01" / "rater-01.xlsx")["Ratings"]
         assert sheet.protection.sheet
-        rows = [row for row in sheet.iter_rows(min_row=sheets.FIRST_ROW) if row[1].value]
-        assert len(rows) == 12 and all([cell.protection.locked for cell in row] == [True, True, True, False] for row in rows)
+        rows = [row for row in sheet.iter_rows(min_row=sheets.FIRST_ROW) if row[3].value]
+        assert len(rows) == 12 and all([cell.protection.locked for cell in row] == [True, True, False, True] for row in rows)
         [rule] = sheet.data_validations.dataValidation
-        assert rule.formula1 == '"1,2,3,4,5"' and "D4" in str(rule.sqref)
+        assert rule.formula1 == '"1,2,3,4,5"' and "C4" in str(rule.sqref)
         assert len(sheet._images) == 12
 
     def test_sheets_in_hands_are_not_overwritten(self, material: sheets.Material, tmp_path: Path) -> None:

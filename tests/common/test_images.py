@@ -3,13 +3,14 @@ import os
 import signal
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from common import images
 from common.errors import Interrupted, end_politely_when_told
@@ -167,3 +168,16 @@ def test_who_stops_the_program_meanwhile_does_not_break_the_photograph(monkeypat
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.avif", "AVIF"), ("a.jp2", "JPEG2000"), ("a.jfif", "JPEG")])
+def test_rarer_formats(name: str, kind: str, tmp_path: Path, make_photograph: Callable[..., np.ndarray]) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    Image.fromarray(make_photograph(1)).save(tmp_path / name, kind)
+    assert images.decode(tmp_path / name).rgb.shape == (80, 96, 3)
+
+
+def test_heic_names_the_package_that_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(images.BadImage, match="HEIC needs the package pillow-heif"):
+        images.decode(b"\0\0\0\x18ftypheic" + bytes(100))

@@ -1,15 +1,19 @@
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from analysis import evaluation
 from common import preparation, sources
 from common.errors import ColourbenchError
+from common.files import from_text
 from common.preparation import prepare
 from common.shards import SPLITS, Dataset, ShardConfig
 from common.sources import SourceFile
@@ -127,7 +131,43 @@ def test_manifest_of_another_version(photo_folder: Path, tmp_path: Path) -> None
         Dataset(tmp_path / "d")
 
 
+def test_a_full_disk_names_folder_and_remedy(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError("2286144 requested and 204672 written")  # all that numpy says
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(ColourbenchError, match=r"cannot write the data set into .*the disk is full .*free some space there"):
+        prepare(files(photo_folder), tmp_path / "d", CONFIG)
+    assert not (tmp_path / ".d.part").exists()
+
+
+def test_names_that_are_no_utf8_go_all_the_way(photo_folder: Path, tmp_path: Path) -> None:
+    """Old archives hold them; manifest, table and lists carry them as text that leads back to the file."""
+    root = tmp_path / "old"
+    shutil.copytree(photo_folder, root)
+    for path in sorted(root.rglob("*.png")):
+        path.rename(path.with_name(os.fsdecode(b"r\xe9sum\xe9 " + path.name.encode())))
+    dataset = prepare(files(root), tmp_path / "d", CONFIG)
+    for entry in dataset.entries:
+        assert entry.photograph.startswith(("sea/r\\xe9", "field/r\\xe9")) and (root / from_text(entry.photograph)).is_file()
+    table = evaluation.evaluate(evaluation.grey, dataset.split("test")).table
+    table.to_parquet(tmp_path / "t.parquet")
+    assert list(pd.read_parquet(tmp_path / "t.parquet")["photograph"]) == list(table["photograph"])
+
+
 class TestSources:
+    def test_links_to_folders_are_followed_but_not_in_a_circle(self, photo_folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "in").symlink_to(photo_folder)
+        (tmp_path / "in again").mkdir()
+        (tmp_path / "in again" / "circle").symlink_to(tmp_path)
+        names = [file.name for file in sources.list_files("folder", tmp_path)]
+        assert len(names) == 24 and all(name.startswith("in/") for name in names)
+
+    def test_endings_in_capitals_and_rare_ones(self, tmp_path: Path) -> None:
+        for name in ("A.JPG", "b.JFIF", "c.Avif", "d.jp2", "e.HEIC", "f.txt"):
+            (tmp_path / name).touch()
+        assert [file.name for file in sources.list_files("folder", tmp_path)] == ["A.JPG", "b.JFIF", "c.Avif", "d.jp2", "e.HEIC"]
+
     def test_packaged_photographs_need_no_network(self) -> None:
         names = [file.name for file in sources.list_files("packaged", None)]
         assert "chelsea.png" in names and "china.jpg" in names and "grace_hopper.jpg" in names

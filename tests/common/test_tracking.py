@@ -1,15 +1,19 @@
 """The door to MLflow against MLflow itself."""
 
+import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from common.errors import ColourbenchError
-from common.tracking import Store, redacted, ui_command
+from common.tracking import Store, model_name, redacted, ui_command
 
 
 def test_runs_carry_study_tags_parameters_and_parent(store: Store) -> None:
@@ -117,3 +121,55 @@ def test_what_the_machine_does_is_logged_and_is_no_metric_of_the_training(store:
     with run.watch_machine():
         time.sleep(0.2)
     assert len(store.run(run.id).history("system/cpu_utilization_percentage")) == len(seen)
+
+
+def test_a_half_made_store_says_what_to_do(tmp_path: Path) -> None:
+    """As a kill in the first seconds left it before stores appeared whole."""
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute("CREATE TABLE trace_info (x INTEGER)")
+    with pytest.raises(ColourbenchError, match="only half made .* move the file away"):
+        Store(tmp_path)
+
+
+KILLED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from mlflow.store.tracking import sqlalchemy_store  # imported before the clock starts: the kill is to come while the store is made
+from common.tracking import Store
+delay = float(sys.argv[2])
+threading.Thread(target=lambda: (time.sleep(delay), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
+Store(Path(sys.argv[1]))
+time.sleep(10)
+"""
+
+
+@pytest.mark.integration
+def test_fifty_kills_while_a_store_is_made_leave_none_broken(tmp_path: Path) -> None:
+    """Each in a home of its own: afterwards the store opens, and nothing half made is left."""
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    late = 0
+    for number in range(50):
+        home = tmp_path / f"{number}"
+        command = [sys.executable, "-c", KILLED, str(home), f"{0.05 + 0.06 * number}"]
+        assert subprocess.run(command, env=environment, capture_output=True).returncode == -signal.SIGKILL
+        late += (home / "mlflow.db").exists()
+        Store(home)
+        assert not list(home.glob(".tmp-*")) and sorted(path.name for path in home.iterdir()) == [".mlflow.lock", "mlflow.db"]
+    assert late < 50, "no kill came while the store was made: shorten the delays"
+
+
+def test_the_champion_is_a_run_like_any_other(store: Store) -> None:
+    with pytest.raises(ColourbenchError, match="there is no champion; there are none: a sweep crowns one"):
+        store.run("champion")
+    runs = {name: store.open_run("study", name, {"config_sha256": name}, {}) for name in ("a", "b")}
+    for dataset, run in zip(("pets", "flowers"), runs.values(), strict=True):
+        store._client.create_registered_model(model_name(dataset))
+        version = store._client.create_model_version(model_name(dataset), source=run.folder.as_uri(), run_id=run.id)
+        store.crown(model_name(dataset), str(version.version))
+        if dataset == "pets":
+            assert store.run("champion").id == run.id
+    assert store.run("champion/flowers").id == runs["b"].id
+    with pytest.raises(ColourbenchError, match="more than one champion; there are champion/"):
+        store.run("champion")
+    with pytest.raises(ColourbenchError, match="no champion of the data set 'dogs'"):
+        store.run("champion/dogs")

@@ -83,10 +83,13 @@ def batches(seed: int = 0, size: int = 8) -> Iterator[Batch]:
         yield Batch(L, torch.cat([L / 2, -L / 3], dim=1), torch.arange(size) % 3)
 
 
+DOMAIN = Domain(SIZE, 3, lambda: next(batches(9)).ab, lambda size: batches(1, size))
+
+
 def new(combination: dict[str, str], engine: Engine, seed: int = 0) -> Variant:
     seed_everything(seed)
     config = parse(VARIANTS[combination["variant"]].Config, fields(combination))
-    return build(config, engine, Domain(SIZE, 3, lambda: next(batches(9)).ab))
+    return build(config, engine, DOMAIN)
 
 
 def advance(variant: Variant, stream: Iterator[Batch]) -> list[dict[str, torch.Tensor]]:
@@ -126,9 +129,8 @@ def test_learns_a_toy_mapping(network: str, reconstruction: str, engine: Engine)
     combination = {"variant": "cgan", "network": network, "reconstruction": reconstruction}
     given = merge(fields(combination), {"generator": {"adam": {"learning_rate": 1e-3}}})
     seed_everything(0)
-    variant = build(parse(VARIANTS["cgan"].Config, given), engine, Domain(SIZE, 3, lambda: next(batches(9)).ab))
-    held_out = next(batches(2, 16))
-    stream = batches(1)
+    variant = build(parse(VARIANTS["cgan"].Config, given), engine, DOMAIN)
+    held_out, stream = next(batches(2, 16)), batches(1)
     for _ in range(80):
         variant.step(stream)
     error = (variant.colourise(held_out.L) - held_out.ab).abs().mean()

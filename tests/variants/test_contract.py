@@ -34,9 +34,12 @@ def toy_batches(seed: int = 0, size: int = 8) -> Iterator[Batch]:
         yield Batch(L, torch.cat([L / 2, -L / 3], dim=1), torch.full((size,), -1))
 
 
+DOMAIN = Domain(SIZE, stream=lambda size: toy_batches(1, size))
+
+
 def new(name: str, engine: Engine, **fields: object) -> Variant:
     seed_everything(0)
-    return build(small(name, **fields), engine, Domain(SIZE))
+    return build(small(name, **fields), engine, DOMAIN)
 
 
 def weights(variant: Variant) -> dict[str, torch.Tensor]:
@@ -86,7 +89,7 @@ def test_a_resumed_variant_goes_on_bit_by_bit(name: str, precision: str) -> None
     expected = [whole.step(it) for it in [iter(rest)] for _ in range(4)]
 
     seed_everything(99)
-    resumed = build(small(name), engine, Domain(SIZE))
+    resumed = build(small(name), engine, DOMAIN)
     resumed.load_state_dict(state)
     restore_random_state(noise)
     found = [resumed.step(it) for it in [iter(rest)] for _ in range(4)]
@@ -122,13 +125,14 @@ def test_colourising_changes_nothing(name: str, engine: Engine) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_test_time_behaviour(name: str, engine: Engine) -> None:
     L = next(toy_batches(5)).L
-    for mode, repeats in (("running", True), ("batch", True), ("dropout", False)):
+    for mode, repeats in (("calibrated", True), ("running", True), ("batch", True), ("dropout", False)):
         variant = new(name, engine, test_time=mode)
         variant.step(toy_batches())
         assert torch.equal(variant.colourise(L), variant.colourise(L)) == repeats
-    running = new(name, engine, test_time="running")
-    running.step(toy_batches())
-    assert torch.allclose(running.colourise(L)[:1], running.colourise(L[:1]), atol=1e-5)  # no image depends on its neighbours
+    for mode in ("calibrated", "running"):
+        variant = new(name, engine, test_time=mode)
+        variant.step(toy_batches())
+        assert torch.allclose(variant.colourise(L)[:1], variant.colourise(L[:1]), atol=1e-5)  # no image depends on its neighbours
 
 
 @pytest.mark.parametrize("name", NAMES)
