@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis import comparison, tables
+from analysis.crossed import LEVEL
 from analysis.results import WITHOUT, Results
 
 METRIC = "delta_e"
@@ -15,10 +16,12 @@ def per_class(results: Results) -> pd.DataFrame:
     """
     pairs = _pairs(results)
     classes = sorted(label for label in results.table["label"].unique() if label)
-    level = comparison.LEVEL / max(1, len(classes) * len(pairs))
+    level = LEVEL / max(1, len(classes) * len(pairs))
     rows = [_row(results.table[results.table["label"] == label], label, *pair, level) for label in classes for pair in pairs]
     frame = pd.DataFrame(rows)
-    return frame.assign(p_holm=comparison.holm(frame["p"].tolist())) if len(frame) else frame
+    if frame.empty:
+        return frame
+    return frame.assign(p_holm=comparison.holm(frame["p"].tolist()), runs_p_holm=comparison.holm(frame["runs_p"].tolist()))
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,4 @@
-"""The statistics that compare arms: paired bootstrap, sign-flip test, Holm's correction.
-
-The unit is photograph x seed. Tiles of one photograph are no independent observations, and neither are the same photograph's
-colours under two seeds: so photographs are resampled whole, with all their tiles and all their seeds. Seeds themselves are few,
-so what varies between them is shown beside every difference (how many seeds agree) instead of being hidden in its interval.
-"""
+"""Arms of a study compared in one metric: about the methods (`crossed`), and beside it about these runs alone (`these_runs`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,19 +7,16 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
 
-RESAMPLES = 10_000
-LEVEL = 0.05
-EXACT_UP_TO = 13  # photographs; 2^13 sign patterns are still enumerated
-CHUNK = 500  # resamples held in memory at once
+from analysis import these_runs
+from analysis.crossed import LEVEL, Components, Estimate, components, one_method, two_methods
 
-Matrix = Float[np.ndarray, "seeds photographs"]
+Matrix = Float[np.ndarray, "_seeds photographs"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % interval."""
+    """An estimate with its 95 % interval, over new seeds and new photographs."""
 
     estimate: float
     low: float
@@ -33,7 +25,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """first - second in one metric."""
+    """first - second in one metric: estimate, interval and p are about the methods; `runs_…` about these networks alone."""
 
     metric: str
     first: str
@@ -42,114 +34,66 @@ class Difference:
     low: float
     high: float
     p: float
+    variance: float  # of the estimate, over seeds and photographs
+    df: float
     detectable: float  # the smallest difference seen with 80 % power at 5 % over all pairs; inf where none can be
-    seeds: int
-    seeds_agreeing: int  # seeds whose own mean difference has the sign of the estimate
+    seeds_first: int  # 0: an arm that has none, as a baseline
+    seeds_second: int
     photographs: int
+    left_out: int  # photographs that lack a finite value under some seed of one of the two
+    runs_low: float
+    runs_high: float
+    runs_p: float
 
 
-def arm_interval(table: pd.DataFrame, metric: str, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """The mean of one arm and its bootstrap interval.
+def arm_interval(table: pd.DataFrame, metric: str) -> Interval:
+    """The mean of one arm and its interval; without one where it has a single seed and is no baseline.
 
     Args:
-        table: one row an image and seed, with columns `seed`, `photograph` and the metric.
+        table: one row an image and seed, with columns `seed`, `photograph`, the metric, and `baseline` where there are any.
     """
-    if not np.isfinite(table[metric]).any():
-        return Interval(*[float("nan")] * 3)
-    values, weights = _matrices(table, metric)
-    return _interval(_weighted_mean(values, weights), bootstrap_means(values, weights, resamples, seed), values.shape[1])
+    found = _method_of_one(_complete(matrix(table, metric)), _is_without_seeds(table))
+    low, high = found.interval()
+    return Interval(found.value, low, high)
 
 
-def differences(table: pd.DataFrame, metric: str, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
-    """All pairs of arms in one metric, with Holm's correction over the pairs.
+def differences(table: pd.DataFrame, metric: str, resamples: int = these_runs.RESAMPLES, seed: int = 0) -> pd.DataFrame:
+    """All pairs of arms in one metric, with Holm's correction over the pairs in `p_holm` and `runs_p_holm`.
 
     Args:
         table: one row an arm, seed and image, with columns `arm`, `baseline`, `seed`, `image`, `photograph` and the metric.
     """
     arms = list(dict.fromkeys(table["arm"]))
-    chosen = list(combinations(arms, 2))
-    rows = [difference(table, metric, a, b, resamples, seed, level=LEVEL / len(chosen)) for a, b in chosen]
-    frame = pd.DataFrame([vars(row) for row in rows], columns=[field.name for field in fields(Difference)])
-    return frame.assign(p_holm=holm(frame["p"].tolist()))
+    frame = _compared(table, metric, list(combinations(arms, 2)), resamples, seed)
+    return frame.assign(p_holm=holm(frame["p"].tolist()), runs_p_holm=holm(frame["runs_p"].tolist()))
 
 
 def difference(
-    table: pd.DataFrame, metric: str, first: str, second: str, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    table: pd.DataFrame,
+    metric: str,
+    first: str,
+    second: str,
+    resamples: int = these_runs.RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
 ) -> Difference:
-    """Two arms in one metric, paired by image and seed; a baseline, which has no seeds, is paired with every seed.
-
-    Without a common image and seed all figures are NaN and p is 1.
-    """
-    paired = pair(table, metric, first, second)
-    if paired.empty:
-        unknown = float("nan")
-        return Difference(metric, first, second, unknown, unknown, unknown, 1.0, float("inf"), 0, 0, 0)
-    values, weights = _matrices(paired, "difference")
-    draws = bootstrap_means(values, weights, resamples, seed)
-    interval = _interval(_weighted_mean(values, weights), draws, values.shape[1])
-    by_seed = np.array([_weighted_mean(v[None], w[None]) for v, w in zip(values, weights, strict=True)])
-    return Difference(
-        metric,
-        first,
-        second,
-        interval.estimate,
-        interval.low,
-        interval.high,
-        p=sign_flip((values * weights).sum(axis=0), resamples, seed),
-        detectable=_detectable(float(draws.std(ddof=1)), values.shape[1], level),
-        seeds=len(values),
-        seeds_agreeing=int((np.sign(by_seed) == np.sign(interval.estimate)).sum()),
-        photographs=values.shape[1],
-    )
+    """Two arms in one metric. Without a common photograph all figures are NaN and p is 1."""
+    (row,) = _compared(table, metric, [(first, second)], resamples, seed, level).to_dict("records")
+    return Difference(**{str(name): value for name, value in row.items()})
 
 
-def pair(table: pd.DataFrame, metric: str, first: str, second: str) -> pd.DataFrame:
-    """Columns `seed`, `image`, `photograph`, `difference`; rows where a value is not finite are left out."""
-    a, b = (table.loc[table["arm"] == arm, ["seed", "image", "photograph", metric, "baseline"]] for arm in (first, second))
-    a, b = _with_seeds_of(a, b), _with_seeds_of(b, a)
-    keys = ["seed", "image", "photograph"]
-    both = a.merge(b, on=keys, suffixes=("_first", "_second"))
-    both["difference"] = both[f"{metric}_first"] - both[f"{metric}_second"]
-    finite: pd.DataFrame = both.loc[np.isfinite(both["difference"]), [*keys, "difference"]]
-    return finite
+def variances(table: pd.DataFrame, metric: str, first: str, second: str) -> Components:
+    """The variances of seeds, error and photographs behind a difference, for planning."""
+    one, other, _ = _on_common_photographs(*(matrix(table[table["arm"] == arm], metric) for arm in (first, second)))
+    return components(one.to_numpy(), other.to_numpy())
 
 
-def _with_seeds_of(arm: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """A baseline is the same whatever the seed: it is repeated for every seed of the arm beside it."""
-    if not arm["baseline"].all() or other["baseline"].all():
-        return arm
-    return arm.drop(columns="seed").merge(other[["seed"]].drop_duplicates(), how="cross")
-
-
-def bootstrap_means(values: Matrix, weights: Matrix, resamples: int, seed: int) -> Float[np.ndarray, " r"]:
-    """Means of `resamples` draws of photographs with replacement, each with all its seeds (Efron & Tibshirani 1993, §8)."""
-    draw = np.random.default_rng(seed)
-    photographs = values.shape[1]
-    even = np.full(photographs, 1 / photographs)
-    means = []
-    for start in range(0, resamples, CHUNK):
-        size = min(CHUNK, resamples - start)
-        counts = draw.multinomial(photographs, even, size=(size, 1))  # (r, 1, photographs): every seed sees the same draw
-        totals = (counts * weights).sum(axis=(1, 2))
-        means.append((counts * (values * weights)).sum(axis=(1, 2)) / np.maximum(totals, 1e-12))
-    return np.concatenate(means)
-
-
-def sign_flip(sums: Float[np.ndarray, " photographs"], resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Two-sided p of the hypothesis that each photograph's difference is as likely positive as negative (Fisher 1935).
-
-    All sign patterns for up to 13 photographs; `resamples` random ones above, with the +1 of Phipson & Smyth 2010.
-    """
-    observed = abs(sums.sum()) * (1 - 1e-12)
-    if len(sums) <= EXACT_UP_TO:
-        signs = 1 - 2 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
-        return float((np.abs(signs @ sums) >= observed).mean())
-    draw = np.random.default_rng(seed)
-    extreme = sum(
-        int((np.abs(draw.choice([-1.0, 1.0], size=(min(CHUNK, resamples - start), len(sums))) @ sums) >= observed).sum())
-        for start in range(0, resamples, CHUNK)
-    )
-    return (1 + extreme) / (1 + resamples)
+def matrix(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean over images of every seed (rows) and photograph (columns); NaN where one is missing or a value is not finite."""
+    values = table[metric].where(np.isfinite(table[metric]))
+    keyed = pd.DataFrame({"seed": table["seed"], "photograph": table["photograph"], "value": values})
+    grouped = keyed.groupby(["seed", "photograph"])["value"]
+    return grouped.mean().where(grouped.count() == grouped.size()).unstack("photograph")
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -166,7 +110,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -> str | None:
-    """The arm that is better than every other, significantly after Holm and in every seed; None where no arm is.
+    """The arm whose method is better than every other after Holm; None where none is.
 
     Args:
         means: of the arms that can be best: a baseline is a line to compare with.
@@ -175,31 +119,60 @@ def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -
         return None
     best = max(means, key=lambda arm: direction * means[arm])
     mine = pairs[(pairs["first"] == best) | (pairs["second"] == best)]
-    sure = (mine["p_holm"] < LEVEL) & (mine["seeds_agreeing"] == mine["seeds"])
-    return best if len(mine) and bool(sure.all()) else None
+    better = np.where(mine["first"] == best, 1, -1) * np.sign(mine["estimate"]) * direction > 0
+    return best if len(mine) and bool(((mine["p_holm"] < LEVEL) & better).all()) else None
 
 
-def _matrices(table: pd.DataFrame, metric: str) -> tuple[Matrix, Matrix]:
-    """Mean value and number of images of every seed (rows) and photograph (columns)."""
-    finite = table[np.isfinite(table[metric])]
-    grouped = finite.groupby(["seed", "photograph"])[metric].agg(["mean", "size"]).unstack("photograph")
-    return grouped["mean"].fillna(0.0).to_numpy(float), grouped["size"].fillna(0).to_numpy(float)
+def _compared(
+    table: pd.DataFrame, metric: str, pairs: list[tuple[str, str]], resamples: int, seed: int, level: float | None = None
+) -> pd.DataFrame:
+    by_arm = dict(iter(table.groupby("arm", sort=False)))
+    chosen = {arm: matrix(by_arm[arm], metric) for pair in pairs for arm in pair if arm in by_arm}
+    fixed = {arm: _is_without_seeds(by_arm[arm]) for arm in chosen}
+    level = LEVEL / max(1, len(pairs)) if level is None else level
+    rows, columns = [], {}
+    for number, (first, second) in enumerate(pairs):
+        one, other, left_out = _on_common_photographs(chosen[first], chosen[second])
+        found = _method_of_two(one.to_numpy(), other.to_numpy(), fixed[first], fixed[second])
+        columns[number] = one.mean() - other.mean()
+        low, high = found.interval()
+        seeds = [0 if fixed[arm] else len(chosen[arm]) for arm in (first, second)]
+        measured = (found.value, low, high, found.p(), found.variance, found.df, found.detectable(level))
+        rows.append((metric, first, second, *measured, *seeds, one.shape[1], left_out))
+    frame = pd.DataFrame(rows, columns=[field.name for field in fields(Difference)][:-3])
+    d = pd.DataFrame(columns).to_numpy(float).reshape(-1, len(pairs)) if pairs else np.empty((0, 0))
+    runs = these_runs.judge(d, resamples, seed)
+    return frame.assign(runs_low=runs.low, runs_high=runs.high, runs_p=runs.p)
 
 
-def _weighted_mean(values: Matrix, weights: Matrix) -> float:
-    return float((values * weights).sum() / weights.sum())
+def _on_common_photographs(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Both on the photographs that each of their seeds has, and how many of all that leaves out."""
+    every = first.columns.union(second.columns)
+    common = _complete(first).columns.intersection(_complete(second).columns)
+    return first[common], second[common], len(every) - len(common)
 
 
-def _interval(estimate: float, draws: Float[np.ndarray, " r"], photographs: int) -> Interval:
-    if photographs < 2:  # one photograph says nothing about others
-        return Interval(estimate, float("nan"), float("nan"))
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return Interval(estimate, float(low), float(high))
+def _complete(values: pd.DataFrame) -> pd.DataFrame:
+    return values.loc[:, values.notna().all()]
 
 
-def _detectable(error: float, photographs: int, level: float) -> float:
-    """The sign-flip test has 2^n patterns, so that few photographs cannot reach the level whatever the difference."""
-    if 2.0 / 2.0 ** min(photographs, 60) >= level:
-        return float("inf")
-    quantiles = stats.t.ppf(1 - level / 2, photographs - 1) + stats.t.ppf(0.8, photographs - 1)
-    return float(quantiles * error * np.sqrt(photographs / (photographs - 1)))
+def _is_without_seeds(arm: pd.DataFrame) -> bool:
+    """A baseline, or results from outside: it has no seeds, and nothing in it is random but the photographs."""
+    return bool(arm["baseline"].all()) if "baseline" in arm else False
+
+
+def _method_of_one(values: pd.DataFrame, is_fixed: bool) -> Estimate:
+    y = values.to_numpy()
+    return one_method(y) if is_fixed or len(y) > 1 else _unknown(float(y.mean()) if y.size else float("nan"))
+
+
+def _method_of_two(first: Matrix, second: Matrix, first_fixed: bool, second_fixed: bool) -> Estimate:
+    """One seed of a method says nothing about others."""
+    if first.shape[1] == 0:
+        return _unknown(float("nan"))
+    lone = any(len(y) < 2 and not fixed for y, fixed in ((first, first_fixed), (second, second_fixed)))
+    return _unknown(float(first.mean() - second.mean())) if lone else two_methods(first, second)
+
+
+def _unknown(value: float) -> Estimate:
+    return Estimate(value, float("nan"), 0.0, (float("nan"),) * 3)

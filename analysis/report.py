@@ -10,12 +10,16 @@ from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis import classes, figures, sweep_figures, tables
+from analysis import classes, figures, itself, sweep_figures, tables, verdict_figures
+from analysis import verdict as verdicts
 from analysis.evaluation import METRICS
 from analysis.results import Results
+from analysis.verdict import Verdict
+from common.files import write_atomically
 from common.tracking import Run
 
 FEW_PHOTOGRAPHS = 20
+VERDICT = "verdict.json"
 BEST_TRIALS = 10
 
 
@@ -32,6 +36,7 @@ def write(results: Results, folder: Path, commands: list[str]) -> Path:
         "cost": tables.cost(results),
         "per_class": classes.per_class(results),
         "diversity": tables.diversity(results),
+        "itself": itself.against_itself(results),
     }
     readable = {
         "headline": tables.readable_headline(frames["headline"]),
@@ -39,16 +44,24 @@ def write(results: Results, folder: Path, commands: list[str]) -> Path:
         "cost": tables.readable_cost(frames["cost"]),
         "per_class": classes.readable(frames["per_class"]),
         "diversity": tables.readable_diversity(frames["diversity"]),
+        "itself": tables.readable_itself(frames["itself"]),
     }
+    answer = verdicts.verdict(results, pairs)
+    write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())
     for name, frame in frames.items():
         if len(frame):
             tables.write(frame, readable[name], folder / "tables", name)
     results.table.to_csv(folder / "tables" / "per_image.csv", index=False)
-    images = {name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in _draw(results).items()}
+    images = {name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in _draw(results, answer).items()}
     page = _template("report.html.j2").render(
         results=results,
-        tables={name: _html(readable[name]) for name in ("headline", "cost", "per_class", "diversity") if len(frames[name])},
-        pairs=_pairs_by_metric(readable["pairwise"]),
+        tables={
+            name: _html(readable[name]) for name in ("headline", "cost", "per_class", "diversity", "itself") if len(frames[name])
+        },
+        pairs=_pairs_by_metric(readable["pairwise"], METRICS[answer.primary][0]),
+        answer=answer,
+        itself=itself.summary(frames["itself"]),
+        titles={name: title for name, (title, _) in METRICS.items()},
         images=images,
         warnings=warnings(results),
         runs=[_run_row(run) for run in results.cells],
@@ -108,7 +121,11 @@ def warnings(results: Results) -> list[str]:
         )
     seeds = results.table[~results.table["arm"].isin(results.settings["baselines"])].groupby("arm")["seed"].nunique()
     if len(seeds) and seeds.min() < 3:
-        found.append(f"Some arms have only {seeds.min()} seeds; three or more are needed to tell a method from its luck.")
+        count = f"{seeds.min()} seed{'s' if seeds.min() > 1 else ''}"
+        found.append(
+            f"Some arms have only {count}. Seeds are what tells a method from its luck: with two or three an interval is wide, and with "
+            "one there is none. `colourbench plan` says how many would settle the question."
+        )
     expected = len(results.settings["cells"])
     if len(results.cells) < expected:
         found.append(
@@ -117,8 +134,10 @@ def warnings(results: Results) -> list[str]:
     return found
 
 
-def _draw(results: Results) -> dict[str, Figure]:
+def _draw(results: Results, answer: Verdict) -> dict[str, Figure]:
     drawn = {
+        "forest": verdict_figures.forest(answer),
+        "variance": verdict_figures.variance(results, answer),
         "gallery": figures.gallery(results, *figures.gallery_choice(results)),
         "curves": figures.curves(results),
         "distribution": figures.distribution(results),
@@ -141,12 +160,13 @@ def _html(frame: pd.DataFrame) -> Markup:
     return Markup(bold.to_html(index=False, escape=False, border=0))
 
 
-def _pairs_by_metric(frame: pd.DataFrame) -> list[tuple[str, Markup]]:
-    """One table a metric, ΔE first: it is the one that colourisation is about."""
+def _pairs_by_metric(frame: pd.DataFrame, primary: str) -> list[tuple[str, Markup]]:
+    """One table a metric, the primary one first and the others said to be secondary."""
     if frame.empty:
         return []
-    titles = sorted(dict.fromkeys(frame["metric"]), key=lambda title: title != METRICS["delta_e"][0])
-    return [(title, _html(frame[frame["metric"] == title].drop(columns="metric"))) for title in titles]
+    titles = sorted(dict.fromkeys(frame["metric"]), key=lambda title: title != primary)
+    kinds = {title: "primary" if title == primary else "secondary" for title in titles}
+    return [(f"{title} ({kinds[title]})", _html(frame[frame["metric"] == title].drop(columns="metric"))) for title in titles]
 
 
 def _run_row(run: Run) -> dict[str, str]:

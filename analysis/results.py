@@ -23,6 +23,7 @@ STUDY = "study.json"
 COLUMNS = ("image", "photograph", "label", *evaluation.METRICS)
 REMEDY = "run `colourbench compare STUDY.yaml --retrain` to make it again"
 WITHOUT = "without label"  # how the arm is called that scores a conditional generator with its labels withheld
+DECLARED = "declared_at"  # tag of the same run, and a field of study.json: when primary metric and margin were fixed
 COMPARED = "compared_at"  # tag of the run that stands for a study
 CURVES = ("validation/delta_e", "validation/psnr_rgb", "validation/colourfulness", "seconds", "updates")
 
@@ -112,7 +113,8 @@ def load(store: Store, data: Path, name: str) -> Results:
         raise ColourbenchError(f"there is no compared study {name!r}; run `colourbench compare STUDY.yaml` first (known: {known})")
     parent = max(parents, key=lambda run: run.tags.get(COMPARED, ""))  # a study may have been run under several budgets
     settings = kept.read_json(parent.folder / STUDY, "run `colourbench compare STUDY.yaml` to write it again")
-    cells = [run for run in store.find(name, {"mlflow.parentRunId": parent.id}) if _is_planned(run, settings["cells"])]
+    settings = {"primary": "delta_e", "margin": 0.5, **settings}  # of a study that ran before it had to name them
+    cells = [run for run in store.find(name, {"kind": "cell"}) if _is_planned(run, settings["cells"])]
     arms = [name for arm in settings["arms"] for name in (arm, f"{arm} {WITHOUT}")]
     order = {arm: number for number, arm in enumerate([*settings["baselines"], *arms])}
     cells = sorted(cells, key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"])))

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from analysis import comparison
+from analysis.crossed import LEVEL
 from analysis.evaluation import DIVERSITY, METRICS
 from analysis.results import Results
 
 HEADLINE = ("psnr_rgb", "psnr_ab", "ssim", "delta_e", "colourfulness", "colourfulness_difference", "grey_share", "ab_distance")
 MEAN_DIFFERENCE = "|Δ mean CF|"
+THESE_RUNS = "these runs only"  # photographs alone as random: about the networks that were trained, not about their methods
 
 
 def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -65,6 +67,21 @@ def readable_diversity(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"arm": frame["arm"], "mean ΔE*₇₆ between two versions [95 % interval]": figures})
 
 
+def readable_itself(frame: pd.DataFrame) -> pd.DataFrame:
+    """The A/A table for people."""
+    if frame.empty:
+        return frame
+    return pd.DataFrame(
+        {
+            "method": frame["method"],
+            "metric": [METRICS[name][0] for name in frame["metric"]],
+            "splits of its seeds": frame["splits"],
+            "called different": frame["called"],
+            "by photographs alone": frame["called_as_runs"],
+        }
+    )
+
+
 def cost(results: Results) -> pd.DataFrame:
     """What each arm cost: means over its seeds of images, updates, seconds, images a second and peak memory."""
     rows = []
@@ -94,14 +111,16 @@ def readable_pairs(frame: pd.DataFrame) -> pd.DataFrame:
     """The pairwise table for people."""
     if frame.empty:
         return frame
+    rows = frame.to_dict("records")
     return pd.DataFrame(
         {
             "metric": [METRICS[name][0] for name in frame["metric"]],
             "first − second": frame["first"] + " − " + frame["second"],
-            "difference [95 % interval]": [f"{r.estimate:+.3g} [{r.low:+.3g}, {r.high:+.3g}]" for r in frame.itertuples()],
-            "p (Holm)": [_p(p) for p in frame["p_holm"]],
-            "seeds agreeing": [f"{r.seeds_agreeing}/{r.seeds}" for r in frame.itertuples()],
-            "verdict": [_verdict(r) for r in frame.to_dict("records")],
+            "difference of the methods [95 % interval]": [_interval(r["estimate"], r["low"], r["high"]) for r in rows],
+            "p (Holm)": [_p(r["p_holm"]) for r in rows],
+            "seeds": [f"{r['seeds_first'] or '–'}, {r['seeds_second'] or '–'}" for r in rows],
+            "verdict": [_verdict(r) for r in rows],
+            THESE_RUNS: [f"[{r['runs_low']:+.3g}, {r['runs_high']:+.3g}], p {_p(r['runs_p_holm'])}" for r in rows],
         }
     )
 
@@ -154,14 +173,17 @@ def _cell(row: dict[Hashable, Any], metric: str) -> str:
 
 
 def _verdict(row: dict[Hashable, Any]) -> str:
-    if row["p_holm"] >= comparison.LEVEL:
-        found = row["detectable"]
-        seen = f"the design sees {found:.2g} or more" if math.isfinite(found) else "too few photographs to see any"
-        return f"no significant difference; {seen}"
-    if row["seeds_agreeing"] < row["seeds"]:
-        return "significant over photographs, but seeds disagree"
-    better = (row["estimate"] > 0) == (METRICS[str(row["metric"])][1] > 0)
-    return f"{row['first'] if better else row['second']} is better"
+    """About the methods, in words."""
+    if row["p_holm"] < LEVEL:
+        better = (row["estimate"] > 0) == (METRICS[str(row["metric"])][1] > 0)
+        return f"{row['first'] if better else row['second']} is better"
+    if not math.isfinite(row["low"]):
+        return "not settled: one seed says nothing about a method" if row["photographs"] > 1 else "not settled: too few photographs"
+    return f"not settled; the design sees {row['detectable']:.2g} or more"
+
+
+def _interval(estimate: float, low: float, high: float) -> str:
+    return f"{estimate:+.3g} [{low:+.3g}, {high:+.3g}]" if math.isfinite(low) else f"{estimate:+.3g}"
 
 
 def _p(value: float) -> str:

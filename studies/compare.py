@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from analysis import evaluation
-from analysis.results import COMPARED, SCORED, STUDY, WITHOUT
+from analysis.results import COMPARED, DECLARED, SCORED, STUDY, WITHOUT
 from common import kept
 from common.config import as_json, sha256
 from common.domain import domain_of
@@ -45,7 +45,7 @@ def compare(home: Home, study: Study, say: Say = print, retrain: bool = False) -
             registry.check(cell.config.variant, domain)
         except ColourbenchError as error:
             raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
-    parent = _open_parent(home, study, dataset, planned)
+    parent = _open_parent(home, study, dataset, planned, say)
     try:
         failures = _run_all(home, study, dataset, planned, parent, say, retrain)
     except BaseException:
@@ -87,7 +87,7 @@ def _run_cell(home: Home, study: Study, cell: Cell, dataset: Dataset, parent: Ru
         _score_without_labels(home, study, cell, run, dataset, parent)
 
 
-def _open_parent(home: Home, study: Study, dataset: Dataset, planned: list[Cell]) -> Run:
+def _open_parent(home: Home, study: Study, dataset: Dataset, planned: list[Cell], say: Say) -> Run:
     """The study's own run: the same for every change of seeds or arms, so that a study can grow.
 
     Its study.json names the settings' hash of every planned run, so that a report takes these and no older ones.
@@ -95,15 +95,25 @@ def _open_parent(home: Home, study: Study, dataset: Dataset, planned: list[Cell]
     tags = {
         "kind": "comparison",
         "dataset": study.dataset,
-        "config_sha256": sha256([study.name, study.dataset, as_json(study.budget)]),
+        "config_sha256": sha256([study.name, study.dataset, as_json(study.budget), study.primary, study.margin]),
     }
-    parent = home.store.open_run(study.name, "comparison", tags, {"budget": study.budget.amount, "unit": study.budget.unit})
+    declared = {"budget": study.budget.amount, "unit": study.budget.unit, "primary": study.primary, "margin": study.margin}
+    before = home.store.find(study.name, {"kind": "comparison"})
+    parent = home.store.open_run(study.name, "comparison", tags, declared)
+    if DECLARED not in parent.tags:
+        parent.tag(**{DECLARED: datetime.now(UTC).isoformat(timespec="seconds"), "declaration_sha256": sha256(declared)})
+        if before:
+            say(
+                f"data set, budget, primary metric or margin differ from those declared on {before[-1].tags.get(DECLARED, '?')}: "
+                "this is a new study, declared now"
+            )
     identities = {cell.name: cell.config.identity(dataset.fingerprint) for cell in planned}
     identities |= {
         _without_label(cell.name): _unlabelled_identity(cell, dataset) for cell in planned if cell.config.variant.generator.labels
     }
     identities |= {name: _baseline_identity(name, dataset, parent) for name in study.baselines}
-    write_atomically(parent.folder / STUDY, json.dumps(as_json(study) | {"cells": identities}, indent=2).encode())
+    known = {"cells": identities, DECLARED: parent.tags[DECLARED]}
+    write_atomically(parent.folder / STUDY, json.dumps(as_json(study) | known, indent=2).encode())
     parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
     return parent
 

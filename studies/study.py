@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from analysis.evaluation import METRICS
 from analysis.results import WITHOUT
 from common.config import Settings, merge, override, parse, read_yaml_file
 from common.errors import ColourbenchError, did_you_mean
@@ -33,16 +35,21 @@ class Study(Settings):
     """What outcome would settle it."""
     dataset: str = Field(pattern=NAME)
     """A prepared data set."""
+    primary: str = "delta_e"
+    """The metric that decides, fixed before the first run; every other one is secondary."""
+    margin: float = Field(default=0.5, gt=0)
+    """The difference in it that matters: within it, arms are equivalent."""
     budget: Budget = Budget()
     """The budget of every run, in one unit for all."""
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
-    """Every arm is trained once for each."""
+    """Every arm is trained once for each, but for arms that name `seeds` of their own."""
     baselines: tuple[Baseline, ...] = ("grey", "mean")
     """Colourisers that learn nothing: `grey` is ab = 0, `mean` the training split's mean ab."""
     defaults: dict[str, Any] = Field(default={})
     """Fields of a run that all arms share."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
-    """For each arm the fields of a run that set it apart; `best_of: SWEEP` takes a sweep's best settings first."""
+    """For each arm the fields of a run that set it apart; `best_of: SWEEP` takes a sweep's best settings first, `like: ARM` those
+    of another arm, and `seeds: [...]` are its own."""
 
     @field_validator("arms")
     @classmethod
@@ -55,12 +62,41 @@ class Study(Settings):
                 )
         return arms
 
+    @field_validator("primary")
+    @classmethod
+    def _has_a_direction(cls, primary: str) -> str:
+        known = [name for name, (_, direction) in METRICS.items() if direction]
+        if primary not in known:
+            raise ValueError(f"primary decides, so it must be one of {', '.join(known)}")
+        return primary
+
+    @model_validator(mode="after")
+    def _arms_fit(self) -> "Study":
+        for name, fields in self.arms.items():
+            like, seeds = fields.get("like"), fields.get("seeds")
+            if like is not None and (like not in self.arms or like == name or "like" in self.arms[like]):
+                raise ValueError(f"arm {name}: like={like!r} must name another arm that is not like a third one")
+            if seeds is not None and not _are_seeds(seeds):
+                raise ValueError(f"arm {name}: seeds must be a list of different whole numbers")
+            if like and set(self.seeds_of(name)) & set(self.seeds_of(like)):
+                raise ValueError(f"arm {name}: shares seeds with {like}, which would make the same runs; give it others")
+        return self
+
+    def seeds_of(self, arm: str) -> tuple[int, ...]:
+        """The seeds that an arm is trained with."""
+        return tuple(self.arms[arm].get("seeds") or self.seeds)
+
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands twice")
         return seeds
+
+
+def _are_seeds(seeds: Any) -> bool:
+    whole = isinstance(seeds, list) and all(isinstance(seed, int) and seed >= 0 for seed in seeds)
+    return whole and 0 < len(seeds) == len(set(seeds))
 
 
 @dataclass(frozen=True)
@@ -100,9 +136,10 @@ def cells(study: Study, best_of: BestOf) -> list[Cell]:
 
 
 def _cells(study: Study, configs: dict[str, dict[str, Any]]) -> Iterator[Cell]:
-    for seed in study.seeds:
-        for arm, fields in configs.items():
-            yield Cell(arm, seed, parse(RunConfig, fields | {"seed": seed}, f"study {study.name}, arm {arm}"))
+    for seeds in zip_longest(*(study.seeds_of(arm) for arm in configs)):
+        for (arm, fields), seed in zip(configs.items(), seeds, strict=True):
+            if seed is not None:
+                yield Cell(arm, seed, parse(RunConfig, fields | {"seed": seed}, f"study {study.name}, arm {arm}"))
 
 
 def arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
@@ -111,7 +148,9 @@ def arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
     Raises:
         ColourbenchError: the arm sets what is the study's.
     """
-    changes = dict(study.arms[arm])
+    own = study.arms[arm]
+    changes = merge(study.arms[own["like"]], own) if "like" in own else dict(own)
+    changes = {name: value for name, value in changes.items() if name not in ("like", "seeds")}
     for fixed in ("dataset", "budget", "seed"):
         if fixed in changes or fixed in study.defaults:
             raise ColourbenchError(

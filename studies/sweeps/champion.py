@@ -1,7 +1,8 @@
 """The best generator for a data set, in MLflow's model registry: `models:/colouriser-DATASET@champion`.
 
 A sweep's winner becomes a version. It becomes the champion only where a paired test on the validation split says that it is
-better than the champion so far: a lucky figure is not enough, and the test split is not for choosing.
+better than the champion so far: a lucky figure is not enough, and the test split is not for choosing. The test is about these two
+networks, not about their methods.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis import comparison, evaluation
+from analysis.crossed import LEVEL
 from common import kept
 from common.shards import Dataset
 from common.tracking import Run, model_name
@@ -66,9 +68,9 @@ def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Da
     before = _scores(champion, load_run(champion, "cpu")[0], dataset)
     both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(seed=0, baseline=False)
     found = comparison.difference(both, METRIC, "candidate", "champion")
-    difference = f"ΔE₀₀ {found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    reason = f"{difference} against it on the validation split, p = {found.p:.3f}"
-    return found.p < comparison.LEVEL and found.estimate < 0, reason
+    difference = f"ΔE₀₀ {found.estimate:+.3f} [{found.runs_low:+.3f}, {found.runs_high:+.3f}]"
+    reason = f"{difference} against it on the validation split, p = {found.runs_p:.3f}"
+    return found.runs_p < LEVEL and found.estimate < 0, reason
 
 
 def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:

@@ -127,7 +127,7 @@ def test_a_half_made_store_says_what_to_do(tmp_path: Path) -> None:
     """As a kill in the first seconds left it before stores appeared whole."""
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
         connection.execute("CREATE TABLE trace_info (x INTEGER)")
-    with pytest.raises(ColourbenchError, match="only half made .* move the file away"):
+    with pytest.raises(ColourbenchError, match=r"only half made .* move the file away"):
         Store(tmp_path)
 
 

@@ -1,0 +1,140 @@
+"""Methods compared over random seeds and random photographs: crossed random effects.
+
+    y(arm, seed, photograph) = arm + photograph + arm x photograph + seed(arm) + error
+
+Photographs are crossed with arms, seeds nested in arms. It is the multi-reader multi-case analysis of diagnostic imaging
+(Obuchowski & Rockette 1995; Hillis 2007), with seeds for readers and photographs for cases. A verdict of it is about methods:
+it would hold for new seeds on new photographs of the kind.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+LEVEL = 0.05
+POWER = 0.8
+MOST_SEEDS = 1000  # that a plan thinks of
+
+Matrix = Float[np.ndarray, "_seeds photographs"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean or a difference, its variance over seeds and photographs, and Satterthwaite's degrees of freedom.
+
+    `parts` are A, B and C: what other seeds, other photographs, and the error counted in both would change.
+    """
+
+    value: float
+    variance: float
+    df: float
+    parts: tuple[float, float, float]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether seeds and photographs were enough to say anything beyond them."""
+        return math.isfinite(self.variance) and self.df > 0
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """The 1 - level interval; NaN where nothing is known."""
+        half = self.half_width(level)
+        return self.value - half, self.value + half
+
+    def half_width(self, level: float = LEVEL) -> float:
+        """Half of it."""
+        return float(stats.t.ppf(1 - level / 2, self.df)) * math.sqrt(self.variance) if self.is_known else float("nan")
+
+    def p(self) -> float:
+        """Two-sided, against 0; 1 where nothing is known."""
+        if not self.is_known:
+            return 1.0
+        if self.variance == 0:
+            return 1.0 if self.value == 0 else 0.0
+        return float(2 * stats.t.sf(abs(self.value) / math.sqrt(self.variance), self.df))
+
+    def p_equivalent(self, margin: float) -> float:
+        """TOST: the larger of the two one-sided p that the value lies within ± margin (Schuirmann 1987)."""
+        if not self.is_known:
+            return 1.0
+        error = max(math.sqrt(self.variance), 1e-300)
+        return float(max(stats.t.sf((self.value + margin) / error, self.df), stats.t.cdf((self.value - margin) / error, self.df)))
+
+    def detectable(self, level: float = LEVEL) -> float:
+        """The smallest difference that such a design finds with 80 % power; infinite where nothing is known."""
+        if not self.is_known:
+            return float("inf")
+        return float((stats.t.ppf(1 - level / 2, self.df) + stats.t.ppf(POWER, self.df)) * math.sqrt(self.variance))
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variances of one difference, from which those of other designs follow: of seeds in each arm, of error, of photographs."""
+
+    seeds: tuple[float, ...]  # of each arm that has seeds
+    errors: tuple[float, ...]
+    photographs: float
+
+    def design(self, seeds: int, photographs: int, value: float = 0.0) -> Estimate:
+        """What so many seeds an arm on so many photographs would give."""
+        error = sum(self.errors, 0.0)
+        over_seeds = [(own + mse / photographs) / seeds for own, mse in zip(self.seeds, self.errors, strict=True)]
+        b = (self.photographs + error / seeds) / photographs
+        c = error / (seeds * photographs)
+        return _estimate(value, over_seeds, [seeds] * len(over_seeds), b, photographs, c)
+
+    def seeds_for(self, difference: float, photographs: int, level: float = LEVEL) -> int | None:
+        """The fewest seeds that find a difference with 80 % power; None where no number does: then photographs are too few."""
+        for seeds in range(2, MOST_SEEDS + 1):
+            if self.design(seeds, photographs).detectable(level) <= difference:
+                return seeds
+        return None
+
+
+def one_method(y: Matrix) -> Estimate:
+    """The mean of a method; a matrix of one row is one that has no seeds."""
+    return _from_matrices([y], y.mean(axis=0))
+
+
+def two_methods(first: Matrix, second: Matrix) -> Estimate:
+    """first - second on the same photographs; an arm of one row has no seeds, as a baseline."""
+    return _from_matrices([first, second], first.mean(axis=0) - second.mean(axis=0))
+
+
+def components(first: Matrix, second: Matrix) -> Components:
+    """The variances behind a difference, none below 0."""
+    with_seeds = [y for y in (first, second) if len(y) > 1]
+    errors = [_residual(y) for y in with_seeds]
+    photographs = first.shape[1]
+    own = [max(float(y.mean(axis=1).var(ddof=1)) - mse / photographs, 0.0) for y, mse in zip(with_seeds, errors, strict=True)]
+    d = first.mean(axis=0) - second.mean(axis=0)
+    noise = sum((mse / len(y) for y, mse in zip(with_seeds, errors, strict=True)), 0.0)
+    return Components(tuple(own), tuple(errors), max(float(d.var(ddof=1)) - noise, 0.0))
+
+
+def _from_matrices(arms: Sequence[Matrix], d: Float[np.ndarray, " photographs"]) -> Estimate:
+    photographs = len(d)
+    value = float(d.mean()) if photographs else float("nan")
+    with_seeds = [y for y in arms if len(y) > 1]
+    if photographs < 2:
+        return Estimate(value, float("nan"), 0.0, (float("nan"),) * 3)
+    over_seeds = [float(y.mean(axis=1).var(ddof=1)) / len(y) for y in with_seeds]
+    c = sum((_residual(y) / (len(y) * photographs) for y in with_seeds), 0.0)
+    return _estimate(value, over_seeds, [len(y) for y in with_seeds], float(d.var(ddof=1)) / photographs, photographs, c)
+
+
+def _estimate(value: float, over_seeds: Sequence[float], seeds: Sequence[int], b: float, photographs: int, c: float) -> Estimate:
+    """V = max(A + B - C, A, B); df = V² / (Σ A_arm² / (S - 1) + B² / (P - 1))."""
+    a = sum(over_seeds, 0.0)
+    v = max(a + b - c, a, b)
+    spent = sum((part**2 / (s - 1) for part, s in zip(over_seeds, seeds, strict=True)), 0.0) + b**2 / (photographs - 1)
+    return Estimate(value, v, v**2 / spent if spent > 0 else float(photographs - 1), (a, b, c))
+
+
+def _residual(y: Matrix) -> float:
+    """Residual mean square of the seed x photograph table."""
+    rest = y - y.mean(axis=0) - y.mean(axis=1, keepdims=True) + y.mean()
+    return float((rest**2).sum() / ((y.shape[0] - 1) * (y.shape[1] - 1)))

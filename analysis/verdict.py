@@ -1,0 +1,140 @@
+"""The answer to a study's question, in words made from the tests of its primary metric."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from analysis import comparison
+from analysis.crossed import LEVEL, Estimate
+from analysis.evaluation import METRICS
+from analysis.results import Results
+
+Outcome = Literal["better", "equivalent", "not settled"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of one pair of arms."""
+
+    first: str
+    second: str
+    outcome: Outcome
+    better: str  # the arm; empty where none is
+    estimate: float
+    low: float
+    high: float
+    p_holm: float
+    p_equivalent_holm: float
+    seeds: tuple[int, int]  # 0: an arm without, as a baseline
+    photographs: int
+    seeds_needed: int | None  # for a difference of the margin, with 80 % power; None where no number of seeds sees it
+    hours_needed: float | None  # on this machine, for the seeds that are missing
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answers of a study, the pairs of trained arms first."""
+
+    study: str
+    question: str
+    primary: str
+    margin: float
+    declared_at: str
+    answers: list[Answer]
+    remarks: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """What to read first: pairs of trained arms, then what must be known beside them."""
+        return [answer.text for answer in self.answers if all(answer.seeds)] + self.remarks
+
+    def record(self) -> dict[str, Any]:
+        """Plain data, NaN as null."""
+        return _plain(asdict(self))  # type: ignore[no-any-return]
+
+
+def verdict(results: Results, pairs: pd.DataFrame) -> Verdict:
+    """From the pairs of the primary metric, as `comparison.differences` gives them."""
+    primary, margin = results.settings["primary"], float(results.settings["margin"])
+    mine = pairs[pairs["metric"] == primary].to_dict("records")
+    equivalent = comparison.holm([_estimate_of(row).p_equivalent(margin) for row in mine])
+    answers = [_answer({str(k): v for k, v in row.items()}, p, results, margin) for row, p in zip(mine, equivalent, strict=True)]
+    ordered = sorted(answers, key=lambda answer: not all(answer.seeds))
+    declared = results.settings.get("declared_at", "")
+    question = results.settings["question"]
+    return Verdict(results.name, question, primary, margin, declared, ordered, _remarks(results, ordered))
+
+
+def _estimate_of(row: dict[Any, Any]) -> Estimate:
+    """The estimate that a row of the pairs came from."""
+    return Estimate(float(row["estimate"]), float(row["variance"]), float(row["df"]), (float("nan"),) * 3)
+
+
+def _answer(row: dict[str, Any], p_equivalent: float, results: Results, margin: float) -> Answer:
+    first, second, direction = row["first"], row["second"], METRICS[results.settings["primary"]][1]
+    is_settled, is_equivalent = row["p_holm"] < LEVEL, p_equivalent < LEVEL
+    better = (first if row["estimate"] * direction > 0 else second) if is_settled else ""
+    outcome: Outcome = "better" if is_settled else "equivalent" if is_equivalent else "not settled"
+    needed = _seeds_needed(row, results, margin) if outcome == "not settled" and math.isfinite(row["low"]) else None
+    hours = _hours(results, (first, second), (row["seeds_first"], row["seeds_second"]), needed)
+    text = _text(row, outcome, better, results.settings["primary"], margin, needed, hours)
+    figures = (row["estimate"], row["low"], row["high"], row["p_holm"], p_equivalent)
+    seeds = (int(row["seeds_first"]), int(row["seeds_second"]))
+    return Answer(first, second, outcome, better, *figures, seeds, int(row["photographs"]), needed, hours, text)
+
+
+def _text(
+    row: dict[str, Any], outcome: Outcome, better: str, primary: str, margin: float, needed: int | None, hours: float | None
+) -> str:
+    first, second, title = row["first"], row["second"], METRICS[primary][0]
+    counts = ", ".join(sorted({f"{n} seeds" for n in (row["seeds_first"], row["seeds_second"]) if n}))
+    where = f"({counts + ', ' if counts else ''}{row['photographs']} photographs)"
+    size, ends = abs(row["estimate"]), sorted((abs(row["low"]), abs(row["high"])))
+    if outcome == "better":
+        worse = second if better == first else first
+        return f"{better} is better than {worse} by {size:.2g} {title} [{ends[0]:.2g}, {ends[1]:.2g}] {where}"
+    if outcome == "equivalent":
+        interval = f"{row['estimate']:+.2g} [{row['low']:+.2g}, {row['high']:+.2g}]"
+        return f"{first} and {second} are equivalent within {margin:g} {title}: {interval} {where}"
+    if not math.isfinite(row["low"]):
+        return f"{first} against {second}: not settled, one seed or one photograph says nothing about a method {where}"
+    cost = f", {hours:.1f} h more here" if hours else ""
+    enough = f"about {needed} seeds would see {margin:g}{cost}"
+    seen = enough if needed else f"no number of seeds would see {margin:g}: photographs are too few"
+    half = (row["high"] - row["low"]) / 2
+    return f"{first} against {second}: not settled, {row['estimate']:+.2g} ± {half:.2g} {title}; {seen} {where}"
+
+
+def _seeds_needed(row: dict[str, Any], results: Results, margin: float) -> int | None:
+    parts = comparison.variances(results.table, row["metric"], row["first"], row["second"])
+    return parts.seeds_for(margin, row["photographs"])
+
+
+def _hours(results: Results, arms: tuple[str, str], seeds: tuple[int, int], needed: int | None) -> float | None:
+    """Of training for the seeds that are missing, by what a run of each arm took."""
+    if needed is None:
+        return None
+    seconds = {arm: [run.metrics.get("seconds", 0.0) for run in results.trained if run.tags["arm"] == arm] for arm in arms}
+    missing = [max(0, needed - have) if have else 0 for have in seeds]
+    total = sum(n * sum(seconds[arm]) / len(seconds[arm]) for arm, n in zip(arms, missing, strict=True) if seconds[arm])
+    return total / 3600
+
+
+def _remarks(results: Results, answers: list[Answer]) -> list[str]:
+    """Where no trained arm beats grey, readers must know before anything else."""
+    against = [answer for answer in answers if "grey" in (answer.first, answer.second) and any(answer.seeds)]
+    if against and not any(answer.better not in ("", "grey") for answer in against):
+        title = METRICS[results.settings["primary"]][0]
+        return [f"No trained arm is better than grey (ab = 0) in {title}."]
+    return []
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
