@@ -54,7 +54,14 @@ def demo(home: HomeOption = DEFAULT_HOME) -> None:
 
 
 MEASURING: tuple[Callable[..., None], ...] = (bench.bench,)
-TRAINING: tuple[Callable[..., None], ...] = (training.train, training.estimate, training.sweep, training.sweeps, training.compare)
+TRAINING: tuple[Callable[..., None], ...] = (
+    training.train,
+    training.estimate,
+    training.sweep,
+    training.sweeps,
+    training.compare,
+    training.plan,
+)
 RESULTS: tuple[Callable[..., None], ...] = (results.evaluate, results.report, results.runs, results.colourise)
 for verb in (*TRAINING, *RESULTS, *MEASURING):
     app.command()(verb)

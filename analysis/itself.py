@@ -66,7 +66,7 @@ def _splits(values: pd.DataFrame) -> dict[str, int]:
 
 
 def _halves(seeds: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Every way to part them in two halves, the smaller one first where they are odd; some of them at random where they are many."""
+    """Every way to part them in two halves, the smaller one first where they are odd; some at random where they are many."""
     size = seeds // 2
     found = [(one, tuple(i for i in range(seeds) if i not in one)) for one in combinations(range(seeds), size)]
     if 2 * size == seeds:

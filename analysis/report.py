@@ -123,8 +123,8 @@ def warnings(results: Results) -> list[str]:
     if len(seeds) and seeds.min() < 3:
         count = f"{seeds.min()} seed{'s' if seeds.min() > 1 else ''}"
         found.append(
-            f"Some arms have only {count}. Seeds are what tells a method from its luck: with two or three an interval is wide, and with "
-            "one there is none. `colourbench plan` says how many would settle the question."
+            f"Some arms have only {count}. Seeds are what tells a method from its luck: with two or three an interval is wide, and "
+            "with one there is none. `colourbench plan` says how many would settle the question."
         )
     expected = len(results.settings["cells"])
     if len(results.cells) < expected:

@@ -36,6 +36,7 @@ class Results:
     settings: dict[str, Any]
     dataset: Dataset
     cells: list[Run]
+    parent: Run | None = None  # that stands for the study
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -120,7 +121,7 @@ def load(store: Store, data: Path, name: str) -> Results:
     cells = sorted(cells, key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"])))
     if not any(run.tags.get("baseline") != "yes" for run in cells):
         raise ColourbenchError(f"no run of the study {name!r} is finished; run `colourbench compare` again to go on")
-    return Results(name, settings, _dataset(data, settings, cells), cells)
+    return Results(name, settings, _dataset(data, settings, cells), cells, parent)
 
 
 def _is_planned(run: Run, cells: dict[str, str]) -> bool:

@@ -61,7 +61,9 @@ def verdict(results: Results, pairs: pd.DataFrame) -> Verdict:
     primary, margin = results.settings["primary"], float(results.settings["margin"])
     mine = pairs[pairs["metric"] == primary].to_dict("records")
     equivalent = comparison.holm([_estimate_of(row).p_equivalent(margin) for row in mine])
-    answers = [_answer({str(k): v for k, v in row.items()}, p, results, margin) for row, p in zip(mine, equivalent, strict=True)]
+    level = LEVEL / max(1, len(mine))  # Holm's first step
+    rows = [{str(name): value for name, value in row.items()} for row in mine]
+    answers = [_answer(row, p, results, margin, level) for row, p in zip(rows, equivalent, strict=True)]
     ordered = sorted(answers, key=lambda answer: not all(answer.seeds))
     declared = results.settings.get("declared_at", "")
     question = results.settings["question"]
@@ -73,12 +75,12 @@ def _estimate_of(row: dict[Any, Any]) -> Estimate:
     return Estimate(float(row["estimate"]), float(row["variance"]), float(row["df"]), (float("nan"),) * 3)
 
 
-def _answer(row: dict[str, Any], p_equivalent: float, results: Results, margin: float) -> Answer:
+def _answer(row: dict[str, Any], p_equivalent: float, results: Results, margin: float, level: float) -> Answer:
     first, second, direction = row["first"], row["second"], METRICS[results.settings["primary"]][1]
     is_settled, is_equivalent = row["p_holm"] < LEVEL, p_equivalent < LEVEL
     better = (first if row["estimate"] * direction > 0 else second) if is_settled else ""
     outcome: Outcome = "better" if is_settled else "equivalent" if is_equivalent else "not settled"
-    needed = _seeds_needed(row, results, margin) if outcome == "not settled" and math.isfinite(row["low"]) else None
+    needed = _seeds_needed(row, results, margin, level) if outcome == "not settled" and math.isfinite(row["low"]) else None
     hours = _hours(results, (first, second), (row["seeds_first"], row["seeds_second"]), needed)
     text = _text(row, outcome, better, results.settings["primary"], margin, needed, hours)
     figures = (row["estimate"], row["low"], row["high"], row["p_holm"], p_equivalent)
@@ -108,9 +110,9 @@ def _text(
     return f"{first} against {second}: not settled, {row['estimate']:+.2g} ± {half:.2g} {title}; {seen} {where}"
 
 
-def _seeds_needed(row: dict[str, Any], results: Results, margin: float) -> int | None:
+def _seeds_needed(row: dict[str, Any], results: Results, margin: float, level: float) -> int | None:
     parts = comparison.variances(results.table, row["metric"], row["first"], row["second"])
-    return parts.seeds_for(margin, row["photographs"])
+    return parts.seeds_for(margin, row["photographs"], level)
 
 
 def _hours(results: Results, arms: tuple[str, str], seeds: tuple[int, int], needed: int | None) -> float | None:

@@ -14,6 +14,7 @@ from analysis.ratings import sheets
 from analysis.ratings import tables as rating_tables
 from analysis.ratings.schedule import Design
 from analysis.results import WITHOUT, Results
+from common import kept
 from common.errors import ColourbenchError
 from common.shards import SPLITS, Dataset
 from studies.home import Home
@@ -62,7 +63,12 @@ def report(home: Home, study: str) -> Path:
         f"colourbench compare {study}.yaml   # the settings below, as YAML",
         f"colourbench report {study}",
     ]
-    return reports.write(found, folder, commands)
+    page = reports.write(found, folder, commands)
+    if found.parent:
+        answer = kept.read_json(folder / reports.VERDICT, "write the report again")
+        lines = [f"**{found.settings['question']}**", *(f"* {item['text']}" for item in answer["answers"])]
+        found.parent.note("\n\n".join([lines[0], "\n".join([*lines[1:], *(f"* {remark}" for remark in answer["remarks"])])]))
+    return page
 
 
 def rating_sheets(home: Home, study: str, design: Design, out: Path | None = None, arms: Sequence[str] = ()) -> Path:

@@ -22,6 +22,7 @@ from studies.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from analysis.planning import Plan
     from studies.home import Home
 
 
@@ -236,3 +237,58 @@ def compare(
     if failures:
         raise ColourbenchError("\n".join(str(failure) for failure in failures))
     say(f"the study {settings.name} is complete; next: colourbench report {settings.name}")
+
+
+def plan(
+    study: Annotated[Path, typer.Argument(help="A study's YAML file.")],
+    dataset: Annotated[str | None, typer.Option("--data", help="Use this data set instead of the file's.")] = None,
+    pilot: Annotated[
+        int,
+        typer.Option(
+            min=0, max=20, help="First train so many of the study's seeds, its own first ones; 0 takes the runs that exist."
+        ),
+    ] = 0,
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Says what seeds and photographs would see, what they cost, and which design is the cheapest that settles the study's margin.
+
+    It goes by how far the seeds of runs that exist lie apart, so that some must exist: two of each arm at least, better four.
+
+    Example: colourbench plan studies/variants.yaml --data flowers-64 --pilot 3
+    """
+    from common.config import override, parse, read_yaml_file
+
+    fields = override(read_yaml_file(study), [*([f"dataset={dataset}"] if dataset else []), *(changes or [])])
+    open_home(home).check_dataset(str(fields.get("dataset")))
+    from analysis import results  # after what can be told without torch
+    from analysis.planning import plan as planned
+    from studies.compare import compare as run_comparison
+    from studies.study import Study
+
+    settings = parse(Study, fields, str(study))
+    if pilot:
+        first = settings.model_copy(update={"seeds": settings.seeds[:pilot]})
+        if failures := run_comparison(open_home(home), first, say):
+            raise ColourbenchError("\n".join(str(failure) for failure in failures))
+    found = results.load(open_home(home).store, open_home(home).data, settings.name)
+    _say_plan(planned(found, settings.margin), settings.margin)
+
+
+def _say_plan(found: "Plan", margin: float) -> None:
+    parts = found.variances
+    deviations = ", ".join(f"{variance**0.5:.2f}" for variance in parts.seeds)
+    where = f"from {found.pilot_seeds} seeds on {found.photographs} photographs"
+    say(f"{where}; hardest to tell apart: {found.first} and {found.second}")
+    liking = f"of what photographs like of the two {parts.photographs**0.5:.2f}"
+    say(f"standard deviation over seeds {deviations}, {liking}\n")
+    say(f"{'seeds':>6}{'photographs':>13}{'interval ±':>12}{'seen with 80 %':>16}{'hours':>8}")
+    for row in found.designs.to_dict("records"):
+        design = f"{row['seeds']:>6.0f}{row['photographs']:>13.0f}"
+        say(f"{design}{row['half_width']:>12.2f}{row['detectable']:>16.2f}{row['hours']:>8.2f}")
+    if found.seeds is None:
+        say(f"\nno number of seeds sees {margin:g} on {found.photographs} photographs: more photographs are needed")
+    elif found.seeds <= found.pilot_seeds:
+        say(f"\na difference of {margin:g} is seen by the {found.pilot_seeds} seeds that there are")
+    else:
+        say(f"\nthe cheapest design that sees {margin:g}: {found.seeds} seeds, {found.hours:.2f} hours more on this machine")
