@@ -63,7 +63,7 @@ def test_a_bad_file_does_not_stop_the_others(
     results = dict(colourise_files(colouriser, photographs_in([tmp_path / "in"]), tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-2.png", "a.png"]
     [error] = [result for result in results.values() if isinstance(result, ColourbenchError)]
-    assert "broken.jpg: broken image" in str(error)
+    assert "broken.jpg: not a JPEG" in str(error)
 
 
 def test_the_originals_are_never_overwritten(

@@ -30,8 +30,14 @@ def test_a_study_says_what_it_asks_and_every_arm_is_valid(path: Path) -> None:
     assert {cell.arm for cell in cells(study, lambda sweep: {})} == set(study.arms)
 
 
+LARGE = ("backbones", "deoldify")  # a dozen encoders, and 200 M parameters: they run with `make integration`
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.integration] if path.stem in LARGE else []) for path in STUDIES],
+)
 def test_runs_in_miniature(path: Path, home: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("studies.smoke.IMAGES", 32)
     rooms = Home(home)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from analysis.scaling_figures import scaling
 from common.errors import ColourbenchError
+from common.processor import Processor
 from studies.bench import logging, photographs, suite
 from studies.bench.result import Result, Side, table, verdict
 from studies.bench.steps import Task
@@ -62,8 +63,15 @@ def test_a_gpu_that_is_not_there() -> None:
         suite.device_for("cuda")
 
 
-def test_targets_are_those_of_the_full_size_on_a_cpu() -> None:
-    assert suite.Plan("cpu").target(2.1) == 2.1
+@pytest.mark.parametrize(
+    ("instructions", "held"),
+    [(("avx512_bf16", "avx2"), True), (("amx_bf16", "avx512_bf16"), False), (("avx2",), False)],
+)
+def test_targets_are_those_of_the_full_size_on_a_processor_of_their_kind(
+    instructions: tuple[str, ...], held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "processor", lambda: Processor("a CPU", instructions))
+    assert suite.Plan("cpu").target(2.1) == (2.1 if held else None)
     assert suite.Plan("cpu", quick=True).target(2.1) is None and suite.Plan("cuda").target(2.1) is None
 
 
