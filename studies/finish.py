@@ -17,6 +17,7 @@ def finish(session: Session, test: bool) -> None:
         return
     run, images = session.run, session.progress.images
     colouriser = session.variant.colouriser(TEST_IMAGES)
+    calibration = colouriser.prepare()
     domain = {"size": session.dataset.config.size, "classes": len(session.dataset.labels)}
     checkpoint.save_file(
         run.folder / GENERATOR, {**domain, "network": colouriser.state_dict(), "identity": run.tags["config_sha256"]}
@@ -28,7 +29,7 @@ def finish(session: Session, test: bool) -> None:
         "generator_parameters": float(parameters),
         "images": float(images),
     }
-    run.log(cost, images)
+    run.log(cost | calibration, images)
     if test:
         write_test(run, colouriser, session.dataset, session.engine.device, images, session.config.variant.generator.labels)
     kept.seal(run.folder, [CONFIG, GENERATOR, LABELS, *([PER_IMAGE, SAMPLES] if test else [])])

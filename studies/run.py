@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -245,11 +244,9 @@ def _score(session: Session, progress: Progress) -> dict[str, float]:
     validation = session.dataset.split("validation")
     labelled = session.config.variant.generator.labels
     colouriser = session.variant.colourise
-    begun = time.perf_counter()
-    calibrated = len(colouriser.statistics)
-    cost = {"calibration_seconds": time.perf_counter() - begun} if calibrated else {}
+    calibration = colouriser.prepare()
     metrics = evaluation.score(colouriser, validation, watch.validation_images, device, labelled)
-    session.run.log({f"validation/{name}": value for name, value in metrics.items()} | cost, progress.images)
+    session.run.log({f"validation/{name}": value for name, value in metrics.items()} | calibration, progress.images)
     if watch.preview_images:
         photographs = callbacks.fixed_photographs(validation, watch.preview_images, device)
         previews = session.run.folder / "previews"

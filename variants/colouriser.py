@@ -1,5 +1,6 @@
 """A trained generator as a user gets it: colours for an L, once or in several versions."""
 
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -40,6 +41,12 @@ class Colouriser:
     def statistics(self) -> Statistics:
         """The batch statistics that take the place of the network's own."""
         return self._calibrate() if self._calibrate else {}
+
+    def prepare(self) -> dict[str, float]:
+        """Computes the statistics now, and says for the log how long it took; empty where there are none to compute."""
+        begun = time.perf_counter()
+        found = self.statistics
+        return {"calibration_seconds": time.perf_counter() - begun} if found else {}
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's weights, with the statistics that it colourises with."""
