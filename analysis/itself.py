@@ -4,6 +4,8 @@ Arms that are `like` another one are the same method: their seeds count together
 runs, so that the rate is a description and no test.
 """
 
+import math
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -65,13 +67,16 @@ def _splits(values: pd.DataFrame) -> dict[str, int]:
     return {"splits": len(halves), "called": int(called), "called_as_runs": as_runs}
 
 
+@cache
 def _halves(seeds: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Every way to part them in two halves, the smaller one first where they are odd; some at random where they are many."""
     size = seeds // 2
-    found = [(one, tuple(i for i in range(seeds) if i not in one)) for one in combinations(range(seeds), size)]
-    if 2 * size == seeds:
-        found = [(one, other) for one, other in found if 0 in one]  # the other half of them are the same splits
-    if len(found) > MOST_SPLITS:
-        chosen = np.random.default_rng(0).choice(len(found), MOST_SPLITS, replace=False)
-        found = [found[i] for i in sorted(chosen)]
-    return found
+    if math.comb(seeds, size) > 4 * MOST_SPLITS:
+        draw = np.random.default_rng(0)
+        chosen = {tuple(sorted(int(i) for i in draw.permutation(seeds)[:size])) for _ in range(MOST_SPLITS)}
+        found = sorted(chosen)
+    else:
+        found = list(combinations(range(seeds), size))
+        if 2 * size == seeds:
+            found = [one for one in found if 0 in one]  # the others are the same splits
+    return [(one, tuple(i for i in range(seeds) if i not in one)) for one in found]

@@ -46,8 +46,10 @@ def plan(results: Results, margin: float) -> Plan:
     pairs = list(combinations(arms, 2))
     level = LEVEL / len(pairs)  # Holm's first step
     primary = results.settings["primary"]
-    known = {pair: comparison.variances(results.table, primary, *pair) for pair in pairs}
     photographs = int(results.table["photograph"].nunique())
+    if photographs < 2:
+        raise ColourbenchError("a plan needs a test split of two photographs or more; prepare the data set with more of them")
+    known = {pair: comparison.variances(results.table, primary, *pair) for pair in pairs}
     first, second = max(pairs, key=lambda pair: known[pair].design(3, photographs).variance)
     parts, seconds = known[first, second], _seconds_a_seed(results)
     rows = [_design(parts, s, max(2, round(share * photographs)), level, seconds) for share in PHOTOGRAPHS for s in SEEDS]

@@ -39,7 +39,7 @@ def forest(verdict: Verdict) -> Figure | None:
 
 def variance(results: Results, verdict: Verdict) -> Figure | None:
     """Shares of the variance of each difference between trained arms: seeds, photographs x arm, and the error of single figures."""
-    answers = [answer for answer in verdict.answers if all(n > 1 for n in answer.seeds)]
+    answers = [answer for answer in verdict.answers if all(n > 1 for n in answer.seeds) and answer.photographs > 1]
     if not answers:
         return None
     shares = np.array([_shares(results, verdict.primary, answer) for answer in answers])

@@ -67,7 +67,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
     if not path.is_file():
         raise ColourbenchError(f"there is no checkpoint {path}")
     name = _NAME.match(path.name)
-    if name and file_sha256(path)[:16] != name[2]:
+    if name and _digest(path)[:16] != name[2]:
         raise DamagedCheckpoint(f"{path} is damaged: its checksum does not match its name")
     try:
         with warnings.catch_warnings():
@@ -98,6 +98,13 @@ def load_whole(path: Path, needed: Sequence[str], remedy: str, device: torch.dev
     except ColourbenchError as error:
         raise DamagedCheckpoint(f"{path} is damaged: {str(error).partition(';')[0]}; {remedy}") from None
     return state
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise DamagedCheckpoint(f"{path} cannot be read: {error.strerror}") from None
 
 
 def remove_all(folder: Path) -> None:

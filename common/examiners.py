@@ -5,6 +5,7 @@ one another's interpreter, as threads do.
 """
 
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from common.images import BadImage
 SECONDS = 5.0  # of processor time that a file may take; what the limits on pixels and scans let through takes less than two
 WAIT = 60.0  # seconds on the clock: a file on a network drive that does not answer takes no processor time
 MEMORY = 2**30  # bytes
+LOOK = 1.0  # seconds between two looks at who is late
 AT_HAND = 2  # files that an examiner has: one in work, and the next
 AHEAD = 16  # files for each examiner that may be done before their turn
 
@@ -65,7 +67,11 @@ class Examiners:
         busy = {examiner.line: examiner for examiner in self._team if examiner.files}
         if not busy:
             return {}
-        ready = wait(list(busy), timeout=1.0)
+        begun = time.monotonic()
+        ready = wait(list(busy), timeout=LOOK)
+        waited = min(time.monotonic() - begun, LOOK)  # a machine that was asleep has not waited
+        for line, examiner in busy.items():
+            examiner.waited += 0 if line in ready else waited
         late = [examiner for line, examiner in busy.items() if line not in ready and examiner.is_late]
         answers = [busy[line].answer() for line in ready if isinstance(line, Connection)]
         return dict([*answers, *(examiner.give_up() for examiner in late)])
@@ -73,6 +79,8 @@ class Examiners:
 
 class _Examiner:
     """The near end of a process: what it has in hand, and how it is replaced when a file has ended it."""
+
+    waited: float  # seconds for the file in work
 
     def __init__(self, how: Cutting) -> None:
         self.files: deque[tuple[int, Path]] = deque()  # the first is in work
@@ -82,20 +90,22 @@ class _Examiner:
     @property
     def is_late(self) -> bool:
         """Whether the file in work has taken too long on the clock."""
-        return time.monotonic() - self._since > WAIT
+        return self.waited > WAIT
 
     def take(self, number: int, path: Path) -> None:
         """One more file to do."""
+        if not self.files:
+            self.waited = 0.0
         self.files.append((number, path))
         self._tell(path)
 
     def answer(self) -> tuple[int, Found]:
         """What became of the file in work, when there is something to read."""
         try:
-            found: Found = self.line.recv()
+            found: Found = pickle.loads(self.line.recv_bytes())
         except (EOFError, OSError):
             return self._replaced(self._why_it_ended())
-        self._since = time.monotonic()
+        self.waited = 0.0
         return self.files.popleft()[0], found
 
     def give_up(self) -> tuple[int, Found]:
@@ -119,11 +129,12 @@ class _Examiner:
 
     def _start(self) -> None:
         self.line, far = Pipe()
-        command = [sys.executable, "-c", f"from common.examiners import serve; serve({far.fileno()})"]
-        here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
+        command = [sys.executable, "-P", "-c", f"from common.examiners import serve; serve({far.fileno()})"]
+        places = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        here = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in places if place)}
         self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=here, stdin=subprocess.DEVNULL)
         far.close()
-        self._since = time.monotonic()
+        self.waited = 0.0
         self._tell(self._how)
 
     def _tell(self, message: Any) -> None:
@@ -148,19 +159,20 @@ def serve(descriptor: int) -> None:
     _limit_memory()
     while True:
         try:
-            line.send(_within_limits(line.recv(), how))
+            line.send_bytes(_within_limits(line.recv(), how))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
 
 
-def _within_limits(path: Path, how: Cutting) -> Found:
+def _within_limits(path: Path, how: Cutting) -> bytes:
+    """What became of a file, packed to be sent: packing takes memory too."""
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
-        return cut(path, how)
+        return pickle.dumps(cut(path, how))
     except BadImage as error:
-        return error
+        return pickle.dumps(error)
     except MemoryError:
-        return BadImage(f"decoding it takes more than {MEMORY // 2**30} GB of memory")
+        return pickle.dumps(BadImage(f"decoding it takes more than {MEMORY // 2**30} GB of memory"))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 

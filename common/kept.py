@@ -50,8 +50,12 @@ def intact(path: Path, remedy: str) -> Path:
     """
     if not path.is_file():
         raise Damaged(f"{path} is missing; {remedy}")
-    expected = _sums(path.parent).get(path.name)
-    if expected and file_sha256(path) != expected:
+    try:
+        expected = _sums(path.parent).get(path.name)
+        is_right = not expected or file_sha256(path) == expected
+    except OSError as error:
+        raise Damaged(f"{path} cannot be read: {error.strerror}; {remedy}") from None
+    if not is_right:
         raise Damaged(f"{path} is damaged: it is not what {SUMS} beside it says; {remedy}")
     return path
 
@@ -64,7 +68,7 @@ def read_json(path: Path, remedy: str, kind: type = dict) -> Any:
     """
     try:
         value = json.loads(intact(path, remedy).read_bytes())
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         raise Damaged(f"{path} is damaged: it is no whole JSON file; {remedy}") from None
     if not isinstance(value, kind):
         raise Damaged(f"{path} is damaged: it holds {type(value).__name__} in place of {kind.__name__}; {remedy}")

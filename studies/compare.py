@@ -27,11 +27,12 @@ POLL_SECONDS = 5.0
 Say = Callable[[str], None]
 
 
-def compare(home: Home, study: Study, say: Say = print, retrain: bool = False) -> list[ColourbenchError]:
+def compare(home: Home, study: Study, say: Say = print, retrain: bool = False, pilot: int | None = None) -> list[ColourbenchError]:
     """Runs what is missing of the study and returns the errors of the runs that failed; the others go on.
 
     Args:
         retrain: whether finished runs whose files are gone or damaged are trained again, instead of being told.
+        pilot: runs only so many seeds of each arm, its first ones; the study stays as it was declared.
 
     Raises:
         Interrupted: a signal came; the same command goes on.
@@ -47,7 +48,8 @@ def compare(home: Home, study: Study, say: Say = print, retrain: bool = False) -
             raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
     parent = _open_parent(home, study, dataset, planned, say)
     try:
-        failures = _run_all(home, study, dataset, planned, parent, say, retrain)
+        chosen = [cell for cell in planned if pilot is None or cell.seed in study.seeds_of(cell.arm)[:pilot]]
+        failures = _run_all(home, study, dataset, chosen, parent, say, retrain)
     except BaseException:
         parent.abandon("KILLED")
         raise

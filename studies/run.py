@@ -49,6 +49,7 @@ def train_run(
     report: Report | None = None,
     test: bool = True,
     retrain: bool = False,
+    needs_files: bool = True,
 ) -> Run:
     """Trains one run to the end of its budget and evaluates it on the test split; a finished run is only returned.
 
@@ -56,6 +57,7 @@ def train_run(
         report: told each validation's metrics; it may raise, and the run is then marked as KILLED.
         test: whether the test split is looked at. Sweeps never do.
         retrain: whether a finished run whose files are gone or damaged is trained again.
+        needs_files: whether a finished run must still have its files; a sweep's trials are known by their figures.
 
     Raises:
         Interrupted: a signal came; the checkpoint is saved.
@@ -64,7 +66,7 @@ def train_run(
     """
     identity = config.identity(dataset.fingerprint)
     begun = store.find_one(place.study, place.name, identity)
-    if begun and begun.status == "FINISHED" and _is_whole(begun, retrain):
+    if begun and begun.status == "FINISHED" and (not needs_files or _is_whole(begun, retrain)):
         return begun
     engine = machine.engine_of(config.engine, begun)
     tags = {
@@ -77,12 +79,15 @@ def train_run(
         **place.tags,
         "config_sha256": identity,
     }
-    run = _open(store, place, tags, config, engine, retrain)
+    run = _open(store, place, tags, config, engine)
     busy = f"the run {place.study}/{place.name} is being trained by another process"
     with locked(run.folder / ".lock", busy) if engine.rank == 0 else nullcontext():
-        if run.status == "FINISHED" and not retrain:
-            return run
         if engine.rank == 0:
+            run = store.fresh(run)  # somebody may have finished it while this process waited
+            if run.status == "FINISHED" and _is_whole(run, retrain):
+                return run
+            if begun or run.metrics:
+                store.go_on(run)
             about = json.dumps({"images": len(dataset.entries), "pixels": dataset.config.size, "labels": len(dataset.labels)})
             run.log_dataset(dataset.name, dataset.fingerprint, str(dataset.folder), about)
             write_atomically(run.folder / CONFIG, json.dumps(as_json(config), indent=2).encode())
@@ -106,11 +111,11 @@ def _is_whole(run: Run, retrain: bool) -> bool:
     return True
 
 
-def _open(store: Store, place: Place, tags: dict[str, str], config: RunConfig, engine: Engine, retrain: bool) -> Run:
+def _open(store: Store, place: Place, tags: dict[str, str], config: RunConfig, engine: Engine) -> Run:
     """The run, by the first rank; the others listen to it."""
     if engine.rank:
         return store.listen(engine.broadcast(""))
-    run = store.open_run(place.study, place.name, tags, flatten(as_json(config)), place.parent, again=retrain)
+    run = store.open_run(place.study, place.name, tags, flatten(as_json(config)), place.parent, mark=False)
     engine.broadcast(run.id)
     return run
 

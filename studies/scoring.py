@@ -5,6 +5,7 @@ import torch
 
 from analysis import evaluation
 from analysis.results import PER_IMAGE, SAMPLES
+from common.files import replacing
 from common.shards import Dataset
 from common.tracking import Run
 from variants.colouriser import Colouriser
@@ -23,8 +24,10 @@ def write_test(
     """Per-image metrics of the test split, sample photographs, and the metrics' means."""
     version = colourise.sample if isinstance(colourise, Colouriser) and colourise.is_noisy else None
     found = evaluation.evaluate(colourise, dataset.split("test"), device, SAMPLE_IMAGES, labelled, version)
-    found.table.to_parquet(run.folder / PER_IMAGE, index=False)
-    np.save(run.folder / SAMPLES, found.samples)
+    with replacing(run.folder / PER_IMAGE) as file:
+        found.table.to_parquet(file, index=False)
+    with replacing(run.folder / SAMPLES) as file:
+        np.save(file, found.samples)
     columns = [*evaluation.METRICS, evaluation.DIVERSITY]
     finite = found.table[columns].replace([np.inf, -np.inf], np.nan).mean()  # identical photographs have PSNR inf
     run.log({f"test/{name}": float(value) for name, value in finite.items()}, images)

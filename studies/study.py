@@ -74,12 +74,18 @@ class Study(Settings):
     def _arms_fit(self) -> "Study":
         for name, fields in self.arms.items():
             like, seeds = fields.get("like"), fields.get("seeds")
-            if like is not None and (like not in self.arms or like == name or "like" in self.arms[like]):
-                raise ValueError(f"arm {name}: like={like!r} must name another arm that is not like a third one")
             if seeds is not None and not _are_seeds(seeds):
                 raise ValueError(f"arm {name}: seeds must be a list of different whole numbers")
-            if like and set(self.seeds_of(name)) & set(self.seeds_of(like)):
-                raise ValueError(f"arm {name}: shares seeds with {like}, which would make the same runs; give it others")
+            if like is not None and not (
+                isinstance(like, str) and like in self.arms and like != name and "like" not in self.arms[like]
+            ):
+                raise ValueError(f"arm {name}: like={like!r} must name another arm that is not like a third one")
+        taken: dict[tuple[str, int], str] = {}
+        for name, fields in self.arms.items():
+            for seed in self.seeds_of(name):
+                other = taken.setdefault((fields.get("like", name), seed), name)
+                if other != name:
+                    raise ValueError(f"arm {name}: shares seed {seed} with {other}, which would make the same run; give it others")
         return self
 
     def seeds_of(self, arm: str) -> tuple[int, ...]:
@@ -95,7 +101,7 @@ class Study(Settings):
 
 
 def _are_seeds(seeds: Any) -> bool:
-    whole = isinstance(seeds, list) and all(isinstance(seed, int) and seed >= 0 for seed in seeds)
+    whole = isinstance(seeds, list) and all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
     return whole and 0 < len(seeds) == len(set(seeds))
 
 

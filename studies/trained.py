@@ -6,6 +6,7 @@ from common.domain import Domain
 from common.engine import Engine, EngineConfig
 from common.errors import ColourbenchError, did_you_mean
 from common.tracking import Run
+from studies.machine import engine_of
 from studies.run_config import RunConfig
 from variants.colouriser import Colouriser
 from variants.registry import trained_colouriser
@@ -28,13 +29,21 @@ def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
             f"the run {run.name} has no trained generator (its status is {run.status}); train it to the end first"
         )
     config = read_config(run)
-    engine = Engine(parse(EngineConfig, as_json(config.engine) | {"device": device}, "--device"))
+    engine = _engine(run, parse(EngineConfig, as_json(config.engine) | {"device": device}, "--device"))
     state = checkpoint.load_whole(kept.intact(path, RETRAIN), ("size", "network"), RETRAIN, engine.device)
     domain = Domain(int(state["size"]), int(state.get("classes", 0)))
     try:
         return trained_colouriser(config.variant, engine, domain, state["network"]), config
     except (RuntimeError, TypeError, AttributeError):  # torch's answers to weights of another shape, or to what are none
         raise kept.Damaged(f"{path} holds another network than {CONFIG} beside it describes; {RETRAIN}") from None
+
+
+def _engine(run: Run, config: EngineConfig) -> Engine:
+    """The one that the run was trained with, so that it is looked at alike; where this machine has none such, its own."""
+    try:
+        return engine_of(config, run)
+    except ColourbenchError:
+        return Engine(config)
 
 
 def label_number(run: Run, config: RunConfig, label: str) -> int:

@@ -73,29 +73,33 @@ class Store:
         tags: Mapping[str, Any],
         params: Mapping[str, Any],
         parent: Run | None = None,
-        again: bool = False,
+        mark: bool = True,
     ) -> Run:
-        """The run of `study` with this name and `config_sha256`, taken up where it exists, made where not.
+        """The run of `study` with this name and `config_sha256`, made where there is none.
 
         Args:
-            again: whether a finished run is taken up too.
+            mark: whether one that exists and is not finished goes on from here; who waits for a lock first calls `go_on` himself.
         """
         experiment = self.experiment(study)
         with locked(self.home / ".mlflow.lock"):  # the same command twice at once must not make two runs
             existing = self.find_one(study, name, str(tags.get("config_sha256", "")))
             if existing:
-                return self._take_up(existing, again)
+                return self.go_on(existing) if mark and existing.status != "FINISHED" else existing
             all_tags = {**tags, "study": study, **({"mlflow.parentRunId": parent.id} if parent else {})}
             text = {key: str(value) for key, value in all_tags.items()}
             run = Run(self, self._client, self._client.create_run(experiment, run_name=name, tags=text))
         run.log_params(params)
         return run
 
-    def _take_up(self, run: Run, again: bool) -> Run:
-        if run.status != "FINISHED" or again:
-            self._client.update_run(run.id, status="RUNNING")
-            run.remember()
+    def go_on(self, run: Run) -> Run:
+        """Marks a run as running, and notes what it has logged, so that nothing is logged twice."""
+        self._client.update_run(run.id, status="RUNNING")
+        run.remember()
         return run
+
+    def fresh(self, run: Run) -> Run:
+        """The run as it stands now."""
+        return Run(self, self._client, self._client.get_run(run.id))
 
     def find(self, study: str, tags: Mapping[str, str]) -> list[Run]:
         """The runs of a study with these tags, oldest first."""

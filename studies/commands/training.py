@@ -267,11 +267,13 @@ def plan(
     from studies.study import Study
 
     settings = parse(Study, fields, str(study))
-    if pilot:
-        first = settings.model_copy(update={"seeds": settings.seeds[:pilot]})
-        if failures := run_comparison(open_home(home), first, say):
-            raise ColourbenchError("\n".join(str(failure) for failure in failures))
+    if pilot and (failures := run_comparison(open_home(home), settings, say, pilot=pilot)):
+        raise ColourbenchError("\n".join(str(failure) for failure in failures))
     found = results.load(open_home(home).store, open_home(home).data, settings.name)
+    for name in ("dataset", "primary", "budget"):
+        if (there := found.settings[name]) != (asked := settings.model_dump(mode="json")[name]):
+            have = f"the runs of {settings.name} have {name}={there}, and the plan is asked for {asked}"
+            raise ColourbenchError(f"{have}; add --pilot 3, or plan for theirs")
     _say_plan(planned(found, settings.margin), settings.margin)
 
 

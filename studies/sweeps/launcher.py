@@ -172,7 +172,7 @@ def _repeat_the_best(home: Home, sweep: Sweep, study: optuna.Study, dataset: Dat
                 config = trial_config(sweep, trial.params, number, seed)
                 tags = {"kind": "repeat", "sweep": sweep.name, "trial": str(number)}
                 place = Place(sweep.experiment, f"{run_name(sweep, number)} seed {seed}", tags, parent)
-                run = train_run(home.store, dataset, config, place, test=False)
+                run = train_run(home.store, dataset, config, place, test=False, needs_files=False)
                 values += objective_values(sweep, home.store.run(run.id).metrics)
             means[trial.number] = sum(values) / len(values)
             say(f"trial {trial.user_attrs['run']:03d} over {len(values)} seeds: {sweep.objectives[0]} {means[trial.number]:.4g}")

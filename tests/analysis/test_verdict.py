@@ -115,7 +115,7 @@ def test_the_suite_calls_a_method_different_from_itself_at_its_nominal_rate_and_
 
 def test_few_seeds_have_no_rate_and_many_are_drawn_from() -> None:
     assert itself.against_itself(Made(figures({"a": 0.0}, seeds=3))).empty and itself.summary(pd.DataFrame()) == ""
-    assert len(itself._halves(12)) == itself.MOST_SPLITS and len(itself._halves(5)) == 10
+    assert 150 < len(itself._halves(40)) <= itself.MOST_SPLITS and len(itself._halves(5)) == 10 and len(itself._halves(10)) == 126
 
 
 def test_a_plan_foretells_what_comes() -> None:

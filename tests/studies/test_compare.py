@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -214,6 +215,14 @@ def test_wrong_arms(change: dict[str, object], message: str) -> None:
         ({"arms": {"it's": {}}}, "cannot be an arm's name"),
         ({"seeds": [1, 1]}, "a seed stands twice"),
         ({"name": "a/b"}, "name"),
+        ({"primary": "colourfulness"}, "primary decides, so it must be one of psnr_rgb"),
+        ({"margin": 0}, "margin"),
+        ({"arms": {"a": {}, "b": {"like": "c", "seeds": [7]}}}, "must name another arm"),
+        ({"arms": {"a": {}, "b": {"like": ["a"], "seeds": [7]}}}, "must name another arm"),
+        ({"arms": {"a": {}, "b": {"like": "a"}}}, "shares seed 0 with a"),
+        ({"arms": {"a": {}, "b": {"like": "a", "seeds": [7]}, "c": {"like": "a", "seeds": [7]}}}, "shares seed 7 with b"),
+        ({"arms": {"a": {"seeds": 3}}}, "different whole numbers"),
+        ({"arms": {"a": {"seeds": [True]}}}, "different whole numbers"),
         ({"seed": 1}, "did you mean seeds"),
     ],
 )
@@ -228,6 +237,43 @@ def test_the_studies_of_the_suite_are_valid(path: Path) -> None:
     assert found.name == path.stem and found.question and found.source and found.settled_by
     assert cells(found, no_sweeps)
     assert yaml.safe_load(path.read_text())["dataset"]
+
+
+def test_arms_may_have_seeds_of_their_own_and_be_like_another() -> None:
+    arms = {"cgan": {"variant": {"name": "cgan"}}, "again": {"like": "cgan", "seeds": [5, 6, 7]}}
+    planned = cells(study(arms=arms, seeds=[0, 1]), no_sweeps)
+    assert [(cell.arm, cell.seed) for cell in planned] == [("cgan", 0), ("again", 5), ("cgan", 1), ("again", 6), ("again", 7)]
+    assert planned[0].config.variant == planned[1].config.variant
+
+
+def test_the_verdict_is_written_beside_the_report_and_into_mlflow(compared: Home) -> None:
+    page = deliver.report(compared, "fair")
+    answer = json.loads((page.parent / "verdict.json").read_text())
+    assert answer["primary"] == "delta_e" and answer["margin"] == 0.5 and answer["declared_at"]
+    pairs = {(item["first"], item["second"]) for item in answer["answers"]}
+    assert len(pairs) == 10 and ("l1_only", "cgan") in pairs
+    [parent] = compared.store.find("fair", {"kind": "comparison"})
+    assert all(item["text"] in parent.tags["mlflow.note.content"] for item in answer["answers"])
+    assert all(escape(item["text"]) in page.read_text() for item in answer["answers"] if all(item["seeds"]))
+
+
+def test_a_changed_margin_is_a_new_study_that_keeps_the_runs(home: Path) -> None:
+    arms = {"l1_only": {"variant": {"name": "regression"}}}
+    said: list[str] = []
+    for margin in (0.5, 0.5, 1.0):
+        assert compare(Home(home), study(arms=arms, margin=margin), said.append) == []
+    assert sum("this is a new study, declared now" in line for line in said) == 1
+    parents = Home(home).store.find("fair", {"kind": "comparison"})
+    assert len(parents) == 2 and len(Home(home).store.find("fair", {"arm": "l1_only"})) == 2  # its two seeds, trained once
+    found = results.load(Home(home).store, Home(home).data, "fair")
+    assert found.settings["margin"] == 1.0 and len(found.trained) == 2
+
+
+def test_a_pilot_trains_the_first_seeds_and_leaves_the_study_as_it_was_declared(home: Path) -> None:
+    wanted = study(arms={"l1_only": {"variant": {"name": "regression"}}}, seeds=[0, 1, 2])
+    assert compare(Home(home), wanted, lambda text: None, pilot=1) == []
+    found = results.load(Home(home).store, Home(home).data, "fair")
+    assert len(found.trained) == 1 and len(found.settings["cells"]) == 5  # three seeds and two baselines
 
 
 def test_a_study_that_never_ran(home: Path) -> None:
