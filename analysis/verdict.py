@@ -130,7 +130,7 @@ def _remarks(results: Results, answers: list[Answer]) -> list[str]:
     against = [answer for answer in answers if "grey" in (answer.first, answer.second) and any(answer.seeds)]
     if against and not any(answer.better not in ("", "grey") for answer in against):
         title = METRICS[results.settings["primary"]][0]
-        return [f"No trained arm is better than grey (ab = 0) in {title}."]
+        return [f"No trained arm is better than grey (ab = 0) in {title}"]
     return []
 
 

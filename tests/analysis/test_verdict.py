@@ -82,7 +82,7 @@ def test_one_seed_settles_nothing() -> None:
 
 def test_grey_is_a_line_and_who_does_not_beat_it_is_told() -> None:
     worse = asked(figures({"a": 0.0, "b": 0.1}, grey=11.0))
-    assert worse.lines[-1] == "No trained arm is better than grey (ab = 0) in ΔE₀₀."
+    assert worse.lines[-1] == "No trained arm is better than grey (ab = 0) in ΔE₀₀"
     assert not any("grey" in line for line in worse.lines[:-1])
     assert not any("No trained arm" in line for line in asked(figures({"a": 0.0, "b": 0.1})).lines)
 
