@@ -118,7 +118,7 @@ def test_figures_of_one_run_jump_less(engine: Engine) -> None:
         variant = Cgan(parse(CganConfig, given), engine, DOMAIN)
         stream = images(seed=seed + 10)
         errors: dict[str, list[float]] = {mode: [] for mode in worst}
-        for step in range(1, 81):
+        for step in range(1, 61):
             variant.step(stream)
             if step >= 40 and step % 10 == 0:
                 for mode in worst:

@@ -93,13 +93,14 @@ run_sweep(Home(Path(sys.argv[1])), Sweep(name="s", base=RunConfig.model_validate
 """
 
 
+@pytest.mark.integration  # minutes: it waits for kills to come at every stage of a start
 def test_every_trial_ends_once_whatever_is_killed(home: Path) -> None:
     """SIGKILLs of the launcher at random moments; the same command goes on until six trials are done."""
     draw = random.Random(1)
     settings = config(budget={"amount": 400, "unit": "images"})
     command = [sys.executable, "-c", SWEEP, str(home), settings.model_dump_json(), "6"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    for _ in range(2):  # many more with `make integration`
+    for _ in range(4):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(draw.uniform(7, 11))
         process.send_signal(signal.SIGKILL)
