@@ -1,5 +1,6 @@
 """How many seeds and photographs would settle a question, from the variances of runs that exist."""
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -44,7 +45,7 @@ def plan(results: Results, margin: float) -> Plan:
             "a plan needs two trained arms with two seeds each: they show how far seeds lie apart; run the pilot"
         )
     pairs = list(combinations(arms, 2))
-    level = LEVEL / len(pairs)  # Holm's first step
+    level = LEVEL / math.comb(len(results.arms), 2)  # Holm's first step over all pairs, baselines too, as in the verdict
     primary = results.settings["primary"]
     photographs = int(results.table["photograph"].nunique())
     if photographs < 2:

@@ -92,8 +92,9 @@ def _text(
     row: dict[str, Any], outcome: Outcome, better: str, primary: str, margin: float, needed: int | None, hours: float | None
 ) -> str:
     first, second, title = row["first"], row["second"], METRICS[primary][0]
-    counts = ", ".join(sorted({f"{n} seeds" for n in (row["seeds_first"], row["seeds_second"]) if n}))
-    where = f"({counts + ', ' if counts else ''}{row['photographs']} photographs)"
+    numbers = sorted({int(n) for n in (row["seeds_first"], row["seeds_second"]) if n})
+    counts = f"{' and '.join(map(str, numbers))} seed{'s' if max(numbers) > 1 else ''}, " if numbers else ""
+    where = f"({counts}{row['photographs']} photographs)"
     size, ends = abs(row["estimate"]), sorted((abs(row["low"]), abs(row["high"])))
     if outcome == "better":
         worse = second if better == first else first
