@@ -23,7 +23,7 @@ from common.cutting import Cut, Cutting, cut
 from common.errors import ColourbenchError
 from common.images import BadImage
 
-SECONDS = 5.0  # of processor time that a file may take; what the limits on pixels and scans let through takes less than two
+SECONDS = 5.0  # of processor time that a file may take; the limits on pixels and scans keep most files far below it
 WAIT = 60.0  # seconds on the clock: a file on a network drive that does not answer takes no processor time
 MEMORY = 2**30  # bytes
 LOOK = 1.0  # seconds between two looks at who is late

@@ -68,7 +68,7 @@ def chroma_figures(rgb: UInt8[np.ndarray, "h w 3"]) -> dict[str, float]:
 
 
 def _percentile(values: Float[np.ndarray, " n"], share: float) -> float:
-    """By linear interpolation, as numpy's, whose own takes three times as long."""
+    """By linear interpolation, as numpy's, from two places of a partition."""
     place = share * (len(values) - 1)
     low = int(place)
     high = min(low + 1, len(values) - 1)

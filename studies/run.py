@@ -84,7 +84,7 @@ def train_run(
     with locked(run.folder / ".lock", busy) if engine.rank == 0 else nullcontext():
         if engine.rank == 0:
             run = store.fresh(run)  # somebody may have finished it while this process waited
-            if run.status == "FINISHED" and _is_whole(run, retrain):
+            if run.status == "FINISHED" and (not needs_files or _is_whole(run, retrain)):
                 return run
             if begun or run.metrics:
                 store.go_on(run)

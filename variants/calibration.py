@@ -1,7 +1,7 @@
 """Batch statistics for a look at a generator, computed anew over training images.
 
 Running statistics follow the last few batches only. A generator that learns against a critic changes faster than that, so that
-with them its figures jump from one look to the next: a third of the spread of cGANs over seeds was theirs. Here they are reset
+with them its figures jump from one look to the next: much of the spread of cGANs over seeds was theirs. Here they are reset
 and averaged evenly over the first images of the run's own stream (Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", §3).
 Dropout is off, as it is when the generator colourises.
 """
