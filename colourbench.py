@@ -98,6 +98,8 @@ def ui(
 data_app.command("list")(data.list_data)
 data_app.command()(data.prepare)
 data_app.command()(data.show)
+data_app.command()(data.export)
+data_app.command()(data.weights)
 ratings_app.command()(ratings.sheets)
 ratings_app.command()(ratings.tables)
 app.add_typer(data_app, name="data")

@@ -6,12 +6,10 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from analysis import these_runs
-from analysis.crossed import LEVEL, Components, Estimate, components, one_method, two_methods
-
-Matrix = Float[np.ndarray, "_seeds photographs"]
+from analysis.crossed import LEVEL
+from analysis.scores import Scores, scores
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,29 @@ def arm_interval(table: pd.DataFrame, metric: str) -> Interval:
     """The mean of one arm and its interval; without one where it has a single seed and is no baseline.
 
     Args:
-        table: one row an image and seed, with columns `seed`, `photograph`, the metric, and `baseline` where there are any.
+        table: as for `scores`, of one arm.
     """
-    found = _method_of_one(_complete(matrix(table, metric)), _is_without_seeds(table))
-    low, high = found.interval()
-    return Interval(found.value, low, high)
+    return interval(scores(table.assign(arm=""), metric), "")
+
+
+def interval(found: Scores, arm: str) -> Interval:
+    """The same of one arm among others."""
+    estimate = found.one(arm)
+    return Interval(estimate.value, *estimate.interval())
 
 
 def differences(table: pd.DataFrame, metric: str, resamples: int = these_runs.RESAMPLES, seed: int = 0) -> pd.DataFrame:
     """All pairs of arms in one metric, with Holm's correction over the pairs in `p_holm` and `runs_p_holm`.
 
     Args:
-        table: one row an arm, seed and image, with columns `arm`, `baseline`, `seed`, `image`, `photograph` and the metric.
+        table: as for `scores`.
     """
-    arms = list(dict.fromkeys(table["arm"]))
-    frame = _compared(table, metric, list(combinations(arms, 2)), resamples, seed)
+    return all_pairs(scores(table, metric), resamples, seed)
+
+
+def all_pairs(found: Scores, resamples: int = these_runs.RESAMPLES, seed: int = 0) -> pd.DataFrame:
+    """The same of scores."""
+    frame = _compared(found, list(combinations(found.values, 2)), resamples, seed)
     return frame.assign(p_holm=holm(frame["p"].tolist()), runs_p_holm=holm(frame["runs_p"].tolist()))
 
 
@@ -78,22 +84,8 @@ def difference(
     level: float = LEVEL,
 ) -> Difference:
     """Two arms in one metric. Without a common photograph all figures are NaN and p is 1."""
-    (row,) = _compared(table, metric, [(first, second)], resamples, seed, level).to_dict("records")
+    (row,) = _compared(scores(table, metric), [(first, second)], resamples, seed, level).to_dict("records")
     return Difference(**{str(name): value for name, value in row.items()})
-
-
-def variances(table: pd.DataFrame, metric: str, first: str, second: str) -> Components:
-    """The variances of seeds, error and photographs behind a difference, for planning."""
-    one, other, _ = _on_common_photographs(*(matrix(table[table["arm"] == arm], metric) for arm in (first, second)))
-    return components(one.to_numpy(), other.to_numpy())
-
-
-def matrix(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Mean over images of every seed (rows) and photograph (columns); NaN where one is missing or a value is not finite."""
-    values = table[metric].where(np.isfinite(table[metric]))
-    keyed = pd.DataFrame({"seed": table["seed"], "photograph": table["photograph"], "value": values})
-    grouped = keyed.groupby(["seed", "photograph"])["value"]
-    return grouped.mean().where(grouped.count() == grouped.size()).unstack("photograph")
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -123,56 +115,18 @@ def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -
     return best if len(mine) and bool(((mine["p_holm"] < LEVEL) & better).all()) else None
 
 
-def _compared(
-    table: pd.DataFrame, metric: str, pairs: list[tuple[str, str]], resamples: int, seed: int, level: float | None = None
-) -> pd.DataFrame:
-    by_arm = dict(iter(table.groupby("arm", sort=False)))
-    chosen = {arm: matrix(by_arm[arm], metric) for pair in pairs for arm in pair if arm in by_arm}
-    fixed = {arm: _is_without_seeds(by_arm[arm]) for arm in chosen}
+def _compared(found: Scores, pairs: list[tuple[str, str]], resamples: int, seed: int, level: float | None = None) -> pd.DataFrame:
     level = LEVEL / max(1, len(pairs)) if level is None else level
-    rows, columns = [], {}
-    for number, (first, second) in enumerate(pairs):
-        one, other, left_out = _on_common_photographs(chosen[first], chosen[second])
-        found = _method_of_two(one.to_numpy(), other.to_numpy(), fixed[first], fixed[second])
-        columns[number] = one.mean() - other.mean()
-        low, high = found.interval()
-        seeds = [0 if fixed[arm] else len(chosen[arm]) for arm in (first, second)]
-        measured = (found.value, low, high, found.p(), found.variance, found.df, found.detectable(level))
-        rows.append((metric, first, second, *measured, *seeds, one.shape[1], left_out))
+    rows = [_row(found, first, second, level) for first, second in pairs]
     frame = pd.DataFrame(rows, columns=[field.name for field in fields(Difference)][:-3])
-    d = pd.DataFrame(columns).to_numpy(float).reshape(-1, len(pairs)) if pairs else np.empty((0, 0))
-    runs = these_runs.judge(d, resamples, seed)
+    d = np.stack([found.by_photograph(*pair) for pair in pairs], axis=1) if pairs else np.empty((0, 0))
+    runs = these_runs.judge(d[np.isfinite(d).any(axis=1)], resamples, seed)
     return frame.assign(runs_low=runs.low, runs_high=runs.high, runs_p=runs.p)
 
 
-def _on_common_photographs(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Both on the photographs that each of their seeds has, and how many of all that leaves out."""
-    every = first.columns.union(second.columns)
-    common = _complete(first).columns.intersection(_complete(second).columns)
-    return first[common], second[common], len(every) - len(common)
-
-
-def _complete(values: pd.DataFrame) -> pd.DataFrame:
-    return values.loc[:, values.notna().all()]
-
-
-def _is_without_seeds(arm: pd.DataFrame) -> bool:
-    """A baseline, or results from outside: it has no seeds, and nothing in it is random but the photographs."""
-    return bool(arm["baseline"].all()) if "baseline" in arm else False
-
-
-def _method_of_one(values: pd.DataFrame, is_fixed: bool) -> Estimate:
-    y = values.to_numpy()
-    return one_method(y) if is_fixed or len(y) > 1 else _unknown(float(y.mean()) if y.size else float("nan"))
-
-
-def _method_of_two(first: Matrix, second: Matrix, first_fixed: bool, second_fixed: bool) -> Estimate:
-    """One seed of a method says nothing about others."""
-    if first.shape[1] == 0:
-        return _unknown(float("nan"))
-    lone = any(len(y) < 2 and not fixed for y, fixed in ((first, first_fixed), (second, second_fixed)))
-    return _unknown(float(first.mean() - second.mean())) if lone else two_methods(first, second)
-
-
-def _unknown(value: float) -> Estimate:
-    return Estimate(value, float("nan"), 0.0, (float("nan"),) * 3)
+def _row(found: Scores, first: str, second: str, level: float) -> tuple[object, ...]:
+    estimate = found.two(first, second)
+    low, high = estimate.interval()
+    measured = (estimate.value, low, high, estimate.p(), estimate.variance, estimate.df, estimate.detectable(level))
+    counts = (found.seeds(first), found.seeds(second), int(found.common(first, second).sum()), found.left_out(first, second))
+    return (found.metric, first, second, *measured, *counts)

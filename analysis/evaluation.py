@@ -14,6 +14,7 @@ from common import lab
 from common.shards import Split
 
 Colouriser = Callable[..., Tensor]  # L (B, 1, H, W) and, where it takes them, labels (B,) -> ab (B, 2, H, W), as networks see them
+Batches = Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]  # what a colouriser was given, coloured and true photographs
 BATCH = 32
 VERSIONS = 4  # of each photograph, to see how diverse a noisy colouriser is
 
@@ -27,7 +28,10 @@ METRICS = {  # name -> (title, direction: +1 higher is better, -1 lower is bette
     "chroma": ("mean chroma C*", 0),
     "grey_share": ("grey pixels", 0),
     "ab_distance": ("ab distance", -1),
+    "bleeding": ("colour bleeding", 0),
+    "lpips": ("LPIPS (AlexNet)", -1),  # where its weights are (`perceptual`)
 }
+MEASURED = tuple(name for name in METRICS if name != "lpips")  # by `evaluate`, without anybody's weights
 DIVERSITY = "diversity"  # of versions of one photograph; a column of its own, 0 for a colouriser without noise
 
 
@@ -74,9 +78,15 @@ def evaluate(
         labelled: whether `colourise` is also given the labels.
         version: a colouriser that gives another version at each call; then the versions' diversity is measured too.
     """
+    return measure(colourised(colourise, split, np.arange(len(split)), device, labelled), split, samples, version)
+
+
+@torch.no_grad()
+def measure(batches: Batches, split: Split, samples: int = 0, version: Colouriser | None = None) -> Evaluation:
+    """The same of photographs that are coloured already, in the split's order, as `colourised` gives them."""
     wanted = sample_places(split, samples)
     parts, kept, seen = [], [], 0
-    for inputs, images, truth in colourised(colourise, split, np.arange(len(split)), device, labelled):
+    for inputs, images, truth in batches:
         parts.append(metrics.all_metrics(images, truth) | {DIVERSITY: _diversity(version, *inputs)})
         here = wanted[(wanted >= seen) & (wanted < seen + len(images))] - seen
         kept.append(images[torch.from_numpy(here).to(images.device)].permute(0, 2, 3, 1).cpu())
@@ -101,7 +111,7 @@ def score(
     """Mean metrics over at most `images` images spread over a split; cheap enough to run during training."""
     places = np.linspace(0, len(split) - 1, num=min(images, len(split))).astype(int)
     parts = [metrics.all_metrics(found, truth) for _, found, truth in colourised(colourise, split, places, device, labelled)]
-    return {name: float(_finite_mean(torch.cat([part[name] for part in parts]))) for name in METRICS}
+    return {name: float(_finite_mean(torch.cat([part[name] for part in parts]))) for name in MEASURED}
 
 
 def sample_places(split: Split, count: int) -> np.ndarray:
@@ -111,7 +121,7 @@ def sample_places(split: Split, count: int) -> np.ndarray:
 
 def colourised(
     colourise: Colouriser, split: Split, places: np.ndarray, device: torch.device | str, labelled: bool = False
-) -> Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]:
+) -> Batches:
     """Batches of (what the colouriser is given, colourised, truth); the truth takes the same Lab round trip to uint8."""
     labels = torch.from_numpy(split.labels())
     for start in range(0, len(places), BATCH):

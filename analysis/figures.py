@@ -1,4 +1,4 @@
-"""The report's figures. Each function draws one and returns it; `save` writes PNG and SVG."""
+"""The report's figures. Each function draws one and returns it; `save` writes PNG, SVG and PDF."""
 
 from pathlib import Path
 from textwrap import fill
@@ -25,9 +25,9 @@ STYLE: Any = {
     "font.size": 10,
     "svg.hashsalt": "colourbench",
 }
-SMALL: Any = {"font.size": 9}
 DPI = 110
 SAFE_COLOURS = 10
+PANELS = 6  # in a row
 TITLE_WIDTH = 14  # characters in a line above a narrow panel
 SMOOTHING = 25  # points of a mutation's moving average
 
@@ -39,17 +39,18 @@ def palette(arms: list[str]) -> dict[str, tuple[float, float, float]]:
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
-    """Writes NAME.png and NAME.svg and returns the PNG's path."""
+    """Writes NAME.png, NAME.svg and NAME.pdf and returns the PNG's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix in ("svg", "png"):
-        figure.savefig(
-            folder / f"{name}.{suffix}", dpi=DPI, bbox_inches="tight", metadata={"Date": None} if suffix == "svg" else None
-        )
+    figure.draw_without_rendering()  # once for all: finding the places of hundreds of axes takes longer than to draw them
+    figure.set_layout_engine("none")
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}
+    for suffix, metadata in undated.items():
+        figure.savefig(folder / f"{name}.{suffix}", dpi=DPI, metadata=metadata)
     return folder / f"{name}.png"
 
 
 def curves(results: Results) -> Figure | None:
-    """Validation ΔE and colourfulness by images and by seconds: a line a seed, the mean in bold."""
+    """Validation ΔE and colourfulness by images and by seconds: a line a seed, their mean, a band of a standard deviation."""
     table = results.curves
     if table.empty:
         return None
@@ -61,16 +62,20 @@ def curves(results: Results) -> Figure | None:
             for column, unit in enumerate(("images", "seconds")):
                 axis = axes[row, column]
                 for arm, mine in table.groupby("arm", sort=False):
-                    for _, one in mine.groupby("seed"):
-                        axis.plot(one[unit], one[metric], color=colours[str(arm)], alpha=0.35, linewidth=1)
-                    mean = mine.assign(place=mine.groupby("seed").cumcount()).groupby("place")[[unit, metric]].mean()
-                    axis.plot(
-                        mean[unit], mean[metric], color=colours[str(arm)], linewidth=2.2, marker="o", markersize=3, label=str(arm)
-                    )
+                    _draw_curves(axis, mine, unit, metric, str(arm), colours[str(arm)])
                 axis.set_xlabel({"images": "training images drawn", "seconds": "seconds of training"}[unit])
                 axis.set_ylabel("validation " + METRICS[metric.rpartition("/")[2]][0])
         axes[0, 0].legend(title="arm")
     return figure
+
+
+def _draw_curves(axis: Axes, mine: pd.DataFrame, unit: str, metric: str, arm: str, colour: Any) -> None:
+    for _, one in mine.groupby("seed"):
+        axis.plot(one[unit], one[metric], color=colour, alpha=0.3, linewidth=0.8)
+    looks = mine.assign(look=mine.groupby("seed").cumcount()).groupby("look")[[unit, metric]]
+    mean, deviation = looks.mean(), looks.std()[metric].fillna(0.0)
+    axis.fill_between(mean[unit], mean[metric] - deviation, mean[metric] + deviation, color=colour, alpha=0.15, linewidth=0)
+    axis.plot(mean[unit], mean[metric], color=colour, linewidth=2.2, marker="o", markersize=3, label=arm)
 
 
 def colourfulness(results: Results) -> Figure:
@@ -92,23 +97,19 @@ def colourfulness(results: Results) -> Figure:
     return figure
 
 
-def distribution(results: Results, metric: str = "delta_e") -> Figure:
-    """Each arm's distribution of one metric over the test images."""
+def distribution(results: Results) -> Figure:
+    """The share of the test photographs below each value of the primary metric, each the mean over the arm's seeds."""
+    metric = results.settings["primary"]
+    colours = palette(results.arms)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 0.6 + 0.55 * len(results.arms)), layout="constrained")
+        figure = Figure(figsize=(8, 4), layout="constrained")
         axis = figure.subplots()
-        sns.boxplot(
-            results.table,
-            x=metric,
-            y="arm",
-            hue="arm",
-            palette=palette(results.arms),
-            ax=axis,
-            fliersize=2,
-            legend=False,
-            width=0.6,
-        )
-        axis.set(xlabel=METRICS[metric][0], ylabel="")
+        for arm in results.arms:
+            values = results.scores(metric).values[arm].mean(axis=0)
+            line = "--" if arm in results.baselines else "-"
+            sns.ecdfplot(x=values[np.isfinite(values)], color=colours[arm], linestyle=line, label=arm, ax=axis)
+        axis.set(xlabel=METRICS[metric][0], ylabel="share of the test photographs")
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -117,9 +118,13 @@ def ab_histograms(results: Results) -> Figure:
     shown = {"truth": results.truth, **{arm: results.samples(arm) for arm in results.arms if arm != "grey"}}
     edges = np.linspace(-100, 100, 81)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.3 * len(shown), 2.7), layout="constrained")
-        axes = np.atleast_1d(figure.subplots(1, len(shown), sharey=True))
-        for axis, (name, photographs) in zip(axes, shown.items(), strict=True):
+        columns = min(len(shown), PANELS)
+        rows = -(-len(shown) // columns)
+        figure = Figure(figsize=(2.3 * columns, 2.7 * rows), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
+        for axis in axes[len(shown) :]:
+            axis.set_axis_off()
+        for axis, (name, photographs) in zip(axes, shown.items(), strict=False):
             a, b = _ab(photographs)
             counts, _, _ = np.histogram2d(b, a, bins=(edges, edges))
             axis.imshow(np.log1p(counts), origin="lower", extent=(-100, 100, -100, 100), cmap="magma")
@@ -200,45 +205,6 @@ def critic_accuracy(results: Results) -> Figure | None:
         axis.set(xlabel="training images drawn", ylabel="critic's accuracy", ylim=(None, 1.02))
         axis.legend(fontsize=8)
     return figure
-
-
-def gallery(results: Results, places: list[int], titles: list[str]) -> Figure:
-    """Rows of photographs: input, every arm, truth."""
-    columns = {
-        "input": results.grey,
-        **{arm: results.samples(arm) for arm in results.arms if arm != "grey"},
-        "truth": results.truth,
-    }
-    with mpl.rc_context(SMALL):
-        figure = Figure(figsize=(1.55 * len(columns) + 0.8, 1.6 * len(places) + 0.3), layout="constrained")
-        axes = figure.subplots(len(places), len(columns), squeeze=False)
-        for row, (place, title) in enumerate(zip(places, titles, strict=True)):
-            for column, (name, photographs) in enumerate(columns.items()):
-                axis = axes[row, column]
-                axis.imshow(photographs[place], interpolation="lanczos")
-                axis.set_xticks([])
-                axis.set_yticks([])
-                if row == 0:
-                    axis.set_title(fill(name, TITLE_WIDTH))
-            axes[row, 0].set_ylabel(title)
-    return figure
-
-
-def gallery_choice(results: Results) -> tuple[list[int], list[str]]:
-    """Which samples to show: best, median and worst by the arms' mean ΔE, and the most and least colourful truths."""
-    names = results.sample_names
-    table = results.table[results.table["arm"] != "grey"]
-    means = table.groupby("image")[["delta_e", "colourfulness_truth"]].mean()
-    means = means.loc[means.index.intersection(pd.Index(names))]
-    by_error, by_colour = means["delta_e"].sort_values().index, means["colourfulness_truth"].sort_values().index
-    wanted = {
-        "lowest ΔE": by_error[0],
-        "median ΔE": by_error[len(by_error) // 2],
-        "highest ΔE": by_error[-1],
-        "most colourful": by_colour[-1],
-        "least colourful": by_colour[0],
-    }
-    return [names.index(str(name)) for name in wanted.values()], list(wanted)
 
 
 def _ab(photographs: UInt8[np.ndarray, "n h w 3"]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from analysis import comparison, these_runs
+from analysis import these_runs
 from analysis.crossed import LEVEL, two_methods
 from analysis.evaluation import METRICS
 from analysis.results import Results
+from analysis.scores import matrix
 
 FEWEST_SEEDS = 4  # two in each half
 MOST_SPLITS = 200  # of one method
@@ -30,8 +31,8 @@ def against_itself(results: Results) -> pd.DataFrame:
     for name, arms in _methods(results).items():
         mine = results.table[results.table["arm"].isin(arms)]
         for metric, (_, direction) in METRICS.items():
-            if direction:
-                rows.append({"method": name, "metric": metric, **_splits(comparison.matrix(mine, metric))})
+            if direction and metric in mine and mine[metric].notna().any():
+                rows.append({"method": name, "metric": metric, **_splits(matrix(mine, metric))})
     return pd.DataFrame(rows)
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from analysis import ciede2000, photograph_sums
+from analysis import ciede2000, colour_bleeding, photograph_sums
 from common import lab
 from common.kernels import for_each
 
@@ -91,6 +91,11 @@ def ab_distance(images: Lab, truth: Lab) -> PerImage:
     return torch.tensor(_measured(_sorted_distance, images, truth))
 
 
+def bleeding(images: Lab) -> PerImage:
+    """Share of the change of colour that lies off the edges of L (`colour_bleeding`); the truth has its own, above 0."""
+    return torch.tensor(_measured(colour_bleeding.off_edges, images.float()), dtype=torch.float64)
+
+
 def diversity(versions: Float[Tensor, "n b 3 h w"]) -> PerImage:
     """Mean ΔE*₇₆ over pixels and over all pairs of n versions of each photograph, in Lab; 0 where they are all the same."""
     pairs = list(combinations(versions, 2))
@@ -113,6 +118,8 @@ def all_metrics(images: Images, truth: Images) -> dict[str, PerImage]:
         "chroma": chroma(images_lab),
         "grey_share": grey_share(images_lab),
         "ab_distance": ab_distance(images_lab, truth_lab),
+        "bleeding": bleeding(images_lab),
+        "bleeding_truth": bleeding(truth_lab),
     }
 
 

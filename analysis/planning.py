@@ -6,7 +6,6 @@ from itertools import combinations
 
 import pandas as pd
 
-from analysis import comparison
 from analysis.crossed import LEVEL, Components
 from analysis.results import Results
 from common.errors import ColourbenchError
@@ -38,7 +37,7 @@ def plan(results: Results, margin: float) -> Plan:
     Raises:
         ColourbenchError: fewer than two trained arms have two seeds.
     """
-    seeds = results.table[~results.table["baseline"]].groupby("arm")["seed"].nunique()
+    seeds = results.table[~results.table["fixed"]].groupby("arm")["seed"].nunique()
     arms = [arm for arm in results.arms if seeds.get(arm, 0) >= 2]
     if len(arms) < 2:
         raise ColourbenchError(
@@ -50,7 +49,7 @@ def plan(results: Results, margin: float) -> Plan:
     photographs = int(results.table["photograph"].nunique())
     if photographs < 2:
         raise ColourbenchError("a plan needs a test split of two photographs or more; prepare the data set with more of them")
-    known = {pair: comparison.variances(results.table, primary, *pair) for pair in pairs}
+    known = {pair: results.scores(primary).components(*pair) for pair in pairs}
     first, second = max(pairs, key=lambda pair: known[pair].design(3, photographs).variance)
     parts, seconds = known[first, second], _seconds_a_seed(results)
     rows = [_design(parts, s, max(2, round(share * photographs)), level, seconds) for share in PHOTOGRAPHS for s in SEEDS]

@@ -1,144 +1,113 @@
-"""The report of a study: tables, figures, and one HTML page that opens without a network."""
+"""The report of a study: tables, figures, and one page that opens without a network, as HTML, PDF or Markdown."""
 
-import base64
+import importlib.metadata
 import json
-from html import escape
+import platform
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis import classes, figures, itself, sweep_figures, tables, verdict_figures
+from analysis import classes, figures, galleries, itself, methods, page, tables, verdict_figures
 from analysis import verdict as verdicts
 from analysis.evaluation import METRICS
 from analysis.results import Results
 from analysis.verdict import Verdict
+from common.errors import ColourbenchError
 from common.files import write_atomically
 from common.tracking import Run
 
 FEW_PHOTOGRAPHS = 20
 VERDICT = "verdict.json"
-BEST_TRIALS = 10
+FORMATS = ("html", "pdf", "md")
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "mlflow")
+CONTENTS = (  # of the page: anchor, title, and the figure or table without which the section is not there
+    ("results", "Results", ""),
+    ("uncertainty", "Where the uncertainty comes from", "variance"),
+    ("photographs", "Photographs", ""),
+    ("curves", "Curves", "curves"),
+    ("colours", "Colours", ""),
+    ("evolution", "Evolution", "mutations"),
+    ("critic", "Critic pretraining", "critic_accuracy"),
+    ("inflection", "Where adversarial training stopped", "inflection"),
+    ("versions", "Several versions", "diversity"),
+    ("classes", "Labels, class by class", "per_class"),
+    ("pairs", "Pairs", ""),
+    ("itself", "Against itself", "itself"),
+    ("cost", "Cost", ""),
+    ("methods", "Methods", ""),
+    ("reproduce", "How to reproduce", ""),
+)
 
 
-def write(results: Results, folder: Path, commands: list[str]) -> Path:
-    """Writes tables/, figures/ and report.html below `folder` and returns the page's path.
+def write(
+    results: Results,
+    folder: Path,
+    commands: list[str],
+    missing: Sequence[str] = (),
+    formats: Sequence[str] = ("html",),
+) -> Path:
+    """Writes tables/, figures/, verdict.json, methods.txt, references.bib and the page; returns the first page's path.
 
     Args:
         commands: the commands that reproduce the study, shown at the end.
+        missing: what could not be computed, and what would help.
+        formats: of `FORMATS`.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     pairs = tables.pairwise(results)
+    answer = verdicts.verdict(results, pairs)
+    frames, readable = _tables(results, pairs)
+    for name, frame in frames.items():
+        if len(frame):
+            tables.write(frame, readable[name], folder / "tables", name)
+    results.table.to_csv(folder / "tables" / "per_image.csv", index=False)
+    drawn = {name: figures.save(figure, folder / "figures", name) for name, figure in draw(results, answer).items()}
+    text = methods.paragraph(results, answer)
+    write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())
+    (folder / "methods.txt").write_text(text + "\n", encoding="utf-8")
+    (folder / "references.bib").write_text(methods.bibtex(text) + "\n", encoding="utf-8")
+    said = _said(results, answer, text, commands, missing) | {"itself": itself.summary(frames["itself"])}
+    shown = {name: table for name, table in readable.items() if len(frames[name])}
+    return _pages(folder, formats, shown, drawn, said, METRICS[answer.primary][0])
+
+
+def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """Every table with all its figures, and the same for people."""
     frames = {
         "headline": tables.headline(results, pairs),
+        "further": tables.further(results),
+        "not_finite": tables.not_finite(results),
         "pairwise": pairs,
         "cost": tables.cost(results),
         "per_class": classes.per_class(results),
         "diversity": tables.diversity(results),
         "itself": itself.against_itself(results),
     }
-    readable = {
-        "headline": tables.readable_headline(frames["headline"]),
-        "pairwise": tables.readable_pairs(pairs),
-        "cost": tables.readable_cost(frames["cost"]),
-        "per_class": classes.readable(frames["per_class"]),
-        "diversity": tables.readable_diversity(frames["diversity"]),
-        "itself": tables.readable_itself(frames["itself"]),
+    people = {
+        "headline": tables.readable_headline,
+        "further": tables.readable_further,
+        "not_finite": tables.readable_not_finite,
+        "pairwise": tables.readable_pairs,
+        "cost": tables.readable_cost,
+        "per_class": classes.readable,
+        "diversity": tables.readable_diversity,
+        "itself": tables.readable_itself,
     }
-    answer = verdicts.verdict(results, pairs)
-    write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())
-    for name, frame in frames.items():
-        if len(frame):
-            tables.write(frame, readable[name], folder / "tables", name)
-    results.table.to_csv(folder / "tables" / "per_image.csv", index=False)
-    images = {name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in _draw(results, answer).items()}
-    page = _template("report.html.j2").render(
-        results=results,
-        tables={
-            name: _html(readable[name]) for name in ("headline", "cost", "per_class", "diversity", "itself") if len(frames[name])
-        },
-        pairs=_pairs_by_metric(readable["pairwise"], METRICS[answer.primary][0]),
-        answer=answer,
-        itself=itself.summary(frames["itself"]),
-        titles={name: title for name, (title, _) in METRICS.items()},
-        images=images,
-        warnings=warnings(results),
-        runs=[_run_row(run) for run in results.cells],
-        settings=json.dumps(results.settings, indent=2, ensure_ascii=False),
-        commands=commands,
-    )
-    path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    return frames, {name: people[name](frame) for name, frame in frames.items()}
 
 
-CAPTIONS = {
-    "history": ("History", "Each trial's value as it came, and the best so far."),
-    "front": ("Pareto front", "No trial is better than one of the front in both objectives."),
-    "importance": (
-        "Importance",
-        "Share of the objective's variance that a field explains (fANOVA); with few trials it says little.",
-    ),
-    "slices": ("Field by field", "Later trials are darker."),
-    "parallel": ("Parallel coordinates", "A line is a trial; fields that span magnitudes are logarithmic."),
-    "pruning": ("Pruning", "Validation curves; dashed ones were stopped."),
-}
-
-
-def write_sweep(trials: sweep_figures.Trials, about: str, folder: Path) -> Path:
-    """Writes a sweep's tables/, figures/ and sweep.html below `folder` and returns the page's path."""
-    tables.write(trials.table, trials.table, folder / "tables", "trials")
-    images = {
-        name: _embedded(figures.save(figure, folder / "figures", name)) for name, figure in sweep_figures.draw(trials).items()
-    }
-    ascending = trials.objectives[trials.first] == "minimize"
-    best = trials.complete.sort_values(trials.first, ascending=ascending).head(BEST_TRIALS)
-    page = _template("sweep.html.j2").render(
-        trials=trials, about=about, captions=CAPTIONS, images=images, best=_html(_rounded(best)), all=_html(_rounded(trials.table))
-    )
-    path = folder / "sweep.html"
-    path.write_text(page, encoding="utf-8")
-    return path
-
-
-def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    def text(value: object) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    return frame.map(text).rename(columns=lambda name: str(name).removeprefix("variant."))
-
-
-def warnings(results: Results) -> list[str]:
-    """What a reader must know before believing the figures."""
-    found = []
-    photographs = results.table["photograph"].nunique()
-    if photographs < FEW_PHOTOGRAPHS:
-        found.append(
-            f"The test split holds {results.table['image'].nunique()} images cut from only {photographs} photographs. Photographs "
-            "are the unit of the statistics, so intervals are wide and hardly any difference can be significant with so few: "
-            "read this as a demonstration."
-        )
-    seeds = results.table[~results.table["arm"].isin(results.settings["baselines"])].groupby("arm")["seed"].nunique()
-    if len(seeds) and seeds.min() < 3:
-        count = f"{seeds.min()} seed{'s' if seeds.min() > 1 else ''}"
-        found.append(
-            f"Some arms have only {count}. Seeds are what tells a method from its luck: with two or three an interval is wide, and "
-            "with one there is none. `colourbench plan` says how many would settle the question."
-        )
-    expected = len(results.settings["cells"])
-    if len(results.cells) < expected:
-        found.append(
-            f"{expected - len(results.cells)} of {expected} runs are not finished; `colourbench compare` goes on with them."
-        )
-    return found
-
-
-def _draw(results: Results, answer: Verdict) -> dict[str, Figure]:
+def draw(results: Results, answer: Verdict) -> dict[str, Figure]:
+    """The figures of a report, by name; those that a study has nothing for are left out."""
     drawn = {
         "forest": verdict_figures.forest(answer),
         "variance": verdict_figures.variance(results, answer),
-        "gallery": figures.gallery(results, *figures.gallery_choice(results)),
+        "gallery": galleries.gallery(results, galleries.extremes(results)),
+        "disputed": galleries.gallery(results, galleries.disputed(results)),
+        "seeds": galleries.seeds(results),
         "curves": figures.curves(results),
         "distribution": figures.distribution(results),
         "colourfulness": figures.colourfulness(results),
@@ -150,14 +119,101 @@ def _draw(results: Results, answer: Verdict) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _embedded(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def _said(results: Results, answer: Verdict, text: str, commands: list[str], missing: Sequence[str]) -> dict[str, Any]:
+    return {
+        "results": results,
+        "answer": answer,
+        "titles": {name: title for name, (title, _) in METRICS.items()},
+        "warnings": warnings(results),
+        "missing": missing,
+        "bleeding_truth": tables.bleeding_of_the_truth(results),
+        "methods": text,
+        "bibtex": methods.bibtex(text),
+        "environment": environment(),
+        "runs": [_run_row(run) for run in results.cells],
+        "settings": json.dumps(results.settings, indent=2, ensure_ascii=False),
+        "commands": commands,
+    }
 
 
-def _html(frame: pd.DataFrame) -> Markup:
-    """A table; `**text**` becomes bold."""
-    bold = frame.map(lambda value: f"<strong>{escape(value[2:-2])}</strong>" if str(value).startswith("**") else escape(str(value)))
-    return Markup(bold.to_html(index=False, escape=False, border=0))
+def _pages(
+    folder: Path,
+    formats: Sequence[str],
+    shown: dict[str, pd.DataFrame],
+    drawn: dict[str, Path],
+    said: dict[str, Any],
+    primary: str,
+) -> Path:
+    contents = [(anchor, title) for anchor, title, needs in CONTENTS if not needs or needs in drawn or needs in shown]
+    written = []
+    if "md" in formats:
+        written.append(folder / "report.md")
+        marked = {name: tables.markdown(table) for name, table in shown.items()}
+        pictures = {name: path.relative_to(folder).as_posix() for name, path in drawn.items()}
+        text = page.template("report.md.j2").render(tables=marked, images=pictures, **said)
+        written[-1].write_text(text, encoding="utf-8")
+    if {"html", "pdf"} & set(formats):
+        html = page.template("report.html.j2").render(
+            tables={name: page.html_table(table) for name, table in shown.items()},
+            pairs=_pairs_by_metric(shown.get("pairwise", pd.DataFrame()), primary),
+            images={name: page.embedded(path) for name, path in drawn.items()},
+            contents=contents,
+            **said,
+        )
+        if "pdf" in formats:
+            written.insert(0, folder / "report.pdf")
+            page.write_pdf(html, written[0])
+        if "html" in formats:
+            written.insert(0, folder / "report.html")
+            written[0].write_text(html, encoding="utf-8")
+    return written[0]
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Whether all are known.
+
+    Raises:
+        ColourbenchError: one is not.
+    """
+    if wrong := [name for name in formats if name not in FORMATS]:
+        raise ColourbenchError(f"--format {wrong[0]}: choose {', '.join(FORMATS)}")
+
+
+def environment() -> str:
+    """Python, the packages that figures depend on, and the system."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    return f"Python {platform.python_version()}, {versions}, {platform.system()} {platform.machine()}"
+
+
+def warnings(results: Results) -> list[str]:
+    """What a reader must know before believing the figures."""
+    return [*_few(results), *_unfinished(results), *results.remarks]
+
+
+def _few(results: Results) -> list[str]:
+    found = []
+    photographs = results.table["photograph"].nunique()
+    if photographs < FEW_PHOTOGRAPHS:
+        found.append(
+            f"The test split holds {results.table['image'].nunique()} images cut from only {photographs} photographs. Photographs "
+            "are the unit of the statistics, so intervals are wide and hardly any difference can be significant with so few: "
+            "read this as a demonstration."
+        )
+    seeds = results.table[~results.table["fixed"]].groupby("arm")["seed"].nunique()
+    if len(seeds) and seeds.min() < 3:
+        count = f"{seeds.min()} seed{'s' if seeds.min() > 1 else ''}"
+        found.append(
+            f"Some arms have only {count}. Seeds are what tells a method from its luck: with two or three an interval is wide, and "
+            "with one there is none. `colourbench plan` says how many would settle the question."
+        )
+    return found
+
+
+def _unfinished(results: Results) -> list[str]:
+    expected = len(results.settings["cells"])
+    if len(results.cells) == expected:
+        return []
+    return [f"{expected - len(results.cells)} of {expected} runs are not finished; `colourbench compare` goes on with them."]
 
 
 def _pairs_by_metric(frame: pd.DataFrame, primary: str) -> list[tuple[str, Markup]]:
@@ -166,23 +222,20 @@ def _pairs_by_metric(frame: pd.DataFrame, primary: str) -> list[tuple[str, Marku
         return []
     titles = sorted(dict.fromkeys(frame["metric"]), key=lambda title: title != primary)
     kinds = {title: "primary" if title == primary else "secondary" for title in titles}
-    return [(f"{title} ({kinds[title]})", _html(frame[frame["metric"] == title].drop(columns="metric"))) for title in titles]
+    return [
+        (f"{title} ({kinds[title]})", page.html_table(frame[frame["metric"] == title].drop(columns="metric"))) for title in titles
+    ]
 
 
 def _run_row(run: Run) -> dict[str, str]:
     tags = run.tags
+    device = ", ".join(tags[name] for name in ("device", "processor") if name in tags)
     return {
         "arm": tags["arm"],
         "seed": tags["seed"],
         "id": run.id,
         "config": tags.get("config_sha256", "")[:12],
+        "device": device,
         "precision": tags.get("precision", ""),
         "code": tags.get("code_version", ""),
     }
-
-
-def _template(name: str) -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(default=True), trim_blocks=True
-    )
-    return environment.get_template(name)

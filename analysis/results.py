@@ -11,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 
 from analysis import evaluation
+from analysis.scores import Scores, scores
 from common import kept
 from common.errors import ColourbenchError
 from common.shards import Dataset, Split
@@ -18,9 +19,15 @@ from common.tracking import Run, Store
 
 PER_IMAGE = "metrics.parquet"
 SAMPLES = "samples.npy"
+PERCEPTUAL = "perceptual.parquet"  # LPIPS of each image, where its weights were at hand
+SETS = "perceptual.json"  # FID and KID of the whole split
+OUTSIDE = "outside"  # tag of a cell that another program coloured: its folder
+REMARKS = "remarks"  # tag of the same: what a reader must know of it
 SCORED = (PER_IMAGE, SAMPLES)  # what a run on the test split leaves
 STUDY = "study.json"
-COLUMNS = ("image", "photograph", "label", *evaluation.METRICS)
+FAMILY = "family.json"  # of a study on several data sets: the studies on each
+LATER = ("bleeding", "lpips")  # metrics that not every run has: of an older version, or without the weights
+COLUMNS = ("image", "photograph", "label", *(name for name in evaluation.METRICS if name not in LATER))
 REMEDY = "run `colourbench compare STUDY.yaml --retrain` to make it again"
 WITHOUT = "without label"  # how the arm is called that scores a conditional generator with its labels withheld
 DECLARED = "declared_at"  # tag of the same run, and a field of study.json: when primary metric and margin were fixed
@@ -37,22 +44,57 @@ class Results:
     dataset: Dataset
     cells: list[Run]
     parent: Run | None = None  # that stands for the study
+    others: tuple[str, ...] = ()  # other comparisons of the same name, which are not these runs
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Per-image metrics of every arm and seed."""
-        parts = [
-            kept.read_table(run.folder / PER_IMAGE, COLUMNS, REMEDY).assign(
-                arm=run.tags["arm"], seed=int(run.tags["seed"]), baseline=run.tags.get("baseline") == "yes"
-            )
-            for run in self.cells
-        ]
-        return pd.concat(parts, ignore_index=True)
+        """Per-image metrics of every arm and seed; `fixed` marks arms without seeds."""
+        return pd.concat([_of_one(run) for run in self.cells], ignore_index=True)
+
+    def scores(self, metric: str) -> Scores:
+        """One metric as matrices of seeds x photographs, made once."""
+        if metric not in self._scores:
+            self._scores[metric] = scores(self.table, metric)
+        return self._scores[metric]
+
+    @cached_property
+    def _scores(self) -> dict[str, Scores]:
+        return {}
 
     @property
     def trained(self) -> list[Run]:
-        """The cells that were trained: neither a baseline nor another look at a trained one."""
-        return [run for run in self.cells if run.tags.get("baseline") != "yes" and "view_of" not in run.tags]
+        """The cells that were trained: no baseline, no other program's, and no other look at a trained one."""
+        return [run for run in self.cells if not _is_fixed(run) and "view_of" not in run.tags]
+
+    @cached_property
+    def sets(self) -> pd.DataFrame:
+        """FID, KID and its interval of each cell that has them: columns arm, seed, fid, kid, kid_low, kid_high, n."""
+        found = [
+            {"arm": run.tags["arm"], "seed": int(run.tags["seed"]), **kept.read_json(run.folder / SETS, REMEDY)}
+            for run in self.cells
+            if (run.folder / SETS).is_file()
+        ]
+        return pd.DataFrame(found, columns=["arm", "seed", "fid", "kid", "kid_low", "kid_high", "n"])
+
+    @property
+    def remarks(self) -> list[str]:
+        """What must be known of single arms, and of runs that are not here."""
+        found = [f"{run.tags['arm']}: {text}" for run in self.cells for text in run.tags.get(REMARKS, "").splitlines()]
+        return found + list(self.others)
+
+    @property
+    def outside(self) -> list[str]:
+        """Arms that other programs coloured."""
+        return [run.tags["arm"] for run in self.cells if OUTSIDE in run.tags]
+
+    @property
+    def baselines(self) -> list[str]:
+        """Arms to compare with, which are never the best."""
+        return [str(name) for name in self.settings["baselines"]]
+
+    def runs_of(self, arm: str) -> list[Run]:
+        """An arm's cells, by their seeds."""
+        return [run for run in self.cells if run.tags["arm"] == arm]
 
     @property
     def arms(self) -> list[str]:
@@ -67,7 +109,10 @@ class Results:
 
     def samples(self, arm: str) -> UInt8[np.ndarray, "n h w 3"]:
         """An arm's colourised sample photographs, of its first seed."""
-        run = next(run for run in self.cells if run.tags["arm"] == arm)
+        return self.samples_of(self.runs_of(arm)[0])
+
+    def samples_of(self, run: Run) -> UInt8[np.ndarray, "n h w 3"]:
+        """One cell's."""
         return kept.read_photographs(run.folder / SAMPLES, REMEDY)
 
     @cached_property
@@ -119,9 +164,33 @@ def load(store: Store, data: Path, name: str) -> Results:
     arms = [name for arm in settings["arms"] for name in (arm, f"{arm} {WITHOUT}")]
     order = {arm: number for number, arm in enumerate([*settings["baselines"], *arms])}
     cells = sorted(cells, key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"])))
-    if not any(run.tags.get("baseline") != "yes" for run in cells):
+    if all(_is_fixed(run) for run in cells):
         raise ColourbenchError(f"no run of the study {name!r} is finished; run `colourbench compare` again to go on")
-    return Results(name, settings, _dataset(data, settings, cells), cells, parent)
+    others = tuple(_other(run) for run in parents if run.id != parent.id)
+    return Results(name, settings, _dataset(data, settings, cells), cells, parent, others)
+
+
+def _other(run: Run) -> str:
+    """A comparison of the same name that was declared otherwise: its runs are not comparable with these."""
+    declared = ", ".join(f"{key} {run.params[key]}" for key in ("budget", "unit", "primary", "margin") if key in run.params)
+    return (
+        f"This study was also run on {run.tags.get('dataset', '?')} with {declared}. Those runs are not in this report: "
+        "figures under other conditions do not compare."
+    )
+
+
+def _is_fixed(run: Run) -> bool:
+    """Whether no seed decided anything in it."""
+    return run.tags.get("baseline") == "yes" or OUTSIDE in run.tags
+
+
+def _of_one(run: Run) -> pd.DataFrame:
+    table = kept.read_table(run.folder / PER_IMAGE, COLUMNS, REMEDY)
+    later = {name: float("nan") for name in LATER if name not in table}
+    table = table.assign(arm=run.tags["arm"], seed=int(run.tags["seed"]), fixed=_is_fixed(run), **later)
+    if (run.folder / PERCEPTUAL).is_file():
+        table["lpips"] = kept.read_table(run.folder / PERCEPTUAL, ["lpips"], REMEDY)["lpips"].to_numpy()
+    return table
 
 
 def _is_planned(run: Run, cells: dict[str, str]) -> bool:
@@ -131,7 +200,7 @@ def _is_planned(run: Run, cells: dict[str, str]) -> bool:
 
 def _dataset(data: Path, settings: dict[str, Any], cells: list[Run]) -> Dataset:
     dataset = Dataset(data / settings["dataset"])
-    if dataset.fingerprint != cells[0].tags["dataset_sha256"]:
+    if any(run.tags["dataset_sha256"] != dataset.fingerprint for run in cells):
         raise ColourbenchError(
             f"the data set {dataset.name} was prepared anew after this study ran; compare again, or prepare it as it was"
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis import comparison
 from analysis.crossed import LEVEL
 from analysis.evaluation import DIVERSITY, METRICS
+from analysis.perceptual import LPIPS, over_seeds
 from analysis.results import Results
 
 HEADLINE = ("psnr_rgb", "psnr_ab", "ssim", "delta_e", "colourfulness", "colourfulness_difference", "grey_share", "ab_distance")
@@ -20,13 +21,13 @@ THESE_RUNS = "these runs only"  # photographs alone as random: about the network
 
 def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
     """One row an arm: mean and 95 % interval of every metric; `best` marks an arm better than all others for sure."""
-    table = results.table
+    by_arm = dict(iter(results.table.groupby("arm")))
     rows = []
     for arm in results.arms:
-        mine = table[table["arm"] == arm]
+        mine = by_arm[arm]
         row: dict[str, object] = {"arm": arm, "seeds": mine["seed"].nunique(), "images": mine["image"].nunique()}
         for metric in HEADLINE:
-            interval = comparison.arm_interval(mine, metric)
+            interval = comparison.interval(results.scores(metric), arm)
             row |= {metric: interval.estimate, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
         row["infinite_psnr"] = int(np.isinf(mine["psnr_rgb"]).sum())  # identical photographs; means leave them out
         row["mean_colourfulness_difference"] = abs(mine["colourfulness"].mean() - mine["colourfulness_truth"].mean())
@@ -40,10 +41,48 @@ def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def further(results: Results) -> pd.DataFrame:
+    """One row an arm: LPIPS, FID and KID where they were measured, colour bleeding and chroma."""
+    sets, rows = results.sets, []
+    for arm in results.arms:
+        row: dict[str, object] = {"arm": arm}
+        for metric in (LPIPS, "bleeding", "chroma"):
+            interval = comparison.interval(results.scores(metric), arm)
+            row |= {metric: interval.estimate, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+        rows.append(row | _of_sets(sets[sets["arm"] == arm]))
+    return pd.DataFrame(rows)
+
+
+def _of_sets(mine: pd.DataFrame) -> dict[str, float]:
+    """FID and KID over an arm's seeds; KID of one seed has its interval over photographs."""
+    if mine.empty:
+        return dict.fromkeys(("fid", "fid_half", "kid", "kid_half", "n"), math.nan)
+    (fid, fid_half), (kid, kid_half) = (over_seeds(mine[name].tolist()) for name in ("fid", "kid"))
+    if len(mine) == 1:
+        kid_half = float((mine["kid_high"] - mine["kid_low"]).iloc[0]) / 2
+    return {"fid": fid, "fid_half": fid_half, "kid": kid, "kid_half": kid_half, "n": float(mine["n"].iloc[0])}
+
+
+def bleeding_of_the_truth(results: Results) -> float:
+    """The true photographs' own; NaN in runs of an older version."""
+    return float(results.table["bleeding_truth"].mean()) if "bleeding_truth" in results.table else math.nan
+
+
+def not_finite(results: Results) -> pd.DataFrame:
+    """One row an arm and metric with figures that are infinite or not a number; empty where there are none."""
+    rows = []
+    for metric in [name for name in METRICS if results.table[name].notna().any()]:
+        for arm, values in results.table.groupby("arm", sort=False)[metric]:
+            infinite, nan = int(np.isinf(values).sum()), int(values.isna().sum())
+            if infinite or nan:
+                rows.append({"metric": metric, "arm": arm, "figures": len(values), "infinite": infinite, "not_a_number": nan})
+    return pd.DataFrame(rows)
+
+
 def pairwise(results: Results) -> pd.DataFrame:
     """Every pair of arms in every metric that has a direction."""
-    wanted = [metric for metric in HEADLINE if METRICS[metric][1]]
-    frames = [comparison.differences(results.table, metric) for metric in wanted]
+    wanted = [metric for metric in (*HEADLINE, LPIPS) if METRICS[metric][1] and results.table[metric].notna().any()]
+    frames = [comparison.all_pairs(results.scores(metric)) for metric in wanted]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -54,7 +93,7 @@ def diversity(results: Results) -> pd.DataFrame:
     noisy = [arm for arm in results.arms if (results.table.loc[results.table["arm"] == arm, DIVERSITY] > 0).any()]
     rows = []
     for arm in noisy:
-        interval = comparison.arm_interval(results.table[results.table["arm"] == arm], DIVERSITY)
+        interval = comparison.interval(results.scores(DIVERSITY), arm)
         rows.append({"arm": arm, DIVERSITY: interval.estimate, "low": interval.low, "high": interval.high})
     return pd.DataFrame(rows)
 
@@ -94,7 +133,7 @@ def cost(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-COST = ("images", "updates", "critic_updates", "seconds", "peak_memory_gb", "generator_parameters")
+COST = ("images", "updates", "critic_updates", "seconds", "peak_memory_gb", "generator_parameters", "generator_gflops")
 
 
 def readable_headline(frame: pd.DataFrame) -> pd.DataFrame:
@@ -105,6 +144,31 @@ def readable_headline(frame: pd.DataFrame) -> pd.DataFrame:
         columns[METRICS[metric][0] + arrow] = [_cell(row, metric) for row in frame.to_dict("records")]
     columns[MEAN_DIFFERENCE] = [f"{value:.2f}" for value in frame["mean_colourfulness_difference"]]
     return pd.DataFrame(columns)
+
+
+def readable_further(frame: pd.DataFrame) -> pd.DataFrame:
+    """The further table for people; a dash where nothing was measured."""
+    rows = frame.to_dict("records")
+    n = [f"{row['n']:.0f}" if math.isfinite(row["n"]) else "–" for row in rows]
+    return pd.DataFrame(
+        {
+            "arm": frame["arm"],
+            METRICS[LPIPS][0] + " ↓": [_with_interval(row, LPIPS, 3) for row in rows],
+            "FID ↓": [_with_half(row["fid"], row["fid_half"], 1) for row in rows],
+            "KID × 1000 ↓": [_with_half(1000 * row["kid"], 1000 * row["kid_half"], 2) for row in rows],
+            "n of FID and KID": n,
+            METRICS["bleeding"][0]: [_with_interval(row, "bleeding", 3) for row in rows],
+            METRICS["chroma"][0]: [_with_interval(row, "chroma", 2) for row in rows],
+        }
+    )
+
+
+def readable_not_finite(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same for people."""
+    if frame.empty:
+        return frame
+    shown = frame.assign(metric=[METRICS[name][0] for name in frame["metric"]])
+    return shown.rename(columns={"not_a_number": "not a number"})
 
 
 def readable_pairs(frame: pd.DataFrame) -> pd.DataFrame:
@@ -139,6 +203,7 @@ def readable_cost(frame: pd.DataFrame) -> pd.DataFrame:
             "images/s": [f"{n:,.1f}" for n in frame["images_per_second"]],
             "peak memory, GB": [f"{n:.2f}" for n in frame["peak_memory_gb"]],
             "generator parameters": [f"{n:,.0f}" for n in frame["generator_parameters"]],
+            "GFLOP": [f"{n:.3g}" if n else "–" for n in frame["generator_gflops"]],
         }
     )
 
@@ -170,6 +235,16 @@ def _cell(row: dict[Hashable, Any], metric: str) -> str:
     digits = 3 if metric in ("ssim", "grey_share") else 2
     text = f"{row[metric]:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else "")
     return f"**{text}**" if row[f"{metric}_best"] else text
+
+
+def _with_interval(row: dict[Hashable, Any], metric: str, digits: int) -> str:
+    return _with_half(row[metric], (row[f"{metric}_high"] - row[f"{metric}_low"]) / 2, digits)
+
+
+def _with_half(value: float, half: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else "")
 
 
 def _verdict(row: dict[Hashable, Any]) -> str:

@@ -5,9 +5,10 @@ bootstrapped, differences tested by flipping signs; what all seeds of a photogra
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int8, UInt16
 
 RESAMPLES = 10_000
 EXACT_UP_TO = 13  # photographs; 2^13 sign patterns are still enumerated
@@ -39,14 +40,28 @@ def judge(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> OfTheseRuns:
 
 def bootstrap_means(d: Columns, resamples: int, seed: int) -> Float[np.ndarray, "r k"]:
     """Means of draws of photographs with replacement, the same draws for every column (Efron & Tibshirani 1993, §8)."""
-    draw = np.random.default_rng(seed)
-    n = len(d)
     present, values = np.isfinite(d).astype(float), np.nan_to_num(d)
-    means = []
+    drawn = _draws(len(d), resamples, seed)
+    chunks = (drawn[start : start + CHUNK].astype(float) for start in range(0, resamples, CHUNK))
+    return np.concatenate([(counts @ values) / np.maximum(counts @ present, 1e-12) for counts in chunks])
+
+
+@lru_cache(maxsize=1)
+def _draws(n: int, resamples: int, seed: int) -> UInt16[np.ndarray, "r n"]:
+    """How often each resample draws each photograph: the same for every metric of a report, and slow to make."""
+    draw, places = np.random.default_rng(seed), n * np.arange(CHUNK)[:, None]
+    counts = np.empty((resamples, n), np.uint16)
     for start in range(0, resamples, CHUNK):
-        counts = draw.multinomial(n, np.full(n, 1 / n), size=min(CHUNK, resamples - start)).astype(float)  # (r, n)
-        means.append((counts @ values) / np.maximum(counts @ present, 1e-12))
-    return np.concatenate(means)
+        size = min(CHUNK, resamples - start)
+        drawn = (draw.integers(0, n, size=(size, n), dtype=np.int32) + places[:size]).ravel()
+        counts[start : start + size] = np.bincount(drawn, minlength=size * n).reshape(size, n)
+    return counts
+
+
+@lru_cache(maxsize=1)
+def _signs(n: int, resamples: int, seed: int) -> Int8[np.ndarray, "r n"]:
+    """Random signs, the same for every metric too."""
+    return np.random.default_rng(seed).integers(0, 2, size=(resamples, n), dtype=np.int8) * np.int8(2) - np.int8(1)
 
 
 def sign_flip(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> Float[np.ndarray, " k"]:
@@ -61,10 +76,8 @@ def sign_flip(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> Float[np
         signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
         exact: np.ndarray = (np.abs(signs @ values) >= observed).mean(axis=0)
         return exact
-    draw = np.random.default_rng(seed)
-    extreme = np.zeros(values.shape[1])
+    drawn, extreme = _signs(n, resamples, seed), np.zeros(values.shape[1])
     for start in range(0, resamples, CHUNK):
-        signs = draw.integers(0, 2, size=(min(CHUNK, resamples - start), n)) * 2.0 - 1.0
-        extreme += (np.abs(signs @ values) >= observed).sum(axis=0)
+        extreme += (np.abs(drawn[start : start + CHUNK].astype(float) @ values) >= observed).sum(axis=0)
     p: np.ndarray = (1 + extreme) / (1 + resamples)
     return p

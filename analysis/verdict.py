@@ -29,6 +29,7 @@ class Answer:
     p_equivalent_holm: float
     seeds: tuple[int, int]  # 0: an arm without, as a baseline
     photographs: int
+    is_asked: bool  # neither is a baseline, which is only a line to compare with
     seeds_needed: int | None  # for a difference of the margin, with 80 % power; None where no number of seeds sees it
     hours_needed: float | None  # on this machine, for the seeds that are missing
     text: str
@@ -36,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answers of a study, the pairs of trained arms first."""
+    """The answers of a study, the pairs without a baseline first."""
 
     study: str
     question: str
@@ -48,8 +49,8 @@ class Verdict:
 
     @property
     def lines(self) -> list[str]:
-        """What to read first: pairs of trained arms, then what must be known beside them."""
-        return [answer.text for answer in self.answers if all(answer.seeds)] + self.remarks
+        """What to read first: pairs without a baseline, then what must be known beside them."""
+        return [answer.text for answer in self.answers if answer.is_asked] + self.remarks
 
     def record(self) -> dict[str, Any]:
         """Plain data, NaN as null."""
@@ -64,7 +65,7 @@ def verdict(results: Results, pairs: pd.DataFrame) -> Verdict:
     level = LEVEL / max(1, len(mine))  # Holm's first step
     rows = [{str(name): value for name, value in row.items()} for row in mine]
     answers = [_answer(row, p, results, margin, level) for row, p in zip(rows, equivalent, strict=True)]
-    ordered = sorted(answers, key=lambda answer: not all(answer.seeds))
+    ordered = sorted(answers, key=lambda answer: not answer.is_asked)
     declared = results.settings.get("declared_at", "")
     question = results.settings["question"]
     return Verdict(results.name, question, primary, margin, declared, ordered, _remarks(results, ordered))
@@ -85,7 +86,8 @@ def _answer(row: dict[str, Any], p_equivalent: float, results: Results, margin: 
     text = _text(row, outcome, better, results.settings["primary"], margin, needed, hours)
     figures = (row["estimate"], row["low"], row["high"], row["p_holm"], p_equivalent)
     seeds = (int(row["seeds_first"]), int(row["seeds_second"]))
-    return Answer(first, second, outcome, better, *figures, seeds, int(row["photographs"]), needed, hours, text)
+    is_asked = not {first, second} & set(results.baselines)
+    return Answer(first, second, outcome, better, *figures, seeds, int(row["photographs"]), is_asked, needed, hours, text)
 
 
 def _text(
@@ -112,7 +114,7 @@ def _text(
 
 
 def _seeds_needed(row: dict[str, Any], results: Results, margin: float, level: float) -> int | None:
-    parts = comparison.variances(results.table, row["metric"], row["first"], row["second"])
+    parts = results.scores(row["metric"]).components(row["first"], row["second"])
     return parts.seeds_for(margin, row["photographs"], level)
 
 

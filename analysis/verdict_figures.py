@@ -7,7 +7,6 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from analysis import comparison
 from analysis.evaluation import METRICS
 from analysis.figures import STYLE
 from analysis.results import Results
@@ -58,7 +57,7 @@ def variance(results: Results, verdict: Verdict) -> Figure | None:
 
 
 def _shares(results: Results, primary: str, answer: Answer) -> list[float]:
-    found = comparison.variances(results.table, primary, answer.first, answer.second)
+    found = results.scores(primary).components(answer.first, answer.second)
     seeds = sum(own / n for own, n in zip(found.seeds, answer.seeds, strict=True))
     error = sum(mse / (n * answer.photographs) for mse, n in zip(found.errors, answer.seeds, strict=True))
     parts = [seeds, found.photographs / answer.photographs, error]

@@ -24,13 +24,14 @@ class Domain:
     """The side in pixels, the number of labels (0: none), and where they are at hand the photographs themselves.
 
     `sample_ab` is a sample of the training split's ab as networks see it. `stream` gives the images that training sees, from the
-    first on, the same at each call, in batches of a size; None where there are none.
+    first on, the same at each call, in batches of a size; None where there are none. `images` is how many there are.
     """
 
     size: int
     classes: int = 0
     sample_ab: Callable[[], Float[Tensor, "b 2 h w"]] = _nothing
     stream: Callable[[int], Iterator[Batch]] | None = None
+    images: int | None = None
 
 
 def domain_of(dataset: Dataset, batches: BatchConfig | None = None, seed: int = 0) -> Domain:
@@ -45,4 +46,4 @@ def domain_of(dataset: Dataset, batches: BatchConfig | None = None, seed: int = 
     def stream(size: int) -> Iterator[Batch]:
         return Batches(train, drawn.model_copy(update={"size": size}), seed)
 
-    return Domain(dataset.config.size, len(dataset.labels), sample_ab, stream)
+    return Domain(dataset.config.size, len(dataset.labels), sample_ab, stream, len(train))

@@ -9,6 +9,7 @@ import ctypes
 import logging
 import os
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -141,7 +142,8 @@ def is_first_rank() -> bool:
 
 
 def _fabric(kind: str, precision: Precision) -> "Fabric":
-    from lightning_fabric import Fabric  # it takes seconds to import, and settings are checked without it
+    with _without_torchmetrics():
+        from lightning_fabric import Fabric  # it takes seconds to import, and settings are checked without it
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
@@ -156,6 +158,19 @@ def _fabric(kind: str, precision: Precision) -> "Fabric":
     fabric.launch()
     atexit.register(_leave)
     return fabric
+
+
+@contextmanager
+def _without_torchmetrics() -> Iterator[None]:
+    """Fabric imports torchmetrics, and with it torchvision, to look at a version that it needs for nothing here: six seconds."""
+    is_there = "torchmetrics" in sys.modules
+    if not is_there:
+        sys.modules["torchmetrics"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if not is_there:
+            del sys.modules["torchmetrics"]
 
 
 def _leave() -> None:

@@ -1,25 +1,26 @@
-"""Runs a study: every arm x seed under one budget, and the baselines; finished cells are not run again."""
+"""Runs a study: every arm x seed under one budget, and what is scored beside them; finished cells are not run again."""
 
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from analysis import evaluation
-from analysis.results import COMPARED, DECLARED, SCORED, STUDY, WITHOUT
-from common import kept
+from analysis.outside import Outside
+from analysis.results import COMPARED, DECLARED, FAMILY, STUDY
 from common.config import as_json, sha256
 from common.domain import domain_of
 from common.errors import Busy, ColourbenchError
-from common.files import locked, write_atomically
-from common.shards import Dataset
+from common.files import write_atomically
 from common.tracking import Run
+from studies import until, untrained
 from studies.home import Home
 from studies.run import Place, train_run
-from studies.scoring import write_test
 from studies.study import Cell, Study, cells
 from studies.sweeps import sweep
-from studies.trained import load_run
+from studies.until import Until
+from studies.untrained import Comparison
 from variants import registry
 
 POLL_SECONDS = 5.0
@@ -27,17 +28,49 @@ POLL_SECONDS = 5.0
 Say = Callable[[str], None]
 
 
-def compare(home: Home, study: Study, say: Say = print, retrain: bool = False, pilot: int | None = None) -> list[ColourbenchError]:
-    """Runs what is missing of the study and returns the errors of the runs that failed; the others go on.
+@dataclass(frozen=True)
+class How:
+    """How a study is run, beside what it is."""
 
-    Args:
-        retrain: whether finished runs whose files are gone or damaged are trained again, instead of being told.
-        pilot: runs only so many seeds of each arm, its first ones; the study stays as it was declared.
+    retrain: bool = False
+    """Whether finished runs whose files are gone or damaged are trained again, instead of being told."""
+    pilot: int | None = None
+    """Runs only so many seeds of each arm, its first ones; the study stays as it was declared."""
+    until: Until | None = None
+    """Adds seeds, all arms alike, until intervals are as narrow as this."""
+
+
+def compare(home: Home, study: Study, say: Say = print, how: How | None = None) -> list[ColourbenchError]:
+    """Runs what is missing of the study and returns the errors of the runs that failed; the others go on.
 
     Raises:
         Interrupted: a signal came; the same command goes on.
         ColourbenchError: the study or its data set is wrong.
     """
+    how = how or How()
+    failures: list[ColourbenchError] = []
+    for part in study.parts:
+        if len(study.parts) > 1:
+            say(f"data set {part.dataset}:")
+        failures += _compare_on_one(home, part, say, how)
+    if len(study.parts) > 1:
+        _open_family(home, study)
+    return failures
+
+
+def _compare_on_one(home: Home, study: Study, say: Say, how: How) -> list[ColourbenchError]:
+    record = until.recorded(home, study)
+    added = 0 if how.pilot else until.added(record, say)
+    while True:
+        rule = how.until.record(added) if how.until else record
+        grown = study.with_more_seeds(added)
+        failures = _run_once(home, grown, say, how, rule)
+        if not how.until or failures or until.is_over(home, grown, how.until, say):
+            return failures
+        added += 1
+
+
+def _run_once(home: Home, study: Study, say: Say, how: How, rule: dict[str, Any] | None) -> list[ColourbenchError]:
     dataset = home.dataset(study.dataset)
     planned = cells(study, lambda name: sweep.best_fields(home, name))
     domain = domain_of(dataset)
@@ -46,23 +79,26 @@ def compare(home: Home, study: Study, say: Say = print, retrain: bool = False, p
             registry.check(cell.config.variant, domain)
         except ColourbenchError as error:
             raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
-    parent = _open_parent(home, study, dataset, planned, say)
+    now = Comparison(home, study, dataset, _open_parent(home, study, say))
+    outside = untrained.read_outside(now)  # a folder that lacks a result is told before anything is trained
+    _record(now, planned, outside, rule)
     try:
-        chosen = [cell for cell in planned if pilot is None or cell.seed in study.seeds_of(cell.arm)[:pilot]]
-        failures = _run_all(home, study, dataset, chosen, parent, say, retrain)
+        for name, found in outside.items():
+            for remark in untrained.score_outside(now, name, found):
+                say(f"{name}: {remark}")
+        chosen = [cell for cell in planned if how.pilot is None or cell.seed in study.seeds_of(cell.arm)[: how.pilot]]
+        failures = _run_all(now, chosen, say, how)
     except BaseException:
-        parent.abandon("KILLED")
+        now.parent.abandon("KILLED")
         raise
-    parent.note(_note(study))
-    parent.finish("FAILED" if failures else "FINISHED")
+    now.parent.note(_note(study))
+    now.parent.finish("FAILED" if failures else "FINISHED")
     return failures
 
 
-def _run_all(
-    home: Home, study: Study, dataset: Dataset, planned: list[Cell], parent: Run, say: Say, retrain: bool
-) -> list[ColourbenchError]:
-    for baseline in study.baselines:
-        _run_baseline(home, study, baseline, dataset, parent)
+def _run_all(now: Comparison, planned: list[Cell], say: Say, how: How) -> list[ColourbenchError]:
+    for name in now.study.baselines:
+        untrained.run_baseline(now, name)
     failures: list[ColourbenchError] = []
     left = list(enumerate(planned, 1))
     while left:
@@ -70,7 +106,7 @@ def _run_all(
         for number, cell in left:
             say(f"run {number} of {len(planned)}: {cell.name}")
             try:
-                _run_cell(home, study, cell, dataset, parent, retrain)
+                _run_cell(now, cell, how)
             except Busy:
                 say("  another process is at it")
                 busy.append((number, cell))
@@ -83,112 +119,45 @@ def _run_all(
     return failures
 
 
-def _run_cell(home: Home, study: Study, cell: Cell, dataset: Dataset, parent: Run, retrain: bool) -> None:
-    run = train_run(home.store, dataset, cell.config, _place(study, cell, parent), retrain=retrain)
+def _run_cell(now: Comparison, cell: Cell, how: How) -> None:
+    place = Place(now.study.name, cell.name, {"kind": "cell", "arm": cell.arm}, now.parent)
+    run = train_run(now.home.store, now.dataset, cell.config, place, retrain=how.retrain)
     if cell.config.variant.generator.labels:
-        _score_without_labels(home, study, cell, run, dataset, parent)
+        untrained.score_without_labels(now, cell, run)
 
 
-def _open_parent(home: Home, study: Study, dataset: Dataset, planned: list[Cell], say: Say) -> Run:
-    """The study's own run: the same for every change of seeds or arms, so that a study can grow.
-
-    Its study.json names the settings' hash of every planned run, so that a report takes these and no older ones.
-    """
-    tags = {
-        "kind": "comparison",
-        "dataset": study.dataset,
-        "config_sha256": sha256([study.name, study.dataset, as_json(study.budget), study.primary, study.margin]),
-    }
-    declared = {"budget": study.budget.amount, "unit": study.budget.unit, "primary": study.primary, "margin": study.margin}
+def _open_parent(home: Home, study: Study, say: Say) -> Run:
+    """The study's own run, and its declaration at the first time."""
+    tags = {"kind": "comparison", "dataset": study.dataset, "config_sha256": study.identity}
     before = home.store.find(study.name, {"kind": "comparison"})
-    parent = home.store.open_run(study.name, "comparison", tags, declared)
+    parent = home.store.open_run(study.name, "comparison", tags, study.declaration)
     if DECLARED not in parent.tags:
-        parent.tag(**{DECLARED: datetime.now(UTC).isoformat(timespec="seconds"), "declaration_sha256": sha256(declared)})
+        parent.tag(**{DECLARED: datetime.now(UTC).isoformat(timespec="seconds"), "declaration_sha256": sha256(study.declaration)})
         if before:
             say(
                 f"data set, budget, primary metric or margin differ from those declared on {before[-1].tags.get(DECLARED, '?')}: "
                 "this is a new study, declared now"
             )
-    identities = {cell.name: cell.config.identity(dataset.fingerprint) for cell in planned}
-    identities |= {
-        _without_label(cell.name): _unlabelled_identity(cell, dataset) for cell in planned if cell.config.variant.generator.labels
-    }
-    identities |= {name: _baseline_identity(name, dataset, parent) for name in study.baselines}
-    known = {"cells": identities, DECLARED: parent.tags[DECLARED]}
-    write_atomically(parent.folder / STUDY, json.dumps(as_json(study) | known, indent=2).encode())
-    parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
     return parent
 
 
-def _place(study: Study, cell: Cell, parent: Run) -> Place:
-    return Place(study.name, cell.name, {"kind": "cell", "arm": cell.arm}, parent)
+def _record(now: Comparison, planned: list[Cell], outside: dict[str, Outside], rule: dict[str, Any] | None) -> None:
+    """study.json names the settings' hash of every planned run, so that a report takes these and no older ones."""
+    identities = {cell.name: cell.config.identity(now.dataset.fingerprint) for cell in planned}
+    identities |= untrained.identities(now, planned, outside)
+    known = {"cells": identities, DECLARED: now.parent.tags[DECLARED], until.RECORD: rule}
+    write_atomically(now.parent.folder / STUDY, json.dumps(as_json(now.study) | known, indent=2).encode())
+    now.parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
 
 
-def _baseline_identity(name: str, dataset: Dataset, parent: Run) -> str:
-    return sha256([name, dataset.fingerprint, parent.id])
-
-
-def _run_baseline(home: Home, study: Study, name: str, dataset: Dataset, parent: Run) -> None:
-    """A baseline needs no training, and one seed stands for all."""
-    tags = {
-        "kind": "cell",
-        "arm": name,
-        "seed": "0",
-        "baseline": "yes",
-        "variant": name,
-        "dataset": study.dataset,
-        "dataset_sha256": dataset.fingerprint,
-        "config_sha256": _baseline_identity(name, dataset, parent),
-    }
-    run = home.store.open_run(study.name, name, tags, {"baseline": name}, parent)
-    with locked(run.folder / ".lock"):
-        if _is_scored(home, run):
-            return
-        colourise = evaluation.grey if name == "grey" else evaluation.constant(evaluation.mean_ab(dataset.split("train")))
-        write_test(run, colourise, dataset, "cpu", 0)
-        kept.seal(run.folder, SCORED)
-        run.finish()
-
-
-def _score_without_labels(home: Home, study: Study, cell: Cell, trained: Run, dataset: Dataset, parent: Run) -> None:
-    """A run that was trained with labels is scored a second time as an arm of its own, its labels withheld."""
-    tags = {
-        "kind": "cell",
-        "arm": f"{cell.arm} {WITHOUT}",
-        "seed": str(cell.seed),
-        "view_of": trained.id,
-        "variant": cell.config.variant.name,
-        "dataset": study.dataset,
-        "dataset_sha256": dataset.fingerprint,
-        "config_sha256": _unlabelled_identity(cell, dataset),
-    }
-    run = home.store.open_run(study.name, _without_label(cell.name), tags, {"labels": "withheld"}, parent)
-    with locked(run.folder / ".lock"):
-        if _is_scored(home, run):
-            return
-        colouriser, _ = load_run(trained, cell.config.engine.device)
-        write_test(run, colouriser, dataset, colouriser.engine.device, 0)
-        kept.seal(run.folder, SCORED)
-        run.finish()
-
-
-def _is_scored(home: Home, run: Run) -> bool:
-    """Whether a run that trains nothing is finished and whole; scoring it again is cheap."""
-    if home.store.run(run.id).status != "FINISHED":
-        return False
-    try:
-        kept.check_sealed(run.folder, SCORED, "")
-    except kept.Damaged:
-        return False
-    return True
-
-
-def _without_label(name: str) -> str:
-    return f"{name} {WITHOUT}"
-
-
-def _unlabelled_identity(cell: Cell, dataset: Dataset) -> str:
-    return sha256([cell.config.identity(dataset.fingerprint), WITHOUT])
+def _open_family(home: Home, study: Study) -> None:
+    """Names the studies of the single data sets, for a report over all of them."""
+    tags = {"kind": "family", "config_sha256": sha256([study.name, "family"])}
+    run = home.store.open_run(study.name, "family", tags, {})
+    record = {"parts": [part.name for part in study.parts], "question": study.question, "primary": study.primary}
+    write_atomically(run.folder / FAMILY, json.dumps(record, indent=2).encode())
+    run.note(f"**{study.question}**\n\nOn {len(study.parts)} data sets, each a study: {', '.join(record['parts'])}.")
+    run.finish()
 
 
 def _note(study: Study) -> str:

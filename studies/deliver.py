@@ -1,4 +1,4 @@
-"""Makes what people take away: a data set's description, a study's report, rating sheets, rating tables."""
+"""Makes what people take away: a data set's description, rating sheets, rating tables."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis import report as reports
 from analysis import results, tables
 from analysis.ratings import sheets
 from analysis.ratings import tables as rating_tables
 from analysis.ratings.schedule import Design
 from analysis.results import WITHOUT, Results
-from common import kept
 from common.errors import ColourbenchError
 from common.shards import SPLITS, Dataset
 from studies.home import Home
@@ -52,23 +50,6 @@ def contact_sheet(dataset: Dataset, path: Path) -> Path:
         rows.append(torch.from_numpy(split.centres(places)).permute(0, 3, 1, 2).float() / 255)
     save_image(make_grid(torch.cat(rows), nrow=16, padding=2, pad_value=1.0), path)
     return path
-
-
-def report(home: Home, study: str) -> Path:
-    """Writes a study's tables, figures and page; returns the page's path."""
-    found = results.load(home.store, home.data, study)
-    folder = home.report(study)
-    folder.mkdir(parents=True, exist_ok=True)
-    commands = [
-        f"colourbench compare {study}.yaml   # the settings below, as YAML",
-        f"colourbench report {study}",
-    ]
-    page = reports.write(found, folder, commands)
-    if found.parent:
-        answer = kept.read_json(folder / reports.VERDICT, "write the report again")
-        lines = [f"**{found.settings['question']}**", *(f"* {item['text']}" for item in answer["answers"])]
-        found.parent.note("\n\n".join([lines[0], "\n".join([*lines[1:], *(f"* {remark}" for remark in answer["remarks"])])]))
-    return page
 
 
 def rating_sheets(home: Home, study: str, design: Design, out: Path | None = None, arms: Sequence[str] = ()) -> Path:

@@ -12,7 +12,7 @@ from common.config import as_json, parse
 from common.errors import ColourbenchError
 from common.files import write_atomically
 from common.shards import Dataset
-from studies import deliver
+from studies import deliver, reports
 from studies.compare import compare
 from studies.home import Home
 from studies.packaged import DATASET, packaged_dataset
@@ -60,7 +60,7 @@ def run_demo(home: Home, say: Say, title: Say) -> Outcome:
     if failures := compare(home, study, say):
         raise ColourbenchError("\n".join(map(str, failures)))
     title("4 of 5 · report")
-    report = deliver.report(home, NAME)
+    report = reports.report(home, NAME)
     title("5 of 5 · rating sheets: real or fake?")
     sheets = deliver.rating_sheets(home, NAME, Design("pair", raters=2, trials=20))
     return Outcome(dataset, best, report, sheets)

@@ -21,7 +21,7 @@ from common.config import as_json, parse
 from common.engine import Engine
 from common.errors import ColourbenchError
 from common.shards import Dataset
-from common.tracking import Store
+from common.tracking import load_backend
 from common.training import Phase
 from studies.run_config import RunConfig
 
@@ -81,8 +81,8 @@ def _measure(dataset: Dataset, config: RunConfig) -> Estimate:
     from analysis import evaluation
     from studies.session import compose
 
+    load_backend()  # what tracking itself takes of memory
     with tempfile.TemporaryDirectory() as folder:
-        Store(Path(folder))  # what tracking itself takes
         engine, variant, batches, _ = compose(config, dataset, Engine(config.engine))
         by_name = {phase.name: phase for phase in variant.phases(config.budget)}
         totals = {name: sum(p.amount for p in variant.phases(config.budget) if p.name == name) for name in by_name}

@@ -2,13 +2,17 @@
 
 import json
 
+import torch
+
 from analysis.results import PER_IMAGE, SAMPLES
 from common import checkpoint, kept
 from common.files import write_atomically
+from studies.estimate import CountFlops
 from studies.scoring import write_test
 from studies.session import Session
 from studies.trained import CONFIG, GENERATOR, LABELS
 from variants.calibration import TEST_IMAGES
+from variants.colouriser import Colouriser
 
 
 def finish(session: Session, test: bool) -> None:
@@ -27,6 +31,7 @@ def finish(session: Session, test: bool) -> None:
     cost = {
         "peak_memory_gb": session.engine.peak_memory() / 1e9,
         "generator_parameters": float(parameters),
+        "generator_gflops": _gflops(colouriser, session.dataset.config.size),
         "images": float(images),
     }
     run.log(cost | calibration, images)
@@ -36,3 +41,11 @@ def finish(session: Session, test: bool) -> None:
     if session.config.watch.keep == "generator":
         checkpoint.remove_all(run.folder)  # before the end is marked: a finished run is never looked at again
     run.finish()
+
+
+@torch.no_grad()
+def _gflops(colouriser: Colouriser, size: int) -> float:
+    """Of colourising one image."""
+    with CountFlops() as counter:
+        colouriser(torch.zeros(1, 1, size, size, device=colouriser.engine.device))
+    return float(counter.flops / 1e9)

@@ -21,11 +21,12 @@ def smoke(study: Study, dataset: str) -> Study:
 
     Encoders keep their kind and lose their pretrained weights, so that no network is needed.
     """
-    arms = {arm: _shrunk(study, arm) for arm in study.arms}
+    arms = {arm: _shrunk(study, arm) for arm in study.trained}  # what other programs made is of other photographs
     changes = {
         "name": f"{study.name}-smoke",
         "question": f"{NOTE} {study.question}",
         "dataset": dataset,
+        "datasets": (),
         "budget": {"amount": IMAGES, "unit": "images"},
         "seeds": [0, 1],
         "defaults": {},

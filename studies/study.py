@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from analysis.evaluation import METRICS
 from analysis.results import WITHOUT
-from common.config import Settings, merge, override, parse, read_yaml_file
+from common.config import Settings, as_json, merge, override, parse, read_yaml_file, sha256
 from common.errors import ColourbenchError, did_you_mean
 from common.training import Budget
 from studies.home import NAME
@@ -33,8 +33,10 @@ class Study(Settings):
     """Where the question comes from."""
     settled_by: str = ""
     """What outcome would settle it."""
-    dataset: str = Field(pattern=NAME)
+    dataset: str = Field(default="", pattern=f"^$|{NAME}")
     """A prepared data set."""
+    datasets: tuple[str, ...] = ()
+    """Several of them in its place: the study is run on each, and its arms are ranked over all."""
     primary: str = "delta_e"
     """The metric that decides, fixed before the first run; every other one is secondary."""
     margin: float = Field(default=0.5, gt=0)
@@ -49,7 +51,7 @@ class Study(Settings):
     """Fields of a run that all arms share."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
     """For each arm the fields of a run that set it apart; `best_of: SWEEP` takes a sweep's best settings first, `like: ARM` those
-    of another arm, and `seeds: [...]` are its own."""
+    of another arm, and `seeds: [...]` are its own. `images: DIR` alone is what another program made of the test images."""
 
     @field_validator("arms")
     @classmethod
@@ -70,9 +72,30 @@ class Study(Settings):
             raise ValueError(f"primary decides, so it must be one of {', '.join(known)}")
         return primary
 
+    @field_validator("datasets")
+    @classmethod
+    def _are_names(cls, datasets: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in datasets if not re.match(NAME, name)]:
+            raise ValueError(f"{wrong[0]!r} cannot be a data set's name")
+        if len(set(datasets)) < len(datasets):
+            raise ValueError("a data set stands twice")
+        return datasets
+
+    @model_validator(mode="after")
+    def _has_data(self) -> "Study":
+        if bool(self.dataset) == bool(self.datasets):
+            raise ValueError("name the data: either dataset or datasets, and not both")
+        return self
+
     @model_validator(mode="after")
     def _arms_fit(self) -> "Study":
+        if len(self.outside) == len(self.arms):
+            raise ValueError("every arm is a folder of images; a study trains at least one of its own")
         for name, fields in self.arms.items():
+            if name in self.outside and (set(fields) != {"images"} or not isinstance(fields["images"], str)):
+                raise ValueError(
+                    f"arm {name}: images names a folder, and stands alone: what another program made has no settings here"
+                )
             like, seeds = fields.get("like"), fields.get("seeds")
             if seeds is not None and not _are_seeds(seeds):
                 raise ValueError(f"arm {name}: seeds must be a list of different whole numbers")
@@ -81,12 +104,60 @@ class Study(Settings):
             ):
                 raise ValueError(f"arm {name}: like={like!r} must name another arm that is not like a third one")
         taken: dict[tuple[str, int], str] = {}
-        for name, fields in self.arms.items():
+        for name, fields in self.trained.items():
             for seed in self.seeds_of(name):
                 other = taken.setdefault((fields.get("like", name), seed), name)
                 if other != name:
                     raise ValueError(f"arm {name}: shares seed {seed} with {other}, which would make the same run; give it others")
         return self
+
+    @property
+    def outside(self) -> dict[str, Path]:
+        """Arms that other programs coloured, with their folders."""
+        return {name: Path(str(fields["images"])) for name, fields in self.arms.items() if "images" in fields}
+
+    @property
+    def trained(self) -> dict[str, dict[str, Any]]:
+        """The other arms."""
+        return {name: fields for name, fields in self.arms.items() if "images" not in fields}
+
+    @property
+    def parts(self) -> list["Study"]:
+        """A study for each data set; one with a single data set is its own only part."""
+        if self.dataset:
+            return [self]
+        return [self._on(name) for name in self.datasets]
+
+    def _on(self, dataset: str) -> "Study":
+        """The same study on one data set; `{dataset}` in a folder of images becomes its name."""
+        arms = {
+            name: fields | {"images": str(fields["images"]).replace("{dataset}", dataset)} if "images" in fields else fields
+            for name, fields in self.arms.items()
+        }
+        return self.model_copy(update={"name": f"{self.name}-{dataset}", "dataset": dataset, "datasets": (), "arms": arms})
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """What is fixed before the first run, beside the data set."""
+        return {"budget": self.budget.amount, "unit": self.budget.unit, "primary": self.primary, "margin": self.margin}
+
+    @property
+    def identity(self) -> str:
+        """The same for every change of seeds or arms, so that a study can grow."""
+        return sha256([self.name, self.dataset, as_json(self.budget), self.primary, self.margin])
+
+    def with_more_seeds(self, count: int) -> "Study":
+        """`count` seeds more for every arm, above all that are taken; arms with seeds of their own get others than the rest."""
+        owners = [name for name, fields in self.trained.items() if "seeds" in fields]
+        step, top = 1 + len(owners), 1 + max(seed for arm in self.trained for seed in self.seeds_of(arm))
+        rounds = range(top, top + count * step, step)
+        arms = {
+            name: {**fields, "seeds": [*fields["seeds"], *(first + 1 + owners.index(name) for first in rounds)]}
+            if name in owners
+            else fields
+            for name, fields in self.arms.items()
+        }
+        return self.model_copy(update={"seeds": (*self.seeds, *rounds), "arms": arms})
 
     def seeds_of(self, arm: str) -> tuple[int, ...]:
         """The seeds that an arm is trained with."""
@@ -137,7 +208,7 @@ def cells(study: Study, best_of: BestOf) -> list[Cell]:
     Raises:
         ColourbenchError: an arm has a wrong field.
     """
-    configs = {arm: arm_fields(study, arm, best_of) for arm in study.arms}
+    configs = {arm: arm_fields(study, arm, best_of) for arm in study.trained}
     return list(_cells(study, configs))
 
 
@@ -175,7 +246,8 @@ def arm_settings(path: Path, arm: str, dataset: str | None, changes: list[str]) 
         ColourbenchError: there is no such arm.
     """
     study = read(path)
-    if arm not in study.arms:
-        raise ColourbenchError(f"{path} has no arm {arm!r}{did_you_mean(arm, study.arms)}; it has {', '.join(study.arms)}")
+    if arm not in study.trained:
+        known = ", ".join(study.trained)
+        raise ColourbenchError(f"{path} trains no arm {arm!r}{did_you_mean(arm, study.trained)}; it trains {known}")
     fields = arm_fields(study, arm, lambda sweep: {})
     return parse(RunConfig, override(fields | ({"dataset": dataset} if dataset else {}), changes), f"{path}, arm {arm}")

@@ -1,8 +1,10 @@
 """What all tests share: shape checks switched on, one thread, small photographs with known colours."""
 
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -85,6 +87,23 @@ def home(tmp_path: Path, dataset: Dataset, fresh_store: Path) -> Path:
     shutil.copytree(dataset.folder.parent, tmp_path / "home" / "data")
     shutil.copy(fresh_store, tmp_path / "home" / "mlflow.db")
     return tmp_path / "home"
+
+
+PRELOADED = ["mlflow.store.tracking.sqlalchemy_store", "lightning_fabric", "studies.run"]
+
+
+@pytest.fixture(scope="session")
+def child() -> Callable[..., BaseProcess]:
+    """Starts a process that executes `code` with these names; torch and MLflow, which take seconds, are imported for all of them once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+
+    def start(code: str, **names: object) -> BaseProcess:
+        process = context.Process(target=exec, args=(code, names))
+        process.start()
+        return process
+
+    return start
 
 
 @pytest.fixture(scope="session")

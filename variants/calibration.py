@@ -29,15 +29,16 @@ Statistics = dict[str, Tensor]  # buffers by their name in the network
 
 @torch.no_grad()
 def calibrated_statistics(network: nn.Module, engine: Engine, domain: Domain, images: int, labelled: bool) -> Statistics:
-    """Mean and variance of every batch norm that learns, over `images` training images; the network stays as it is.
+    """Mean and variance of every batch norm that learns, over `images` training images, or all where they are fewer.
 
-    Empty where it has no batch norm, or where the domain has no photographs.
+    The network stays as it is. Empty where it has no batch norm, or where the domain has no photographs.
     """
     norms = _learning_norms(network)
     if domain.stream is None or not norms:
         return {}
+    batches = max(1, min(images, domain.images or images) // BATCH)
     with restored(network), _averaging(list(norms.values())), unshared(network):
-        for batch in islice(domain.stream(BATCH), max(1, images // BATCH)):
+        for batch in islice(domain.stream(BATCH), batches):
             forward(network, engine, *_inputs(batch, engine, labelled))
         return {f"{name}.{key}": buffer.clone() for name, norm in norms.items() for key, buffer in norm.named_buffers()}
 

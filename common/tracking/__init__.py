@@ -1,6 +1,6 @@
 """The only door to MLflow: write runs, read runs."""
 
 from common.tracking.run import Listener, Run
-from common.tracking.store import Store, model_name, redacted, ui_command
+from common.tracking.store import Store, load_backend, model_name, redacted, ui_command
 
-__all__ = ["Listener", "Run", "Store", "model_name", "redacted", "ui_command"]
+__all__ = ["Listener", "Run", "Store", "load_backend", "model_name", "redacted", "ui_command"]

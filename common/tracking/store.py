@@ -214,6 +214,11 @@ def ui_command(store: Store, port: int) -> list[str]:
     return [sys.executable, "-m", "mlflow", "server", *served, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
+def load_backend() -> None:
+    """Imports what an open store has in memory, without opening one."""
+    from mlflow.store.tracking import sqlalchemy_store  # noqa: F401
+
+
 def _make_database(path: Path) -> None:
     """MLflow's tables in a new SQLite file; once closed it stands alone, without the files that SQLite keeps beside an open one."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore

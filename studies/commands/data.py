@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from common.errors import ColourbenchError
-from studies.commands.options import DEFAULT_HOME, HomeOption, SetOption, open_home, say, valid_name
+from studies.commands.options import DEFAULT_HOME, HomeOption, SetOption, check_exists, open_home, say, valid_name
 
 
 def list_data(home: HomeOption = DEFAULT_HOME) -> None:
@@ -88,6 +88,60 @@ def show(
         say("all checksums are right")
     deliver.describe_dataset(found, say)
     say(f"contact sheet: {deliver.contact_sheet(found, found.folder / 'contact-sheet.png')}")
+
+
+def export(
+    dataset: Annotated[str, typer.Argument(help="A prepared data set.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    colour: Annotated[bool, typer.Option("--colour", help="In their colours, instead of grey as networks see them.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Writes a split's images as PNG files, for another program to colour: its results take part in a study as `images: DIR`.
+
+    Example: colourbench data export flowers-64 --out to-colour
+    """
+    open_home(home).check_dataset(dataset)
+    if split not in ("train", "validation", "test"):
+        raise ColourbenchError(f"--split {split}: choose train, validation or test")
+    from studies.export import export as write  # after what can be told without torch
+
+    count = write(open_home(home).dataset(dataset), split, out, not colour)
+    say(f"{count} images written to {out}; a study takes what was made of them, under the same names, as an arm: {{images: DIR}}")
+
+
+def weights(
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download what is missing, and check it.")] = False,
+    take: Annotated[
+        list[Path] | None, typer.Option(help="A file that was got elsewhere; it is checked and put in its place.")
+    ] = None,
+) -> None:
+    """Lists the weights that LPIPS, FID and KID need, where they lie, and whether they are whole.
+
+    Encoders' weights are fetched by timm when a run asks for them (`pretrained: true`); `backbone_weights: FILE` takes a file.
+
+    Example: colourbench data weights --fetch
+
+    Example: colourbench data weights --take ~/weights-inception-2015-12-05-6726825d.pth
+    """
+    check_exists(*(take or []))
+    from common.weights import ALL
+
+    for file in take or []:
+        by_name = {item.file.name: item for item in ALL}
+        if file.name not in by_name:
+            raise ColourbenchError(f"{file.name} is none of the files that are needed: {', '.join(by_name)}")
+        by_name[file.name].take(file)
+    missing = 0
+    for item in ALL:
+        if fetch and not item.is_here():
+            say(f"downloading {item.address()}")
+            item.fetch()
+        missing += not item.is_here()
+        state = f"whole, {item.check()}" if item.is_here() else f"missing: {item.remedy}"
+        say(f"{item.name} (for {item.used_for}; {item.licence}): {state}")
+    if missing:
+        say(f"\nwithout them reports say which figures are not computed; {missing} of {len(ALL)} are missing")
 
 
 def _check_size(size: int) -> None:

@@ -50,20 +50,30 @@ def evaluate(
     path = found.folder / f"metrics-{name}.csv"
     table.to_csv(path, index=False)
     say(f"{found.name} on the test split of {name} ({len(table)} images):")
-    for metric, (title, _) in evaluation.METRICS.items():
-        say(f"  {title:<38}{table[metric].mean():10.4f}")
+    for metric in evaluation.MEASURED:
+        say(f"  {evaluation.METRICS[metric][0]:<38}{table[metric].mean():10.4f}")
     say(f"image by image: {path}")
 
 
-def report(study: Annotated[str, typer.Argument(help="A study that was compared.")], home: HomeOption = DEFAULT_HOME) -> None:
-    """Writes a study's tables (CSV, Markdown, LaTeX), figures (PNG, SVG) and one self-contained HTML page.
+def report(
+    study: Annotated[str, typer.Argument(help="A study that was compared.")],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="html, pdf or md, as often as needed; html by default.")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Writes a study's tables (CSV, Markdown, LaTeX), figures (PNG, SVG, PDF) and one self-contained page.
+
+    LPIPS, FID and KID are measured first where their weights are at hand (`colourbench data weights`).
 
     Example: colourbench report demo
+
+    Example: colourbench report demo --format html --format pdf
     """
     check_study(home, study)
-    from studies import deliver
+    from studies import reports  # after what can be told without torch
 
-    page = deliver.report(open_home(home), study)
+    page = reports.report(open_home(home), study, formats or ["html"], say)
     say(f"report: {page}\ntables and figures: {page.parent}")
 
 

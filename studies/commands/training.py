@@ -1,7 +1,7 @@
 """Verbs that train: one run, a sweep, a comparison."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -207,6 +207,15 @@ def compare(
         bool, typer.Option("--smoke", help="Run every arm in miniature, by default on photographs that come with the dependencies.")
     ] = False,
     retrain: RetrainOption = False,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="settled|WIDTH",
+            help="Add seeds, all arms alike, until half of every interval of the primary metric is WIDTH or less; `settled` is "
+            "narrow enough for a verdict on the study's margin.",
+        ),
+    ] = None,
+    most_seeds: Annotated[int, typer.Option(min=2, max=1000, help="Where --until stops in any case.")] = 20,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -217,23 +226,28 @@ def compare(
 
     Example: colourbench compare studies/variants.yaml --data flowers-64 --set budget.amount=20000 --set 'seeds=[0, 1, 2, 3, 4]'
 
+    Seeds that --until adds belong to the study from then on. It stops by the width of the intervals and never by what they say.
+
     Example: colourbench compare studies/nogan.yaml --smoke
+
+    Example: colourbench compare studies/variants.yaml --data flowers-64 --until settled --most-seeds 12
     """
-    from common.config import override, parse, read_yaml_file
+    from common.config import parse
 
     one_process("compare")
-    fields = override(read_yaml_file(study), [*([f"dataset={dataset}"] if dataset else []), *(changes or [])])
-    if dataset or not smoke:
-        open_home(home).check_dataset(str(fields.get("dataset")))
-    from studies.compare import compare as run_comparison  # after what can be told without torch
+    fields = _study_fields(study, dataset, changes, None if smoke and not dataset else home)
+    from studies.compare import How  # after what can be told without torch
+    from studies.compare import compare as run_comparison
     from studies.packaged import packaged_dataset
     from studies.smoke import smoke as smoke_study
     from studies.study import Study
+    from studies.until import rule
 
     settings = parse(Study, fields, str(study))
+    wanted = rule(until, most_seeds) if until else None
     if smoke:
         settings = smoke_study(settings, dataset or packaged_dataset(open_home(home)).name)
-    failures = run_comparison(open_home(home), settings, say, retrain)
+    failures = run_comparison(open_home(home), settings, say, How(retrain=retrain, until=wanted))
     if failures:
         raise ColourbenchError("\n".join(str(failure) for failure in failures))
     say(f"the study {settings.name} is complete; next: colourbench report {settings.name}")
@@ -257,17 +271,19 @@ def plan(
 
     Example: colourbench plan studies/variants.yaml --data flowers-64 --pilot 3
     """
-    from common.config import override, parse, read_yaml_file
+    from common.config import parse
 
-    fields = override(read_yaml_file(study), [*([f"dataset={dataset}"] if dataset else []), *(changes or [])])
-    open_home(home).check_dataset(str(fields.get("dataset")))
+    fields = _study_fields(study, dataset, changes, home)
     from analysis import results  # after what can be told without torch
     from analysis.planning import plan as planned
+    from studies.compare import How
     from studies.compare import compare as run_comparison
     from studies.study import Study
 
     settings = parse(Study, fields, str(study))
-    if pilot and (failures := run_comparison(open_home(home), settings, say, pilot=pilot)):
+    if settings.datasets:
+        raise ColourbenchError(f"a plan is for one data set: add --data with one of {', '.join(settings.datasets)}")
+    if pilot and (failures := run_comparison(open_home(home), settings, say, How(pilot=pilot))):
         raise ColourbenchError("\n".join(str(failure) for failure in failures))
     found = results.load(open_home(home).store, open_home(home).data, settings.name)
     for name in ("dataset", "primary", "budget"):
@@ -275,6 +291,24 @@ def plan(
             have = f"the runs of {settings.name} have {name}={there}, and the plan is asked for {asked}"
             raise ColourbenchError(f"{have}; add --pilot 3, or plan for theirs")
     _say_plan(planned(found, settings.margin), settings.margin)
+
+
+def _study_fields(study: Path, dataset: str | None, changes: list[str] | None, home: Path | None) -> dict[str, Any]:
+    """What a study's file says after the options.
+
+    Args:
+        home: where its data sets must be prepared; None does not look.
+    """
+    from common.config import override, read_yaml_file
+
+    fields: dict[str, Any] = read_yaml_file(study)
+    if dataset:
+        fields = {name: value for name, value in fields.items() if name != "datasets"} | {"dataset": dataset}
+    fields = override(fields, changes or [])
+    if home:
+        for name in fields.get("datasets") or [fields.get("dataset")]:
+            open_home(home).check_dataset(str(name))
+    return fields
 
 
 def _say_plan(found: "Plan", margin: float) -> None:

@@ -66,7 +66,7 @@ def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Da
     if champion.id == run.id:
         return True, "the champion still"
     before = _scores(champion, load_run(champion, "cpu")[0], dataset)
-    both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(seed=0, baseline=False)
+    both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(seed=0, fixed=False)
     found = comparison.difference(both, METRIC, "candidate", "champion")
     difference = f"ΔE₀₀ {found.estimate:+.3f} [{found.runs_low:+.3f}, {found.runs_high:+.3f}]"
     reason = f"{difference} against it on the validation split, p = {found.runs_p:.3f}"

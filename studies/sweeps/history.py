@@ -5,8 +5,8 @@ from pathlib import Path
 import optuna
 import pandas as pd
 
-from analysis import report
 from analysis.sweep_figures import DONE, PRUNED, Trials
+from analysis.sweep_page import write_sweep
 from studies.home import Home
 from studies.sweeps import sweep
 
@@ -45,7 +45,7 @@ def page(home: Home, name: str, storage: str = "") -> Path:
     best = sweep.best_trial(study)
     figures = ", ".join(f"{title} {value:.4g}" for title, value in zip(_objectives(study), best.values, strict=True))
     winner = f"Best: trial {best.user_attrs['run']:03d} with {figures}."
-    return report.write_sweep(trials_of(study), f"{_summary(study)}. {winner}", home.report(name))
+    return write_sweep(trials_of(study), f"{_summary(study)}. {winner}", home.report(name))
 
 
 def trials_of(study: optuna.Study) -> Trials:

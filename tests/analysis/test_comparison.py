@@ -23,7 +23,7 @@ def table(
     rows = [
         {
             "arm": arm,
-            "baseline": False,
+            "fixed": False,
             "seed": seed,
             "image": f"{p}#{t}",
             "photograph": str(p),
@@ -82,7 +82,7 @@ def test_a_baseline_has_no_seeds_and_one_seed_is_no_method() -> None:
     lone = comparison.difference(data, "m", "a", "b", resamples=500)
     assert lone.p == 1 and np.isnan(lone.low) and lone.detectable == np.inf and lone.seeds_second == 1
     assert lone.runs_p < 0.01 and lone.estimate == pytest.approx(1.0, abs=0.3)
-    data = data.assign(baseline=data["arm"] == "b")
+    data = data.assign(fixed=data["arm"] == "b")
     for first, second, sign in (("a", "b", 1), ("b", "a", -1)):
         found = comparison.difference(data, "m", first, second, resamples=500)
         assert np.sign(found.estimate) == sign and found.p < 0.05 and {found.seeds_first, found.seeds_second} == {3, 0}
@@ -107,7 +107,7 @@ def test_no_common_photograph() -> None:
 def test_an_arms_interval_counts_its_seeds() -> None:
     data = table(np.random.default_rng(0), {"a": 0.0}, photographs=200, deviation=0.5)
     wide = comparison.arm_interval(data, "m")
-    narrow = comparison.arm_interval(data[data["seed"] == 0].assign(baseline=True), "m")
+    narrow = comparison.arm_interval(data[data["seed"] == 0].assign(fixed=True), "m")
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
     assert np.isnan(comparison.arm_interval(data[data["seed"] == 0], "m").low)
 

@@ -21,7 +21,7 @@ def test_table_and_samples_come_from_one_pass(dataset: Dataset) -> None:
     L, ab = lab.to_network(truth)
     images = lab.to_photographs(L, torch.cat([L / 4, -L / 4], dim=1))
     expected = metrics.all_metrics(images, lab.to_photographs(L, ab))
-    for name in evaluation.METRICS:
+    for name in evaluation.MEASURED:
         assert found.table[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5), name
     places = evaluation.sample_places(split, 5)
     assert len(places) == 5 and np.array_equal(found.samples, images[places].permute(0, 2, 3, 1).numpy())
@@ -43,4 +43,4 @@ def test_score_is_the_mean_over_a_spread(dataset: Dataset) -> None:
     split = dataset.split("validation")
     found = evaluation.score(evaluation.grey, split, images=1000)
     table = evaluation.evaluate(evaluation.grey, split).table
-    assert found == pytest.approx({name: table[name].mean() for name in evaluation.METRICS}, rel=1e-5)
+    assert found == pytest.approx({name: table[name].mean() for name in evaluation.MEASURED}, rel=1e-5)

@@ -9,6 +9,7 @@ import pytest
 
 from analysis import comparison, itself, planning
 from analysis.results import Results
+from analysis.scores import matrix
 from analysis.verdict import Verdict, verdict
 from common.errors import ColourbenchError
 from common.tracking import Run
@@ -18,7 +19,7 @@ class Made(Results):
     """Results whose table is given instead of read."""
 
     def __init__(self, table: pd.DataFrame, **settings: Any) -> None:
-        arms: dict[str, Any] = {arm: {} for arm in table.loc[~table["baseline"], "arm"].unique()}
+        arms: dict[str, Any] = {arm: {} for arm in table.loc[~table["fixed"], "arm"].unique()}
         given = {"primary": "delta_e", "margin": 0.5, "question": "Which?", "arms": arms, "baselines": ["grey"], **settings}
         vars(self).update(table=table, name="made", settings=given, dataset=None, cells=_cells(table), parent=None)
 
@@ -26,9 +27,9 @@ class Made(Results):
 def _cells(table: pd.DataFrame) -> list[Run]:
     """A run a cell, of an hour each."""
     found = []
-    for row in table[["arm", "seed", "baseline"]].drop_duplicates().to_dict("records"):
+    for row in table[["arm", "seed", "fixed"]].drop_duplicates().to_dict("records"):
         run = object.__new__(Run)  # without a store: what was logged is all that is asked for
-        run.tags = {"arm": row["arm"], "seed": str(row["seed"]), "baseline": "yes" if row["baseline"] else "no"}
+        run.tags = {"arm": row["arm"], "seed": str(row["seed"]), "baseline": "yes" if row["fixed"] else "no"}
         run.metrics = {"seconds": 3600.0}
         found.append(run)
     return found
@@ -47,7 +48,7 @@ def figures(
             for p in range(photographs):
                 value = 12 + shift + hard[p] + luck + random.normal(scale=0.5)
                 rows.append(
-                    {"arm": arm, "seed": seed, "image": f"{p}#0", "photograph": f"{p}", "baseline": arm == "grey", "delta_e": value}
+                    {"arm": arm, "seed": seed, "image": f"{p}#0", "photograph": f"{p}", "fixed": arm == "grey", "delta_e": value}
                 )
     return pd.DataFrame(rows)
 
@@ -108,7 +109,7 @@ def test_the_suite_calls_a_method_different_from_itself_at_its_nominal_rate_and_
     frames = []
     for draw in range(12):
         table = figures({"a": 0.0}, seeds=6, photographs=60, deviation=0.5, draw=draw)
-        frames.append(itself._splits(comparison.matrix(table[table["arm"] == "a"], "delta_e")))
+        frames.append(itself._splits(matrix(table[table["arm"] == "a"], "delta_e")))
     called, as_runs, splits = (sum(frame[name] for frame in frames) for name in ("called", "called_as_runs", "splits"))
     assert called / splits <= 0.08 and as_runs / splits > 0.4
 

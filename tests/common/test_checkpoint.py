@@ -1,10 +1,13 @@
+import multiprocessing
 import os
 import pickle
 import random
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -101,33 +104,43 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
 
 
 SAVER = """
-import sys, torch
-from pathlib import Path
+import torch
 from common import checkpoint
-found = checkpoint.latest(Path(sys.argv[1]))[1]
+found = checkpoint.latest(folder)[1]
 step = found["step"] if found else 0
-print("ready", flush=True)
+acknowledged.send(None)
 while True:
     step += 1
-    checkpoint.save(Path(sys.argv[1]), {"weights": torch.full((300_000,), float(step)), "step": step}, step)
-    print(step, flush=True)
+    checkpoint.save(folder, {"weights": torch.full((300_000,), float(step)), "step": step}, step)
+    acknowledged.send(step)
 """
 
 
-def test_kills_at_random_moments_leave_a_whole_checkpoint(tmp_path: Path) -> None:
+def test_kills_at_random_moments_leave_a_whole_checkpoint(tmp_path: Path, child: Callable[..., BaseProcess]) -> None:
     """Real SIGKILLs of a process that does nothing but save: what it acknowledged is there, and nothing is left over."""
     draw = random.Random(0)
-    for _ in range(8):
-        process = subprocess.Popen([sys.executable, "-c", SAVER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        process.stdout.readline()
+    for _ in range(20):
+        here, there = multiprocessing.Pipe(duplex=False)
+        process = child(SAVER, folder=tmp_path, acknowledged=there)
+        there.close()
+        assert here.poll(60)
+        here.recv()
         time.sleep(draw.uniform(0.05, 0.3))
-        process.send_signal(signal.SIGKILL)
-        lines = process.stdout.read().splitlines()
-        process.wait()
-        process.stdout.close()
+        process.kill()
+        process.join()
+        steps = _received(here)
         found = checkpoint.latest(tmp_path)[1]
-        if lines:
-            assert found is not None and found["step"] >= int(lines[-1])
+        if steps:
+            assert found is not None and found["step"] >= steps[-1]
             assert torch.equal(found["weights"], torch.full((300_000,), float(found["step"])))
     assert all(path.name.startswith("checkpoint-") for path in tmp_path.iterdir())
+
+
+def _received(pipe: Connection) -> list[int]:
+    """The steps that were acknowledged before the end."""
+    steps: list[int] = []
+    while True:
+        try:
+            steps.append(int(pipe.recv()))
+        except EOFError:
+            return steps

@@ -5,7 +5,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import mlflow
@@ -80,12 +82,14 @@ def test_status_and_note(store: Store) -> None:
     assert store.run(run.id).status == "RUNNING"  # taken up again
 
 
-OPEN = "import sys; from pathlib import Path; from common.tracking import Store; Store(Path(sys.argv[1])).experiment('s')"
+OPEN = "from common.tracking import Store; Store(home).experiment('s')"
 
 
-def test_many_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
-    processes = [subprocess.Popen([sys.executable, "-c", OPEN, str(tmp_path)], stderr=subprocess.PIPE) for _ in range(3)]
-    assert [(process.communicate()[1], process.returncode)[1] for process in processes] == [0, 0, 0]
+def test_many_processes_may_open_a_fresh_store_at_once(tmp_path: Path, child: Callable[..., BaseProcess]) -> None:
+    processes = [child(OPEN, home=tmp_path) for _ in range(3)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
 def test_a_store_that_cannot_be_opened_does_not_show_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from analysis.ratings.schedule import Design
 from common.config import parse
 from common.errors import ColourbenchError
 from studies import compare as module
-from studies import deliver
-from studies.compare import compare
+from studies import deliver, reports
+from studies.compare import How, compare
 from studies.home import Home
 from studies.run import train_run
 from studies.study import Study, cells, read
@@ -60,6 +60,12 @@ def compared(dataset_home: Path) -> Home:
 
 
 @pytest.fixture(scope="module")
+def page(compared: Home) -> Path:
+    """Its report."""
+    return reports.report(compared, "fair")
+
+
+@pytest.fixture(scope="module")
 def dataset_home(dataset: object, fresh_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("compared")
     shutil.copytree(dataset.folder.parent, home / "data")  # type: ignore[attr-defined]
@@ -101,7 +107,7 @@ def test_a_changed_arm_replaces_its_older_runs_in_the_report(home: Path) -> None
 
 def test_one_arm_and_no_baseline_still_gives_a_report(home: Path) -> None:
     compare(Home(home), study(arms={"a+b_1": {"variant": {"name": "regression"}}}, baselines=[]), lambda text: None)
-    html = deliver.report(Home(home), "fair").read_text()
+    html = reports.report(Home(home), "fair").read_text()
     assert "a+b_1" in html
 
 
@@ -124,8 +130,7 @@ def test_more_seeds_join_the_same_study(compared: Home, tmp_path: Path) -> None:
     assert len(home.store.find("fair", {"arm": "cgan"})) == 3
 
 
-def test_the_report_has_everything(compared: Home) -> None:
-    page = deliver.report(compared, "fair")
+def test_the_report_has_everything(page: Path) -> None:
     html = page.read_text()
     assert all(word in html for word in ("l1_only", "cgan", "egan", "grey", "mean", "Which?", "ΔE₀₀", "Evolution"))
     assert "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html  # it opens without a network
@@ -140,8 +145,8 @@ def test_the_report_has_everything(compared: Home) -> None:
     }
 
 
-def test_tables_equal_a_direct_computation(compared: Home) -> None:
-    folder = deliver.report(compared, "fair").parent / "tables"
+def test_tables_equal_a_direct_computation(page: Path) -> None:
+    folder = page.parent / "tables"
     headline = pd.read_csv(folder / "headline.csv").set_index("arm")
     images = pd.read_csv(folder / "per_image.csv")
     means = images.groupby("arm")["delta_e"].mean()
@@ -181,7 +186,7 @@ def test_a_failed_arm_does_not_stop_the_others(home: Path, monkeypatch: pytest.M
     [failure] = compare(Home(home), study(), lambda text: None)
     assert str(failure) == "cgan seed 0: out of memory with batches.size=4"
     assert len(Home(home).store.find("fair", {"kind": "cell"})) == 7
-    assert "1 of 8 runs are not finished" in deliver.report(Home(home), "fair").read_text()
+    assert "1 of 8 runs are not finished" in reports.report(Home(home), "fair").read_text()
 
 
 def test_best_of_takes_a_sweeps_settings(home: Path) -> None:
@@ -246,8 +251,7 @@ def test_arms_may_have_seeds_of_their_own_and_be_like_another() -> None:
     assert planned[0].config.variant == planned[1].config.variant
 
 
-def test_the_verdict_is_written_beside_the_report_and_into_mlflow(compared: Home) -> None:
-    page = deliver.report(compared, "fair")
+def test_the_verdict_is_written_beside_the_report_and_into_mlflow(compared: Home, page: Path) -> None:
     answer = json.loads((page.parent / "verdict.json").read_text())
     assert answer["primary"] == "delta_e" and answer["margin"] == 0.5 and answer["declared_at"]
     pairs = {(item["first"], item["second"]) for item in answer["answers"]}
@@ -271,11 +275,11 @@ def test_a_changed_margin_is_a_new_study_that_keeps_the_runs(home: Path) -> None
 
 def test_a_pilot_trains_the_first_seeds_and_leaves_the_study_as_it_was_declared(home: Path) -> None:
     wanted = study(arms={"l1_only": {"variant": {"name": "regression"}}}, seeds=[0, 1, 2])
-    assert compare(Home(home), wanted, lambda text: None, pilot=1) == []
+    assert compare(Home(home), wanted, lambda text: None, How(pilot=1)) == []
     found = results.load(Home(home).store, Home(home).data, "fair")
     assert len(found.trained) == 1 and len(found.settings["cells"]) == 5  # three seeds and two baselines
 
 
 def test_a_study_that_never_ran(home: Path) -> None:
     with pytest.raises(ColourbenchError, match="run `colourbench compare"):
-        deliver.report(Home(home), "nothing")
+        reports.report(Home(home), "nothing")

@@ -13,9 +13,9 @@ from common import checkpoint
 from common.config import parse, read_yaml
 from common.errors import ColourbenchError
 from common.shards import Dataset
-from studies import deliver
+from studies import reports
 from studies.commands import data as data_verbs
-from studies.compare import compare
+from studies.compare import How, compare
 from studies.home import Home
 from studies.study import Study
 from studies.trained import load_run
@@ -103,7 +103,7 @@ def test_compare_tells_of_lost_files_and_trains_again_when_asked(name: str, done
     rooms = Home(done)
     (failure,) = compare(rooms, STUDY, lambda text: None)
     assert name in str(failure) and "--retrain" in str(failure)
-    assert compare(rooms, STUDY, lambda text: None, retrain=True) == []
+    assert compare(rooms, STUDY, lambda text: None, How(retrain=True)) == []
     assert (run_folder / name).is_file() and compare(rooms, STUDY, lambda text: None) == []
     steps = [item.step for item in rooms.store.run("small/l1 seed 0").history("validation/delta_e")]
     assert len(steps) == len(set(steps))  # nothing is logged twice
@@ -121,7 +121,7 @@ def test_a_run_whose_folder_is_gone(done: Path, run_folder: Path) -> None:
 def test_a_report_of_damaged_figures(harm: Callable[[Path], None], done: Path, run_folder: Path) -> None:
     harm(run_folder / "metrics.parquet")
     with pytest.raises(ColourbenchError, match=r"metrics\.parquet.*--retrain"):
-        deliver.report(Home(done), "small")
+        reports.report(Home(done), "small")
 
 
 def test_a_damaged_study(done: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_damaged_study(done: Path) -> None:
     for text in (before[: len(before) // 2], b"[]"):
         path.write_bytes(text)
         with pytest.raises(ColourbenchError, match=r"study\.json is damaged.*compare STUDY\.yaml"):
-            deliver.report(Home(done), "small")
+            reports.report(Home(done), "small")
     path.write_bytes(before)
 
 

@@ -1,11 +1,9 @@
 """Runs as users meet them: real processes, real kills, real MLflow."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pandas as pd
@@ -109,40 +107,47 @@ def test_same_seed_same_result_other_seed_other_result(store: Store, dataset: Da
 
 
 TRAIN = """
-import sys, json
-from pathlib import Path
+import json, sys
 from common.config import parse
+from common.errors import Interrupted
 from common.shards import Dataset
 from common.tracking import Store
 from studies.run import Place, train_run
 from studies.run_config import RunConfig
-home = Path(sys.argv[1])
-config = parse(RunConfig, json.loads(sys.argv[2]))
-train_run(Store(home), Dataset(home / "data" / "fields-32"), config, Place("study", sys.argv[3], {"arm": "x"}))
+sys.stderr = errors.open("w")
+config = parse(RunConfig, json.loads(settings))
+try:
+    train_run(Store(home), Dataset(home / "data" / "fields-32"), config, Place("study", name, {"arm": "x"}))
+except Interrupted as error:
+    print(error, file=sys.stderr, flush=True)
 """
 
 
-def start(home: Path, settings: RunConfig, name: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", TRAIN, str(home), settings.model_dump_json(), name]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+@pytest.fixture
+def start(home: Path, child: Callable[..., BaseProcess]) -> Callable[[RunConfig, str], BaseProcess]:
+    """Trains a run in a process of its own; what it says goes to `errors`."""
+    return lambda settings, name: child(TRAIN, home=home, settings=settings.model_dump_json(), name=name, errors=home / "errors")
+
+
+Start = Callable[[RunConfig, str], BaseProcess]
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
-def test_a_killed_run_resumes_bit_by_bit(variant: str, home: Path) -> None:
+def test_a_killed_run_resumes_bit_by_bit(variant: str, home: Path, start: Start) -> None:
     """SIGKILL in the middle, through a change of phase: weights and every logged figure equal those of an unbroken run."""
     fields = config(variant).model_dump(mode="json")
     fields["variant"]["pretraining"] = 0.25
-    fields["budget"]["amount"] = 320 if variant == "wgan_gp" else 240
+    fields["budget"]["amount"] = 160 if variant == "wgan_gp" else 120
     fields["watch"]["checkpoint_seconds"] = 1e-3  # after every step
     settings = parse(RunConfig, fields)
     store = Store(home)
     dataset = Dataset(home / "data" / "fields-32")
     whole = train_run(store, dataset, settings, Place("study", "whole", {"arm": "x"}))
 
-    process = start(home, settings, "broken")
-    wait_for_checkpoint(store, "broken", images=100)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process = start(settings, "broken")
+    wait_for_checkpoint(store, "broken", images=50)
+    process.kill()
+    process.join()
     [broken] = store.find("study", {"mlflow.runName": "broken"})
     assert broken.status == "RUNNING" and not (broken.folder / "generator.pt").exists()
 
@@ -162,14 +167,15 @@ def wait_for_checkpoint(store: Store, name: str, images: int = 0) -> None:
     raise AssertionError(f"{name} wrote no checkpoint")
 
 
-def test_sigterm_saves_and_tells_how_to_go_on(home: Path) -> None:
+def test_sigterm_saves_and_tells_how_to_go_on(home: Path, start: Start) -> None:
     fields = config(images=100_000).model_dump(mode="json")
     fields["watch"]["checkpoint_seconds"] = 0.5
-    process = start(home, parse(RunConfig, fields), "stopped")
+    process = start(parse(RunConfig, fields), "stopped")
     store = Store(home)
     wait_for_checkpoint(store, "stopped")
     process.terminate()
-    error = process.communicate(timeout=60)[1]
+    process.join(timeout=60)
+    error = (home / "errors").read_text()
     [run] = store.find("study", {"mlflow.runName": "stopped"})
     assert "stopped by SIGTERM" in error and "the same command goes on" in error
     assert run.status == "KILLED" and list(run.folder.glob("checkpoint-*"))

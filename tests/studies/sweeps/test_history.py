@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from analysis import report
+from analysis.sweep_page import write_sweep
 from studies.sweeps.history import trials_of
 
 RANGES = {
@@ -47,7 +47,7 @@ def test_page(objectives: list[str], pictures: set[str], tmp_path: Path) -> None
     trials = trials_of(made(objectives))
     assert trials.table["trial"].tolist() == [0, 1, 2, 3, 4, 5]  # a trial that died and was tried again counts once
     assert trials.table["state"].tolist().count("pruned") == 1
-    page = report.write_sweep(trials, "A sweep.", tmp_path)
+    page = write_sweep(trials, "A sweep.", tmp_path)
     assert {path.stem for path in (tmp_path / "figures").glob("*.png")} == pictures
     text = page.read_text()
     assert text.count("data:image/png;base64") == len(pictures) and "http" not in text.split("</style>")[1].replace(
@@ -62,5 +62,5 @@ def test_one_trial_is_enough_for_a_page(tmp_path: Path) -> None:
     study = optuna.create_study(study_name="one")
     study.set_user_attr("objectives", ["delta_e"])
     study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs={"run": 0}))
-    report.write_sweep(trials_of(study), "A sweep.", tmp_path)
+    write_sweep(trials_of(study), "A sweep.", tmp_path)
     assert [path.name for path in (tmp_path / "figures").glob("*.png")] == ["history.png"]

@@ -33,7 +33,7 @@ def config(**fields: object) -> RunConfig:
     data = {
         "variant": {"name": "cgan", "generator": network, "critic": network},
         "dataset": "fields-32",
-        "budget": {"amount": 160, "unit": "images"},
+        "budget": {"amount": 32, "unit": "images"},
         "batches": {"size": 4},
         "engine": {"device": "cpu", "precision": "32", "threads": 1},
         "watch": {"validations": 4, "validation_images": 8, "preview_images": 0, "checkpoint_seconds": 0.05},
@@ -131,7 +131,7 @@ def test_kills_at_random_moments(store: str, home: Path, request: pytest.Fixture
 
 
 def test_workers_share_the_trials(home: Path) -> None:
-    order = Sweep(name="s", base=config(budget={"amount": 80, "unit": "images"}), trials=6, pruner="none")
+    order = Sweep(name="s", base=config(), trials=6, pruner="none")
     said: list[str] = []
     best = run_sweep(Home(home), order, said.append, workers=2)
     check_every_trial_ended_once(home, order)

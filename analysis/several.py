@@ -1,0 +1,120 @@
+"""One study on several data sets: what each says, and the arms ranked over all (Demšar 2006)."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from analysis import comparison, figures, page, tables
+from analysis import verdict as verdicts
+from analysis.crossed import LEVEL
+from analysis.evaluation import METRICS
+from analysis.ranks import Ranks, ranks
+from analysis.results import Results
+
+
+def write(name: str, question: str, parts: Sequence[Results], pages: Sequence[Path], folder: Path) -> Path:
+    """Writes report.html with tables/ and figures/ below `folder`, and links to the report on each data set.
+
+    Args:
+        pages: of the parts, in their order.
+    """
+    primary = str(parts[0].settings["primary"])
+    means = scores(parts, primary)
+    found = ranks(means, METRICS[primary][1])
+    readable = _readable(parts, primary, found)
+    tables.write(means.assign(data_set=means.index), readable, folder / "tables", "ranks")
+    drawn = diagram(found, METRICS[primary][0])
+    picture = figures.save(drawn, folder / "figures", "ranks") if drawn else None
+    html = page.template("several.html.j2").render(
+        name=name,
+        question=question,
+        title=METRICS[primary][0],
+        lines=summary(found),
+        parts=[_part(part, path, folder) for part, path in zip(parts, pages, strict=True)],
+        table=page.html_table(readable),
+        image=page.embedded(picture) if picture else None,
+        found=found,
+    )
+    path = folder / "report.html"
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def scores(parts: Sequence[Results], metric: str) -> pd.DataFrame:
+    """A row a data set, a column an arm that every one has; baselines are lines to compare with and have no rank."""
+    rows = {}
+    for part in parts:
+        shown = [arm for arm in part.arms if arm not in part.baselines]
+        rows[part.dataset.name] = {arm: part.scores(metric).one(arm).value for arm in shown}
+    return pd.DataFrame.from_dict(rows, orient="index").dropna(axis=1)
+
+
+def summary(found: Ranks) -> list[str]:
+    """What the ranks say, in words."""
+    best = found.average.index[0]
+    said = [
+        f"Average ranks over {found.data_sets} data sets: " + ", ".join(f"{arm} {rank:.2f}" for arm, rank in found.average.items())
+    ]
+    if not math.isfinite(found.critical_difference):
+        return [*said, "One data set or one arm gives no ranking"]
+    if found.differing:
+        worse = [other for one, other in found.differing if one == best]
+        said.append(
+            f"{best} ranks better than {', '.join(worse)}" if worse else "The best arm is not clearly better than any other"
+        )
+    else:
+        said.append(
+            f"The ranks do not differ clearly (Friedman, Iman and Davenport's F: p {found.p:.2g}); {found.data_sets} data sets can "
+            f"only show ranks that lie {found.critical_difference:.2g} apart, of {len(found.average) - 1} that are possible"
+        )
+    return said
+
+
+def diagram(found: Ranks, title: str) -> Figure | None:
+    """The critical-difference diagram: arms that a bar joins do not differ clearly."""
+    if not math.isfinite(found.critical_difference):
+        return None
+    from scikit_posthocs import critical_difference_diagram
+
+    with mpl.rc_context(figures.STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(8, 1.2 + 0.3 * len(found.average)), layout="constrained")
+        axis = figure.subplots()
+        critical_difference_diagram(
+            found.average, _nemenyi(found), ax=axis, label_fmt_left="{label} {rank:.2f}", label_fmt_right="{rank:.2f} {label}"
+        )
+        axis.set_title(f"average rank in {title}; critical difference {found.critical_difference:.2f} at {LEVEL:.0%}", fontsize=10)
+    return figure
+
+
+def _nemenyi(found: Ranks) -> pd.DataFrame:
+    """p of each pair; 1 everywhere where Friedman's test sees no difference at all."""
+    k, average = len(found.average), found.average
+    error = math.sqrt(k * (k + 1) / (6 * found.data_sets))
+    apart = np.abs(average.to_numpy()[:, None] - average.to_numpy()[None, :])
+    p = stats.studentized_range.sf(apart / error * math.sqrt(2), k, np.inf)
+    return pd.DataFrame(p if found.p < LEVEL else np.ones_like(p), index=average.index, columns=average.index)
+
+
+def _readable(parts: Sequence[Results], metric: str, found: Ranks) -> pd.DataFrame:
+    rows = []
+    for arm, rank in found.average.items():
+        cells = {part.dataset.name: _cell(comparison.interval(part.scores(metric), str(arm))) for part in parts}
+        rows.append({"arm": arm, **cells, "average rank": f"{rank:.2f}"})
+    return pd.DataFrame(rows)
+
+
+def _cell(interval: comparison.Interval) -> str:
+    half = (interval.high - interval.low) / 2
+    return f"{interval.estimate:.2f}" + (f" ± {half:.2f}" if math.isfinite(half) else "")
+
+
+def _part(part: Results, path: Path, folder: Path) -> dict[str, object]:
+    answer = verdicts.verdict(part, comparison.all_pairs(part.scores(part.settings["primary"])))
+    return {"name": part.dataset.name, "lines": answer.lines, "link": os.path.relpath(path, folder)}

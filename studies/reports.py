@@ -1,0 +1,67 @@
+"""Makes the report of a study, and of one that ran on several data sets."""
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from analysis import report as reports
+from analysis import results, several
+from analysis.results import FAMILY, Results
+from common import kept
+from studies import perceptual
+from studies.home import Home
+from studies.study import Study
+
+FILE = "study.yaml"  # beside the report: what its commands run
+
+Say = Callable[[str], None]
+
+
+def report(home: Home, study: str, formats: Sequence[str] = ("html",), say: Say = print) -> Path:
+    """Writes a study's tables, figures and page; returns the page's path.
+
+    Raises:
+        ColourbenchError: it never ran, or a format cannot be written here.
+    """
+    reports.check_formats(formats)
+    families = home.store.find(study, {"kind": "family"})
+    if not families:
+        return _report_one(home, results.load(home.store, home.data, study), formats, say)
+    family = kept.read_json(families[-1].folder / FAMILY, "compare again")
+    parts = [results.load(home.store, home.data, name) for name in family["parts"]]
+    pages = [_report_one(home, part, formats, say) for part in parts]
+    return several.write(study, family["question"], parts, pages, home.report(study))
+
+
+def _report_one(home: Home, found: Results, formats: Sequence[str], say: Say) -> Path:
+    missing = perceptual.measure(home, found, say)
+    folder = home.report(found.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_text(_as_yaml(found), encoding="utf-8")
+    fresh = results.load(home.store, home.data, found.name)  # with what was measured just now
+    page = reports.write(fresh, folder, _commands(home, found), missing, formats)
+    if found.parent:
+        answer = kept.read_json(folder / reports.VERDICT, "write the report again")
+        lines = [f"* {item['text']}" for item in answer["answers"]] + [f"* {remark}" for remark in answer["remarks"]]
+        found.parent.note(f"**{found.settings['question']}**\n\n" + "\n".join(lines))
+    return page
+
+
+def _commands(home: Home, found: Results) -> list[str]:
+    """What makes the study again from its data set, seen from where the report was written."""
+    where = shlex.quote(os.path.relpath(home.path))
+    file = shlex.quote(os.path.relpath(home.report(found.name) / FILE))
+    return [
+        f"colourbench data show {found.dataset.name} --home {where}   # the data set, {found.dataset.fingerprint[:12]}",
+        f"colourbench compare {file} --home {where}",
+        f"colourbench report {found.name} --home {where}",
+    ]
+
+
+def _as_yaml(found: Results) -> str:
+    """The study's settings as a file that `colourbench compare` takes."""
+    fields = {name: value for name, value in found.settings.items() if name in Study.model_fields and value not in ("", [], None)}
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
