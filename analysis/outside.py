@@ -139,4 +139,4 @@ def _some(names: list[str]) -> str:
 
 
 def _tensor(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)  # a copy: what Pillow gives cannot be written to

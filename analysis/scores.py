@@ -1,6 +1,6 @@
 """One metric of every arm as matrices of seeds x photographs, and what the crossed model makes of one arm or two."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,10 @@ class Scores:
         row = np.full(self.values[first].shape[1], np.nan)
         row[self.common(first, second)] = one.mean(axis=0) - other.mean(axis=0)
         return row
+
+    def of_first(self, seeds: int) -> "Scores":
+        """The same with the first seeds of each arm alone."""
+        return replace(self, values={arm: y if self.fixed[arm] else y[:seeds] for arm, y in self.values.items()})
 
     def seeds(self, arm: str) -> int:
         """How many; 0 where there is no such thing."""

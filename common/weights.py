@@ -20,9 +20,10 @@ _DIGITS = re.compile(r"-([0-9a-f]{8})\.")
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights; `address` asks the library that knows it."""
+    """A file of weights under its published name; `address` asks the library that knows it, which takes seconds to import."""
 
     name: str
+    file_name: str
     used_for: str
     licence: str
     address: Callable[[], str]
@@ -32,12 +33,12 @@ class Weights:
         """Where it lies, or would."""
         import torch  # takes seconds to import
 
-        return Path(torch.hub.get_dir()) / "checkpoints" / self.address().rpartition("/")[2]
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.file_name
 
     @property
     def digits(self) -> str:
         """The first digits of its SHA-256."""
-        match = _DIGITS.search(self.file.name)
+        match = _DIGITS.search(self.file_name)
         return match[1] if match else ""
 
     def is_here(self) -> bool:
@@ -89,7 +90,7 @@ class Weights:
     @property
     def remedy(self) -> str:
         """What a user does."""
-        return f"`colourbench data weights --fetch`, or `--take FILE` with {self.file.name} from {self.address()}"
+        return f"`colourbench data weights --fetch`, or `--take FILE` with {self.file_name} from {self.address()}"
 
 
 def _inception() -> str:
@@ -105,6 +106,6 @@ def _alexnet() -> str:
     return str(AlexNet_Weights.IMAGENET1K_V1.url)
 
 
-INCEPTION = Weights("FID's Inception v3", "FID and KID", "Apache 2.0", _inception)
-ALEXNET = Weights("torchvision's AlexNet", "LPIPS", "BSD 3-clause; trained on ImageNet", _alexnet)
+INCEPTION = Weights("FID's Inception v3", "weights-inception-2015-12-05-6726825d.pth", "FID and KID", "Apache 2.0", _inception)
+ALEXNET = Weights("torchvision's AlexNet", "alexnet-owt-7be5be79.pth", "LPIPS", "BSD 3-clause; trained on ImageNet", _alexnet)
 ALL = (ALEXNET, INCEPTION)

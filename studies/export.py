@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from analysis import evaluation, outside
 from common.errors import ColourbenchError
@@ -28,7 +29,12 @@ def export(dataset: Dataset, split: str, out: Path, grey: bool = True) -> int:
     names, places = outside.names(part), np.arange(len(part))
     written = 0
     for _, images, truth in evaluation.colourised(evaluation.grey, part, places, "cpu"):
-        for image in (images if grey else truth).permute(0, 2, 3, 1).to(torch.uint8).numpy():
+        for image in (_grey(images) if grey else truth).permute(0, 2, 3, 1).numpy():
             Image.fromarray(image).save(out / from_text(f"{names[written]}.png"))
             written += 1
     return written
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Equal channels: rounding leaves those of a photograph without ab up to 1 apart."""
+    return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8).expand(-1, 3, -1, -1)

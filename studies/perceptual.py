@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import pandas as pd
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,7 +13,6 @@ from analysis import perceptual
 from analysis.perceptual import Measured, Networks
 from analysis.results import PERCEPTUAL, SETS, Results
 from common import kept
-from common.engine import Engine, EngineConfig
 from common.files import replacing, write_atomically
 from common.tracking import Run
 from studies.home import Home
@@ -27,7 +27,7 @@ def measure(home: Home, found: Results, say: Say) -> list[str]:
     Raises:
         ColourbenchError: weights are there and are not the published ones.
     """
-    networks = perceptual.networks(Engine(EngineConfig()).device)
+    networks = perceptual.networks("cuda" if torch.cuda.is_available() else "cpu")
     truth: Float[Tensor, "n f"] | None = None
     for run in found.cells:
         if _is_measured(run, networks):

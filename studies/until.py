@@ -1,11 +1,13 @@
 """Adds seeds to a study until its intervals are narrow: by their width, whatever they say."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from analysis import results, stopping
 from analysis.results import STUDY
+from analysis.stopping import Decision, Wanted
 from common import kept
 from common.errors import ColourbenchError
 from studies.home import Home
@@ -65,20 +67,27 @@ def added(record: dict[str, Any] | None, say: Say) -> int:
     return count
 
 
-def is_over(home: Home, study: Study, wanted: Until, say: Say) -> bool:
-    """Whether the intervals are narrow enough, or there are as many seeds as may be; says which.
+def is_over(home: Home, study: Study, rule: Until, say: Say) -> bool:
+    """Whether the study has seeds enough, or as many as may be; says which.
 
     Raises:
         ColourbenchError: no two arms are trained.
     """
-    found = stopping.widest(results.load(home.store, home.data, study.name), wanted.half_width)
-    seeds = min(len(study.seeds_of(arm)) for arm in study.trained)
-    pair = f"the widest interval, {found.first} − {found.second}"
-    at = f"{seeds} seeds: {pair}, is ± {found.half_width:.2g} and ± {found.wanted:.2g} is asked for"
-    if found.is_narrow:
-        say(f"{at}: enough")
-    elif seeds >= wanted.most_seeds:
-        say(f"{at}: not reached with --most-seeds {wanted.most_seeds}")
-    else:
-        say(f"{at}: one seed more for every arm")
-    return found.is_narrow or seeds >= wanted.most_seeds
+    if len(study.trained) < 2:
+        raise ColourbenchError("--until compares trained arms, and this study trains only one")
+    found = results.load(home.store, home.data, study.name)
+    pairs = math.comb(len(found.arms), 2)
+    wanted = stopping.settled(study.margin, pairs) if rule.half_width is None else Wanted(rule.half_width)
+    decision = stopping.decide(found.scores(study.primary), list(study.trained), wanted)
+    have = min(len(study.seeds_of(arm)) for arm in study.trained)
+    say(_told(decision, wanted, have, rule.most_seeds))
+    return have >= min(decision.seeds, rule.most_seeds)
+
+
+def _told(decision: Decision, wanted: Wanted, have: int, most: int) -> str:
+    widest = f"{decision.first} − {decision.second} ± {decision.half_width:.2g}"
+    if decision.narrow_at is None:
+        rest = f"not reached with --most-seeds {most}" if have >= most else "one seed more for every arm"
+        return f"{have} seeds: the widest interval is {widest}, and ± {wanted.half_width:.2g} is asked for: {rest}"
+    ends = "enough" if have >= decision.seeds else f"a third more, {min(decision.seeds, most)}, and it ends"
+    return f"{have} seeds: with {decision.narrow_at} every interval was as narrow as ± {wanted.half_width:.2g} ({widest}): {ends}"

@@ -128,7 +128,7 @@ def weights(
     from common.weights import ALL
 
     for file in take or []:
-        by_name = {item.file.name: item for item in ALL}
+        by_name = {item.file_name: item for item in ALL}
         if file.name not in by_name:
             raise ColourbenchError(f"{file.name} is none of the files that are needed: {', '.join(by_name)}")
         by_name[file.name].take(file)

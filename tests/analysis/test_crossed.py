@@ -60,7 +60,7 @@ CASES = [
     ((2, 6), 100, 0.3, "normal"),
     ((3, 10), 100, 0.7, "normal"),
 ]
-STUDIES = 600
+STUDIES = 300
 
 
 def test_false_positives_and_coverage_over_simulated_studies() -> None:

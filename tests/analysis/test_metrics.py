@@ -236,3 +236,32 @@ def test_chroma_and_grey_share() -> None:
 def test_no_photograph_gives_no_figure() -> None:
     nothing = torch.zeros(0, 3, 16, 16, dtype=torch.uint8)
     assert all(found.shape == (0,) for found in metrics.all_metrics(nothing, nothing).values())
+
+
+def steps(size: int, lightness_at: int, colour_at: int) -> torch.Tensor:
+    """A Lab photograph of one step in L and one in a, each at a column."""
+    image = torch.zeros(1, 3, size, size)
+    image[:, 0] = 50
+    image[:, 0, :, lightness_at:] = 80
+    image[:, 1, :, colour_at:] = 40
+    return image
+
+
+def test_colour_bleeds_where_it_changes_off_the_edges_of_lightness() -> None:
+    assert metrics.bleeding(steps(24, 12, 12)).item() == 0
+    assert metrics.bleeding(steps(24, 12, 13)).item() == 0  # beside an edge is on it
+    assert metrics.bleeding(steps(24, 4, 18)).item() == 1
+    both = steps(24, 4, 18)
+    both[:, 2, :, 4:] = 40
+    assert metrics.bleeding(both).item() == pytest.approx(0.5)
+    assert metrics.bleeding(torch.full((1, 3, 24, 24), 50.0)).item() == 0
+
+
+def test_bleeding_is_the_naive_reckoning() -> None:
+    image = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0)) * torch.tensor([30.0, 40, 40]).view(3, 1, 1)
+    x = image[0].double().numpy()
+    across, down = (x[:, 1:-1, 2:] - x[:, 1:-1, :-2]) / 2, (x[:, 2:, 1:-1] - x[:, :-2, 1:-1]) / 2
+    edges = np.pad(np.hypot(across[0], down[0]) >= 3.0, 1)
+    near = np.any([np.roll(edges, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)[1:-1, 1:-1]
+    change = np.sqrt((across[1:] ** 2 + down[1:] ** 2).sum(axis=0))
+    assert metrics.bleeding(image).item() == pytest.approx(change[~near].sum() / change.sum(), rel=1e-4)
