@@ -11,6 +11,7 @@ from common.processor import processor
 from studies.bench import photographs
 from studies.bench.logging import logging_and_checkpoints
 from studies.bench.parts import layers, others
+from studies.bench.reporting import report_of
 from studies.bench.result import Result
 from studies.bench.steps import Task
 from studies.bench.sweeps import trials_per_second
@@ -118,6 +119,11 @@ def sweep(plan: Plan) -> Iterator[Result]:
     yield trials_per_second((1, 2) if plan.quick else (1, 2, 4), 4 if plan.quick else 16, plan.storage)
 
 
+def report(plan: Plan) -> Iterator[Result]:
+    """The report of a large study."""
+    yield from report_of(3, 3, 200) if plan.quick else report_of(10, 10, 5000, limits=(60.0, 2.0))
+
+
 BENCHMARKS: dict[str, Callable[[Plan], Iterator[Result]]] = {
     "train": train,
     "wgan-gp": wgan_gp,
@@ -128,6 +134,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Result]]] = {
     "parts": parts,
     "logging": logging,
     "sweep": sweep,
+    "report": report,
 }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="train, wgan-gp, egan, lab, data, metrics, parts, logging, sweep; all."),
+        typer.Argument(metavar="[NAME]...", help="train, wgan-gp, egan, lab, data, metrics, parts, logging, sweep, report; all."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small images and networks, few rounds, no targets.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

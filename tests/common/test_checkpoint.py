@@ -119,13 +119,13 @@ while True:
 def test_kills_at_random_moments_leave_a_whole_checkpoint(tmp_path: Path, child: Callable[..., BaseProcess]) -> None:
     """Real SIGKILLs of a process that does nothing but save: what it acknowledged is there, and nothing is left over."""
     draw = random.Random(0)
-    for _ in range(20):
+    for _ in range(10):
         here, there = multiprocessing.Pipe(duplex=False)
         process = child(SAVER, folder=tmp_path, acknowledged=there)
         there.close()
         assert here.poll(60)
         here.recv()
-        time.sleep(draw.uniform(0.05, 0.3))
+        time.sleep(draw.uniform(0.02, 0.2))
         process.kill()
         process.join()
         steps = _received(here)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis import results
+from analysis import report, results
 from analysis.ratings.schedule import Design
 from common.config import parse
 from common.errors import ColourbenchError
@@ -23,6 +23,9 @@ from studies.sweeps.launcher import run_sweep
 from studies.sweeps.sweep import Sweep
 
 NETWORK = {"network": {"base_width": 4}}
+
+
+pytestmark = pytest.mark.xdist_group(Path(__file__).stem)  # what one worker has made is not made by another too
 
 
 def study(**fields: object) -> Study:
@@ -183,10 +186,12 @@ def test_a_failed_arm_does_not_stop_the_others(home: Path, monkeypatch: pytest.M
         return original(store, dataset, config, place, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "train_run", sometimes)
-    [failure] = compare(Home(home), study(), lambda text: None)
+    arms = {name: fields for name, fields in study().arms.items() if name != "egan"}
+    [failure] = compare(Home(home), study(arms=arms), lambda text: None)
     assert str(failure) == "cgan seed 0: out of memory with batches.size=4"
-    assert len(Home(home).store.find("fair", {"kind": "cell"})) == 7
-    assert "1 of 8 runs are not finished" in reports.report(Home(home), "fair").read_text()
+    assert len(Home(home).store.find("fair", {"kind": "cell"})) == 5
+    found = results.load(Home(home).store, Home(home).data, "fair")
+    assert any("1 of 6 runs are not finished" in text for text in report.warnings(found))
 
 
 def test_best_of_takes_a_sweeps_settings(home: Path) -> None:

@@ -1,5 +1,6 @@
 """Reports beyond the plain one: several data sets, other programs' folders, other formats, perceptual figures, and a notebook's way."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ from common.shards import Dataset
 from studies import deliver, export, reports
 from studies.compare import compare
 from studies.home import Home
+from studies.perceptual import measure
 from studies.study import Study, read
 
 NETWORK = {"network": {"base_width": 4}}
+
+
+pytestmark = pytest.mark.xdist_group(Path(__file__).stem)  # what one worker has made is not made by another too
 
 
 def study(**fields: Any) -> Study:
@@ -63,6 +68,21 @@ def compared(rooms: Home) -> list[str]:
     return said
 
 
+@pytest.fixture(scope="module")
+def page(rooms: Home, compared: list[str]) -> Path:
+    """The page over both data sets; the report on each is written with it, in every format that this machine can write."""
+    formats = ["html", "md", *(["pdf"] if has_pango() else [])]
+    return reports.report(rooms, "wide", formats, lambda text: None)
+
+
+def has_pango() -> bool:
+    try:
+        import weasyprint  # noqa: F401
+    except OSError:
+        return False
+    return True
+
+
 def test_exported_photographs_are_grey_and_named_as_results_must_be(rooms: Home, tmp_path: Path) -> None:
     dataset = rooms.dataset("fields-32")
     assert export.export(dataset, "test", tmp_path / "grey") == len(dataset.split("test"))
@@ -73,20 +93,19 @@ def test_exported_photographs_are_grey_and_named_as_results_must_be(rooms: Home,
         export.export(dataset, "test", tmp_path / "grey")
 
 
-def test_another_programs_folder_is_an_arm_like_any_other(rooms: Home, compared: list[str]) -> None:
+def test_another_programs_folder_is_an_arm_like_any_other(rooms: Home, compared: list[str], page: Path) -> None:
     assert any("theirs" in line and "extra.png" in line for line in compared)
     found = results.load(rooms.store, rooms.data, "wide-fields-32")
     assert found.arms == ["grey", "mean", "l1", "cgan", "theirs"] and found.outside == ["theirs"]
     assert found.table.query("arm == 'theirs'")["delta_e"].max() < 0.05  # the truth itself
-    page = reports.report(rooms, "wide-fields-32", ["md", "html"], lambda text: None)
-    html = page.read_text()
+    folder = rooms.report("wide-fields-32")
+    html = (folder / "report.html").read_text()
     assert "theirs is better than l1 by" in html or "l1 against theirs" in html
-    assert "1 files belong to no test image" in html and "theirs" in (page.parent / "report.md").read_text()
+    assert "1 files belong to no test image" in html and "theirs" in (folder / "report.md").read_text()
     assert "theirs" in deliver.material(found).arms
 
 
-def test_the_commands_of_a_report_make_the_study_again(rooms: Home, compared: list[str]) -> None:
-    reports.report(rooms, "wide-again-32", say=lambda text: None)
+def test_the_commands_of_a_report_make_the_study_again(rooms: Home, page: Path) -> None:
     file = rooms.report("wide-again-32") / "study.yaml"
     again = read(file)
     assert again.name == "wide-again-32" and again.arms["theirs"]["images"].endswith("again-32")
@@ -97,8 +116,7 @@ def test_the_commands_of_a_report_make_the_study_again(rooms: Home, compared: li
     assert "study.yaml --home" in text and yaml.safe_load(file.read_text())["seeds"] == [0, 1, 2]
 
 
-def test_several_data_sets_are_ranked(rooms: Home, compared: list[str]) -> None:
-    page = reports.report(rooms, "wide", say=lambda text: None)
+def test_several_data_sets_are_ranked(page: Path) -> None:
     html = page.read_text()
     assert "Average ranks over 2 data sets: theirs 1.00" in html and "../wide-fields-32/report.html" in html
     ranks = pd.read_csv(page.parent / "tables" / "ranks.csv")
@@ -106,8 +124,8 @@ def test_several_data_sets_are_ranked(rooms: Home, compared: list[str]) -> None:
     assert (page.parent / "figures" / "ranks.pdf").is_file()
 
 
-def test_methods_and_citations_have_every_figure(rooms: Home, compared: list[str]) -> None:
-    folder = reports.report(rooms, "wide-fields-32", say=lambda text: None).parent
+def test_methods_and_citations_have_every_figure(rooms: Home, page: Path) -> None:
+    folder = rooms.report("wide-fields-32")
     text = (folder / "methods.txt").read_text()
     found = results.load(rooms.store, rooms.data, "wide-fields-32")
     assert f"{len(found.dataset.split('train'))} training" in text and "3 seeds" in text and "a budget of 8 images" in text
@@ -116,20 +134,18 @@ def test_methods_and_citations_have_every_figure(rooms: Home, compared: list[str
     assert "Not computed: LPIPS" in (folder / "report.html").read_text()
 
 
-def test_a_pdf(rooms: Home, compared: list[str]) -> None:
-    try:
-        import weasyprint  # noqa: F401
-    except OSError as error:
-        pytest.skip(f"Pango is not installed: {error}")
-    page = reports.report(rooms, "wide-fields-32", ["pdf"], lambda text: None)
-    assert page.name == "report.pdf" and page.read_bytes().startswith(b"%PDF")
+def test_a_pdf(rooms: Home, page: Path) -> None:
+    if not has_pango():
+        pytest.skip("Pango is not installed")
+    assert (rooms.report("wide-fields-32") / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_formats_are_known(rooms: Home) -> None:
     with pytest.raises(ColourbenchError, match="--format doc: choose html, pdf, md"):
-        reports.report(rooms, "wide-fields-32", ["doc"])
+        reports.report(rooms, "wide", ["doc"])
 
 
-def test_perceptual_figures_are_measured_when_their_weights_come(
-    rooms: Home, compared: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_perceptual_figures_are_measured_when_their_weights_come(rooms: Home, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def compare_pairs(images: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         return (images.float() - truth.float()).abs().mean(dim=(1, 2, 3)) / 255
 
@@ -138,16 +154,16 @@ def test_perceptual_figures_are_measured_when_their_weights_come(
 
     monkeypatch.setattr(perceptual, "networks", lambda device: Networks(compare_pairs, extract))
     said: list[str] = []
-    page = reports.report(rooms, "wide-again-32", say=said.append)
+    measured = reports.report(rooms, "wide-again-32", say=said.append)
     assert sum(line.startswith("measuring LPIPS and FID, KID of") for line in said) == 2 + 2 * 3 + 1
-    further = pd.read_csv(page.parent / "tables" / "further.csv").set_index("arm")
+    further = pd.read_csv(measured.parent / "tables" / "further.csv").set_index("arm")
     assert further["lpips"].notna().all() and further["fid"].notna().all() and (further["n"] > 3).all()
     assert further["lpips"].idxmin() == further["fid"].idxmin() == "theirs"
-    assert "Not computed" not in page.read_text()
+    assert "Not computed" not in measured.read_text()
     found = results.load(rooms.store, rooms.data, "wide-again-32")
-    assert "lpips" in set(pd.read_csv(page.parent / "tables" / "pairwise.csv")["metric"])
+    assert "lpips" in set(pd.read_csv(measured.parent / "tables" / "pairwise.csv")["metric"])
     assert "test/fid" in rooms.store.run(found.trained[0].id).metrics
-    reports.report(rooms, "wide-again-32", say=said.append)
+    assert measure(rooms, found, said.append) == []
     assert sum(line.startswith("measuring") for line in said) == 9  # once is enough
 
 
@@ -160,3 +176,20 @@ def test_figures_that_are_not_finite_are_counted(rooms: Home, compared: list[str
     assert rows[["arm", "infinite", "not_a_number"]].to_numpy().tolist() == [["grey", 0, 2]]
     shown = tables.readable_not_finite(tables.not_finite(found))
     assert "not a number" in shown and "ΔE₀₀" in set(shown["metric"])
+
+
+def test_the_notebook_example_runs_as_it_stands(
+    rooms: Home, compared: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "notebook.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {'"variants"': '"wide-fields-32"', '"wgan_gp"': '"l1"'}
+    for name, ours in names.items():
+        assert name in code
+        code = code.replace(name, ours)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(rooms.path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert set(found["headline"]["arm"]) == {"grey", "mean", "l1", "cgan", "theirs"}
+    assert found["answer"].lines and all(found[name].axes for name in ("forest", "curves", "pictures"))

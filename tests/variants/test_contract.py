@@ -100,7 +100,7 @@ def test_a_resumed_variant_goes_on_bit_by_bit(name: str, precision: str) -> None
 
 @pytest.mark.parametrize("name", NAMES)
 def test_learns_a_toy_mapping(name: str, engine: Engine) -> None:
-    variant = new(name, engine, reconstruction_weight=100.0)
+    variant = new(name, engine, reconstruction_weight=100.0, n_critic=1)
     batches, held_out = toy_batches(1), next(toy_batches(2, size=16))
     error = (variant.colourise(held_out.L) - held_out.ab).abs().mean()
     for _ in range(80):

@@ -109,3 +109,9 @@ def test_scaling_is_drawn_over_every_axis() -> None:
     assert panels[0].get_ylabel() == "images/s" and panels[3].get_ylabel() == "peak memory, GB"
     drawn = [line.get_xydata() for line in panels[0].get_lines()[:2]]
     assert all(np.array_equal(points, [[1, 10], [2, 20], [4, 40]]) for points in drawn)
+
+
+def test_a_reports_time_and_memory() -> None:
+    seconds, memory = suite.report(suite.Plan("cpu", quick=True))
+    assert seconds.at_most and 0.5 < seconds.ratio < 300 and 0.2 < memory.ratio < 4
+    assert seconds.name == "report of 3 arms x 3 seeds x 200 photographs x 10 metrics"
