@@ -12,7 +12,7 @@ demo: setup
 	$(BIN)/colourbench demo
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 10
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10
 
 # Real kills on SQLite and PostgreSQL, and a real Slurm; what is not installed is skipped and said. Ten minutes.
 integration: setup

@@ -64,16 +64,15 @@ def summary(found: Ranks) -> list[str]:
     ]
     if not math.isfinite(found.critical_difference):
         return [*said, "One data set or one arm gives no ranking"]
-    if found.differing:
-        worse = [other for one, other in found.differing if one == best]
-        said.append(
-            f"{best} ranks better than {', '.join(worse)}" if worse else "The best arm is not clearly better than any other"
-        )
+    test = f"Friedman's test (Iman and Davenport's F): p {found.p:.2g}"
+    apart = f"two arms differ where their ranks lie {found.critical_difference:.2g} apart, of {len(found.average) - 1} that are possible"
+    worse = [other for one, other in found.differing if one == best]
+    if worse:
+        said.append(f"{best} ranks better than {', '.join(worse)}; {test}")
+    elif found.p < LEVEL:
+        said.append(f"The arms differ, and no pair of them clearly; {test}; with {found.data_sets} data sets {apart}")
     else:
-        said.append(
-            f"The ranks do not differ clearly (Friedman, Iman and Davenport's F: p {found.p:.2g}); {found.data_sets} data sets can "
-            f"only show ranks that lie {found.critical_difference:.2g} apart, of {len(found.average) - 1} that are possible"
-        )
+        said.append(f"The arms do not differ clearly; {test}; with {found.data_sets} data sets {apart}")
     return said
 
 

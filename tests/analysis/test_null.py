@@ -49,7 +49,9 @@ def study(folder: Path, draw: np.random.Generator, deviation: float, shift: floa
         "arms": {"one": {}, "other": {}},
         "baselines": [],
     }
-    return Results("null", settings, None, cells)  # type: ignore[arg-type]
+    found: Results = object.__new__(Results)  # the data set, of which only the photographs of a report are taken, is left out
+    vars(found).update(name="null", settings=settings, cells=cells, parent=None, others=())
+    return found
 
 
 def outcome(found: Results) -> str:
@@ -59,7 +61,7 @@ def outcome(found: Results) -> str:
 
 @pytest.mark.parametrize("deviation", [0.0, 0.5])
 def test_the_same_method_twice_is_called_better_in_about_five_per_cent(deviation: float, tmp_path: Path) -> None:
-    draw, studies = np.random.default_rng(11), 200
+    draw, studies = np.random.default_rng(11), 100
     called = [outcome(study(tmp_path / str(number), draw, deviation)) == "better" for number in range(studies)]
     assert 0.005 <= np.mean(called) <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 

@@ -25,9 +25,6 @@ from studies.sweeps.sweep import Sweep
 NETWORK = {"network": {"base_width": 4}}
 
 
-pytestmark = pytest.mark.xdist_group(Path(__file__).stem)  # what one worker has made is not made by another too
-
-
 def study(**fields: object) -> Study:
     data = {
         "name": "fair",

@@ -25,9 +25,6 @@ from studies.study import Study, read
 NETWORK = {"network": {"base_width": 4}}
 
 
-pytestmark = pytest.mark.xdist_group(Path(__file__).stem)  # what one worker has made is not made by another too
-
-
 def study(**fields: Any) -> Study:
     data = {
         "name": "wide",
