@@ -8,12 +8,13 @@ from jaxtyping import Float32
 
 from common.kernels import F, kernel
 
+ROUNDING = F(1.0)  # |∇ab| a pixel up to which a change is that of rounding to 8 bits
 EDGE = F(3.0)  # |∇L| in units of L a pixel from which a place, or one beside it, is an edge
 
 
 @kernel
 def off_edges(image: Float32[np.ndarray, "3 h w"]) -> float:
-    """Σ |∇ab| away from edges of L over Σ |∇ab|, by central differences; 0 where the colour does not change at all.
+    """Σ |∇ab| away from edges of L over Σ |∇ab|, by central differences; 0 where the colour does not change.
 
     Args:
         image: Lab, of 3 x 3 pixels at least.
@@ -34,7 +35,7 @@ def off_edges(image: Float32[np.ndarray, "3 h w"]) -> float:
                 across = (image[c, j, i + 1] - image[c, j, i - 1]) * F(0.5)
                 down = (image[c, j + 1, i] - image[c, j - 1, i]) * F(0.5)
                 squares += across * across + down * down
-            change = np.sqrt(squares)
+            change = np.sqrt(squares) if squares > ROUNDING * ROUNDING else F(0)
             total += change
             if is_edge[j, i] == 0:
                 off += change

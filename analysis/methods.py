@@ -47,7 +47,7 @@ def _what(results: Results) -> str:
     kinds = dict.fromkeys(run.tags["variant"] for run in results.trained)
     named = [METHODS.get(kind, kind) for kind in kinds]
     arms = list(dict.fromkeys(run.tags["arm"] for run in results.trained))
-    others = f", beside {_listed(results.outside)} as given by their own programs" if results.outside else ""
+    others = f", beside what other programs made ({_listed(results.outside)})" if results.outside else ""
     return f"We compared {_count(len(arms), 'arm')} ({_listed(arms)}), trained by {_listed(named)}{others}."
 
 

@@ -48,11 +48,13 @@ class Outside:
         """What a reader must know of these results."""
         size = self.split.dataset.config.size
         found = {
-            "files belong to no test image and were left aside": self.superfluous,
-            f"results were of another size and were resized to {size} px": self.resized,
-            f"results change L by more than {TOLERANCE:g} on average (another crop?); the true L was used": self.other_L,
+            "belong to no test image and were left aside": self.superfluous,
+            f"were of another size and were resized to {size} px": self.resized,
+            f"change L by more than {TOLERANCE:g} on average (another crop?); the true L was used": self.other_L,
         }
-        return [f"{self.folder}: {len(names)} {what}: {_some(names)}" for what, names in found.items() if names]
+        return [
+            f"of the files in {self.folder.name}, {len(names)} {what}: {_some(names)}" for what, names in found.items() if names
+        ]
 
     def batches(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]:
         """As `evaluation.colourised`: what was given, coloured, truth; the coloured ab are joined with the photograph's own L.

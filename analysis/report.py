@@ -64,7 +64,7 @@ def write(
     for name, frame in frames.items():
         if len(frame):
             tables.write(frame, readable[name], folder / "tables", name)
-    results.table.to_csv(folder / "tables" / "per_image.csv", index=False)
+    tables.write_large(results.table, folder / "tables" / "per_image.csv")
     drawn = {name: figures.save(figure, folder / "figures", name) for name, figure in draw(results, answer).items()}
     text = methods.paragraph(results, answer)
     write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())

@@ -65,7 +65,8 @@ def summary(found: Ranks) -> list[str]:
     if not math.isfinite(found.critical_difference):
         return [*said, "One data set or one arm gives no ranking"]
     test = f"Friedman's test (Iman and Davenport's F): p {found.p:.2g}"
-    apart = f"two arms differ where their ranks lie {found.critical_difference:.2g} apart, of {len(found.average) - 1} that are possible"
+    most = len(found.average) - 1
+    apart = f"two arms differ where their ranks lie {found.critical_difference:.2g} apart, of {most} that are possible"
     worse = [other for one, other in found.differing if one == best]
     if worse:
         said.append(f"{best} ranks better than {', '.join(worse)}; {test}")

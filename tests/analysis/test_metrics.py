@@ -264,4 +264,5 @@ def test_bleeding_is_the_naive_reckoning() -> None:
     edges = np.pad(np.hypot(across[0], down[0]) >= 3.0, 1)
     near = np.any([np.roll(edges, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)[1:-1, 1:-1]
     change = np.sqrt((across[1:] ** 2 + down[1:] ** 2).sum(axis=0))
+    change[change <= 1.0] = 0  # what rounding to 8 bits makes
     assert metrics.bleeding(image).item() == pytest.approx(change[~near].sum() / change.sum(), rel=1e-4)

@@ -61,7 +61,7 @@ def outcome(found: Results) -> str:
 
 @pytest.mark.parametrize("deviation", [0.0, 0.5])
 def test_the_same_method_twice_is_called_better_in_about_five_per_cent(deviation: float, tmp_path: Path) -> None:
-    draw, studies = np.random.default_rng(11), 100
+    draw, studies = np.random.default_rng(11), 60
     called = [outcome(study(tmp_path / str(number), draw, deviation)) == "better" for number in range(studies)]
     assert 0.005 <= np.mean(called) <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 

@@ -69,8 +69,8 @@ def test_superfluous_resized_and_changed_photographs_are_named(folder: Path, tes
     found = outside.read(folder, test_split)
     list(found.batches())
     remarks = "\n".join(found.remarks)
-    assert "1 files belong to no test image and were left aside" in remarks and "nobody.png" in remarks
-    assert f"1 results were of another size and were resized to 32 px: {one.name}" in remarks
+    assert ", 1 belong to no test image and were left aside" in remarks and "nobody.png" in remarks
+    assert f", 1 were of another size and were resized to 32 px: {one.name}" in remarks
     assert "change L by more than 3" in remarks and two.name in remarks
 
 

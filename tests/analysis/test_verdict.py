@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import comparison, itself, planning
+from analysis import comparison, itself, planning, these_runs
 from analysis.results import Results
 from analysis.scores import matrix
 from analysis.verdict import Verdict, verdict
@@ -138,3 +138,10 @@ def test_a_plan_takes_the_pair_that_is_hardest_and_counts_all_arms() -> None:
     assert found.designs["half_width"].is_monotonic_decreasing or len(found.designs) == 18
     with pytest.raises(ColourbenchError, match="two seeds each"):
         planning.plan(Made(figures({"a": 0.0, "b": 0.3}, seeds=1)), 0.5)
+
+
+def test_with_many_photographs_the_t_test_stands_for_flipped_signs() -> None:
+    d = np.random.default_rng(0).normal(0.1, 1.0, size=(300, 20))
+    d[:, 0] = 0.0
+    expected = these_runs.sign_flip(d, 20_000)
+    assert np.abs(itself._p_over_photographs(d) - expected).max() < 0.02

@@ -32,6 +32,7 @@ def measured(dataset: Dataset, **changes: Any) -> Estimate:
     return _measure(dataset, parse(RunConfig, merge(RUN, changes)))
 
 
+@pytest.mark.integration
 def test_memory_is_right_to_15_percent(home: Path, dataset: Dataset) -> None:
     small = {"network": {"base_width": 32}}
     estimated = estimate(dataset, parse(RunConfig, merge(RUN, {"variant": {"generator": small, "critic": small}})))

@@ -98,7 +98,7 @@ def test_another_programs_folder_is_an_arm_like_any_other(rooms: Home, compared:
     folder = rooms.report("wide-fields-32")
     html = (folder / "report.html").read_text()
     assert "theirs is better than l1 by" in html or "l1 against theirs" in html
-    assert "1 files belong to no test image" in html and "theirs" in (folder / "report.md").read_text()
+    assert "1 belong to no test image" in html and "theirs" in (folder / "report.md").read_text()
     assert "theirs" in deliver.material(found).arms
 
 

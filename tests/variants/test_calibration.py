@@ -106,6 +106,7 @@ def test_one_rank_may_calibrate_while_others_wait() -> None:
     assert isinstance(network[0], SharedBatchNorm2d) and network[0].is_shared  # type: ignore[index]
 
 
+@pytest.mark.integration
 def test_figures_of_one_run_jump_less(engine: Engine) -> None:
     """The spectral-normed generator with attention whose error went from 0.2 to 3.2 of the target between looks (median of seeds)."""
     network = {"kind": "backbone", "encoder": "test_resnet", "pretrained": False, "decoder_width": 16, "dropout": 0.2}

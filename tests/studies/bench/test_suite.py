@@ -111,6 +111,7 @@ def test_scaling_is_drawn_over_every_axis() -> None:
     assert all(np.array_equal(points, [[1, 10], [2, 20], [4, 40]]) for points in drawn)
 
 
+@pytest.mark.integration
 def test_a_reports_time_and_memory() -> None:
     seconds, memory = suite.report(suite.Plan("cpu", quick=True))
     assert seconds.at_most and 0.5 < seconds.ratio < 300 and 0.2 < memory.ratio < 4

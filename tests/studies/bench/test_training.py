@@ -46,6 +46,7 @@ def test_operations_of_a_cgan_step() -> None:
     assert counter.flops / 1e9 == pytest.approx(86, rel=0.02)
 
 
+@pytest.mark.integration
 def test_a_comparison(capfd: pytest.CaptureFixture[str]) -> None:
     result = against_plain(Task("cgan", **TINY), rounds=2, target=1000.0)  # type: ignore[arg-type]
     plain, product = result.sides
