@@ -42,7 +42,7 @@ def write_pdf(html: str, path: Path) -> None:
         from weasyprint import HTML
     except (ImportError, OSError) as error:  # it loads Pango when it is imported
         raise ColourbenchError(
-            f"a PDF needs WeasyPrint and Pango ({' '.join(str(error).split())[:80]}): pip install 'colourbench[pdf]' and the "
+            f"a PDF needs WeasyPrint and Pango ({' '.join(str(error).split())[:80]}): pip install -e '.[pdf]' and the "
             "system's package of Pango, or print report.html from a browser"
         ) from None
     HTML(string=html).write_pdf(path)

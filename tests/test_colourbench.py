@@ -39,6 +39,7 @@ VERBS = [
     "sweep",
     "sweeps",
     "compare",
+    "plan",
     "evaluate",
     "report",
     "colourise",
@@ -47,6 +48,8 @@ VERBS = [
     "bench",
     "ui",
     "data prepare",
+    "data export",
+    "data weights",
     "ratings sheets",
 ]
 
@@ -96,6 +99,9 @@ def test_help_imports_nothing_heavy() -> None:
         (["train", "cgan", "--data", "fields-32", "--set", "engine.device=cuda"], "torch finds no GPU here"),
         (["compare", "none.yaml"], "there is no file none.yaml"),
         (["report", "none"], "there is no study 'none'"),
+        (["data", "export", "fields-32", "--out", "x", "--split", "all"], "--split all: choose train, validation or test"),
+        (["data", "weights", "--take", "README.md"], "README.md is none of the files that are needed: alexnet-owt-7be5be79.pth"),
+        (["compare", "studies/variants.yaml", "--data", "fields-32", "--until", "soon"], "--until soon: say `settled`"),
         (["evaluate", "abc"], "there is no run 'abc'"),
         (["sweep", "cgan", "--data", "fields-32", "--objective", "fid"], "the objectives are delta_e"),
         (["sweeps", "none"], "there is no sweep 'none'"),

@@ -85,6 +85,7 @@ def test_status_and_note(store: Store) -> None:
 OPEN = "from common.tracking import Store; Store(home).experiment('s')"
 
 
+@pytest.mark.integration
 def test_many_processes_may_open_a_fresh_store_at_once(tmp_path: Path, child: Callable[..., BaseProcess]) -> None:
     processes = [child(OPEN, home=tmp_path) for _ in range(3)]
     for process in processes:

@@ -118,6 +118,8 @@ def test_another_budget_is_another_comparison_with_its_own_baselines(home: Path)
     compare(place, study(arms=arms, seeds=[0], budget={"amount": 3, "unit": "updates"}), lambda text: None)
     found = results.load(place.store, place.data, "fair")
     assert found.settings["budget"]["unit"] == "updates" and found.arms == ["grey", "mean", "l1_only"]
+    (other,) = found.remarks
+    assert "This study was also run on fields-32 with budget 24.0, unit images" in other and other in report.warnings(found)
     compare(place, study(arms=arms, seeds=[0]), lambda text: None)
     assert results.load(place.store, place.data, "fair").settings["budget"]["unit"] == "images"
 
