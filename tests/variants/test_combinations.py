@@ -134,7 +134,7 @@ def test_learns_a_toy_mapping(network: str, reconstruction: str, engine: Engine)
     for _ in range(80):
         variant.step(stream)
     error = (variant.colourise(held_out.L) - held_out.ab).abs().mean()
-    assert error < 0.8 * held_out.ab.abs().mean()  # 0.09 to 0.25 over four seeds in float32, of bins 0.2 to 0.5
+    assert error < 0.8 * held_out.ab.abs().mean()  # 0.09 to 0.25 over eight seeds in float32, of bins 0.2 to 0.5
 
 
 def test_a_combination_without_labels_is_refused(engine: Engine) -> None:

@@ -106,7 +106,7 @@ def test_learns_a_toy_mapping(name: str, engine: Engine) -> None:
     for _ in range(80):
         variant.step(batches)
     learnt = (variant.colourise(held_out.L) - held_out.ab).abs().mean()
-    assert learnt < 0.6 * error  # 0.17 to 0.38 over two seeds in float32
+    assert learnt < 0.6 * error  # 0.17 to 0.46 over eight seeds in float32
 
 
 @pytest.mark.parametrize("name", NAMES)
