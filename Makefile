@@ -14,7 +14,7 @@ demo: setup
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10
 
-# Real kills on SQLite and PostgreSQL, and a real Slurm; what is not installed is skipped and said. A quarter of an hour.
+# Real kills on SQLite and PostgreSQL, and a real Slurm; what is not installed is skipped and said.
 integration: setup
 	$(BIN)/python -m pytest -m integration -s
 
