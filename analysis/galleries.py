@@ -7,7 +7,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from analysis.evaluation import METRICS
@@ -17,8 +16,6 @@ SMALL: Any = {"font.size": 9}
 TITLE_WIDTH = 14  # characters in a line above a narrow panel
 MOST_SEEDS = 6  # shown of one arm
 ROWS = 3
-
-Photographs = UInt8[np.ndarray, "n h w 3"]
 
 
 @dataclass(frozen=True)

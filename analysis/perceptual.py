@@ -23,7 +23,6 @@ Compare = Callable[[Images, Images], Float[Tensor, " b"]]
 Extract = Callable[[Images], Features]
 
 LPIPS = "lpips"
-SETS = ("fid", "kid")  # figures of a whole set of photographs
 
 
 @dataclass(frozen=True)

@@ -105,14 +105,14 @@ def _nemenyi(found: Ranks) -> pd.DataFrame:
 def _readable(parts: Sequence[Results], metric: str, found: Ranks) -> pd.DataFrame:
     rows = []
     for arm, rank in found.average.items():
-        cells = {part.dataset.name: _cell(comparison.interval(part.scores(metric), str(arm))) for part in parts}
+        cells = {part.dataset.name: _cell(part, metric, str(arm)) for part in parts}
         rows.append({"arm": arm, **cells, "average rank": f"{rank:.2f}"})
     return pd.DataFrame(rows)
 
 
-def _cell(interval: comparison.Interval) -> str:
-    half = (interval.high - interval.low) / 2
-    return f"{interval.estimate:.2f}" + (f" ± {half:.2f}" if math.isfinite(half) else "")
+def _cell(part: Results, metric: str, arm: str) -> str:
+    interval = comparison.interval(part.scores(metric), arm)
+    return tables.with_half(interval.estimate, (interval.high - interval.low) / 2, 2)
 
 
 def _part(part: Results, path: Path, folder: Path) -> dict[str, object]:

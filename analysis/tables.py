@@ -156,8 +156,8 @@ def readable_further(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "arm": frame["arm"],
             METRICS[LPIPS][0] + " ↓": [_with_interval(row, LPIPS, 3) for row in rows],
-            "FID ↓": [_with_half(row["fid"], row["fid_half"], 1) for row in rows],
-            "KID × 1000 ↓": [_with_half(1000 * row["kid"], 1000 * row["kid_half"], 2) for row in rows],
+            "FID ↓": [with_half(row["fid"], row["fid_half"], 1) for row in rows],
+            "KID × 1000 ↓": [with_half(1000 * row["kid"], 1000 * row["kid_half"], 2) for row in rows],
             "n of FID and KID": n,
             METRICS["bleeding"][0]: [_with_interval(row, "bleeding", 3) for row in rows],
             METRICS["chroma"][0]: [_with_interval(row, "chroma", 2) for row in rows],
@@ -219,7 +219,7 @@ def write(frame: pd.DataFrame, readable: pd.DataFrame, folder: Path, name: str) 
 
 
 def write_large(frame: pd.DataFrame, path: Path) -> None:
-    """A CSV of hundreds of thousands of rows, ten times as fast as pandas writes it."""
+    """A CSV of hundreds of thousands of rows, which pandas itself writes slowly."""
     path.parent.mkdir(parents=True, exist_ok=True)
     csv.write_csv(pa.Table.from_pandas(frame, preserve_index=False), path)
 
@@ -246,10 +246,11 @@ def _cell(row: dict[Hashable, Any], metric: str) -> str:
 
 
 def _with_interval(row: dict[Hashable, Any], metric: str, digits: int) -> str:
-    return _with_half(row[metric], (row[f"{metric}_high"] - row[f"{metric}_low"]) / 2, digits)
+    return with_half(row[metric], (row[f"{metric}_high"] - row[f"{metric}_low"]) / 2, digits)
 
 
-def _with_half(value: float, half: float, digits: int) -> str:
+def with_half(value: float, half: float, digits: int) -> str:
+    """`value ± half`; a dash where nothing is known, and no half where that is not."""
     if not math.isfinite(value):
         return "–"
     return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else "")

@@ -79,8 +79,8 @@ def _run_once(home: Home, study: Study, say: Say, how: How, rule: dict[str, Any]
             registry.check(cell.config.variant, domain)
         except ColourbenchError as error:
             raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
+    outside = untrained.read_outside(study, dataset)  # a folder that lacks a result is told before anything is begun
     now = Comparison(home, study, dataset, _open_parent(home, study, say))
-    outside = untrained.read_outside(now)  # a folder that lacks a result is told before anything is trained
     _record(now, planned, outside, rule)
     try:
         for name, found in outside.items():

@@ -37,12 +37,11 @@ def report(home: Home, study: str, formats: Sequence[str] = ("html",), say: Say 
 
 
 def _report_one(home: Home, found: Results, formats: Sequence[str], say: Say) -> Path:
-    missing = perceptual.measure(home, found, say)
+    missing = perceptual.measure(home, found, say)  # before any table is read
     folder = home.report(found.name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE).write_text(_as_yaml(found), encoding="utf-8")
-    fresh = results.load(home.store, home.data, found.name)  # with what was measured just now
-    page = reports.write(fresh, folder, _commands(home, found), missing, formats)
+    page = reports.write(found, folder, _commands(home, found), missing, formats)
     if found.parent:
         answer = kept.read_json(folder / reports.VERDICT, "write the report again")
         lines = [f"* {item['text']}" for item in answer["answers"]] + [f"* {remark}" for remark in answer["remarks"]]

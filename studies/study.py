@@ -51,7 +51,8 @@ class Study(Settings):
     """Fields of a run that all arms share."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
     """For each arm the fields of a run that set it apart; `best_of: SWEEP` takes a sweep's best settings first, `like: ARM` those
-    of another arm, and `seeds: [...]` are its own. `images: DIR` alone is what another program made of the test images."""
+    of another arm, and `seeds: [...]` are its own. `images: DIR` alone is what another program made of the test images;
+    `{dataset}` in it is the data set's name."""
 
     @field_validator("arms")
     @classmethod

@@ -15,7 +15,6 @@ from studies.study import Study
 
 SETTLED = "settled"
 RECORD = "until"  # field of study.json
-MOST_SEEDS = 20
 
 Say = Callable[[str], None]
 

@@ -65,13 +65,13 @@ def baseline(name: str, dataset: Dataset) -> evaluation.Colouriser:
     return evaluation.grey if name == "grey" else evaluation.constant(evaluation.mean_ab(dataset.split("train")))
 
 
-def read_outside(now: Comparison) -> dict[str, Outside]:
+def read_outside(study: Study, dataset: Dataset) -> dict[str, Outside]:
     """What other programs coloured, matched with the test images.
 
     Raises:
         ColourbenchError: a folder is not there, or has not one result for each test image.
     """
-    return {name: read_folder(folder, now.test) for name, folder in now.study.outside.items()}
+    return {name: read_folder(folder, dataset.split("test")) for name, folder in study.outside.items()}
 
 
 def score_outside(now: Comparison, name: str, found: Outside) -> list[str]:
