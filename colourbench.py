@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from common.errors import ColourbenchError, Interrupted, end_politely_when_told, first_line
-from studies.commands import bench, cluster, data, ratings, results, training
-from studies.commands.options import DEFAULT_HOME, HomeOption, VariantArgument, open_home, run_settings, say
+from common.errors import ColourbenchError, Interrupted, first_line
+from common.loop.signals import interrupt_on_signal
+from studies.commands import bench, cluster, compare, data, demo, ratings, results, sweep, train
 
 app = typer.Typer(
     help="Trains GANs that colourise photographs under equal conditions, and says which is better, by how much and how surely.",
@@ -30,71 +30,14 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
         os.environ["COLOURBENCH_DEBUG"] = "1"
 
 
-@app.command()
-def demo(home: HomeOption = DEFAULT_HOME) -> None:
-    """The whole suite in miniature: prepare, sweep, compare, report, rating sheets. Minutes on two CPU cores.
-
-    Example: colourbench demo --home /tmp/try
-    """
-    from studies.demo import NAME, VARIANTS, run_demo
-
-    outcome = run_demo(open_home(home), say, lambda text: say(f"\n{text}"))
-    say("\nWhere everything lies:")
-    say(f"  data set       {outcome.dataset.folder}")
-    say(
-        f"  sweeps         {home.resolve() / 'optuna.db'}   best validation ΔE: "
-        + ", ".join(f"{k} {v:.2f}" for k, v in outcome.sweeps.items())
-    )
-    say(f"  runs           {home.resolve() / 'mlflow.db'} and {home.resolve() / 'artifacts'}")
-    say(f"  report         {outcome.report}")
-    say(f"  rating sheets  {outcome.sheets}   (a folder for each rater; key.json, beside them, is yours alone)")
-    say("\nLook at it:")
-    say(f"  colourbench ui --home {home}")
-    say(f"  colourbench sweeps {NAME}-{VARIANTS[0]} --home {home}")
-
-
-MEASURING: tuple[Callable[..., None], ...] = (bench.bench,)
-TRAINING: tuple[Callable[..., None], ...] = (
-    training.train,
-    training.estimate,
-    training.sweep,
-    training.sweeps,
-    training.compare,
-    training.plan,
+VERBS: tuple[Callable[..., None], ...] = (
+    *(demo.demo, train.train, train.config, train.estimate),
+    *(sweep.sweep, sweep.sweeps, compare.compare, compare.plan),
+    *(results.evaluate, results.report, results.runs, results.colourise, results.ui, bench.bench),
 )
-RESULTS: tuple[Callable[..., None], ...] = (results.evaluate, results.report, results.runs, results.colourise)
-for verb in (*TRAINING, *RESULTS, *MEASURING):
+for verb in VERBS:
     app.command()(verb)
 app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(cluster.submit)
-
-
-@app.command()
-def config(variant: VariantArgument) -> None:
-    """Prints every field of a run with its default, range and meaning, as YAML to edit and to use with --config.
-
-    Example: colourbench config egan > egan.yaml
-    """
-    from common.config import explain_fields
-
-    say(explain_fields(run_settings(variant, "DATASET", None, None, None, None)))
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Opens MLflow's own UI on this store, at http://127.0.0.1:PORT, until Ctrl-C.
-
-    Example: colourbench ui --port 5001
-    """
-    from common.tracking import ui_command
-
-    command = ui_command(open_home(home).store, port)
-    say(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
-    os.execvp(command[0], command)
-
-
 data_app.command("list")(data.list_data)
 data_app.command()(data.prepare)
 data_app.command()(data.show)
@@ -112,7 +55,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to end
     with _told_plainly():
-        end_politely_when_told()
+        interrupt_on_signal()
         app()
 
 

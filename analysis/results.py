@@ -11,27 +11,18 @@ import torch
 from jaxtyping import UInt8
 
 from analysis import evaluation
-from analysis.scores import Scores, scores
-from common import kept
+from analysis.statistics.scores import Scores, scores
+from common.colour.metrics import METRICS
+from common.data.shards import Dataset, Split
 from common.errors import ColourbenchError
-from common.shards import Dataset, Split
+from common.files import integrity
+from common.files.names import PER_IMAGE, PERCEPTUAL, SAMPLES, SETS, STUDY
 from common.tracking import Run, Store
+from common.tracking.names import COMPARED, OUTSIDE, REMARKS, WITHOUT
 
-PER_IMAGE = "metrics.parquet"
-SAMPLES = "samples.npy"
-PERCEPTUAL = "perceptual.parquet"  # LPIPS of each image, where its weights were at hand
-SETS = "perceptual.json"  # FID and KID of the whole split
-OUTSIDE = "outside"  # tag of a cell that another program coloured: its folder
-REMARKS = "remarks"  # tag of the same: what a reader must know of it
-SCORED = (PER_IMAGE, SAMPLES)  # what a run on the test split leaves
-STUDY = "study.json"
-FAMILY = "family.json"  # of a study on several data sets: the studies on each
 LATER = ("bleeding", "lpips")  # metrics that not every run has: of an older version, or without the weights
-COLUMNS = ("image", "photograph", "label", *(name for name in evaluation.METRICS if name not in LATER))
+COLUMNS = ("image", "photograph", "label", *(name for name in METRICS if name not in LATER))
 REMEDY = "run `colourbench compare STUDY.yaml --retrain` to make it again"
-WITHOUT = "without label"  # how the arm is called that scores a conditional generator with its labels withheld
-DECLARED = "declared_at"  # tag of the same run, and a field of study.json: when primary metric and margin were fixed
-COMPARED = "compared_at"  # tag of the run that stands for a study
 CURVES = ("validation/delta_e", "validation/psnr_rgb", "validation/colourfulness", "seconds", "updates")
 
 
@@ -70,7 +61,7 @@ class Results:
     def sets(self) -> pd.DataFrame:
         """FID, KID and its interval of each cell that has them: columns arm, seed, fid, kid, kid_low, kid_high, n."""
         found = [
-            {"arm": run.tags["arm"], "seed": int(run.tags["seed"]), **kept.read_json(run.folder / SETS, REMEDY)}
+            {"arm": run.tags["arm"], "seed": int(run.tags["seed"]), **integrity.read_json(run.folder / SETS, REMEDY)}
             for run in self.cells
             if (run.folder / SETS).is_file()
         ]
@@ -91,6 +82,11 @@ class Results:
     def baselines(self) -> list[str]:
         """Arms to compare with, which are never the best."""
         return [str(name) for name in self.settings["baselines"]]
+
+    def seconds_a_seed(self, arm: str) -> float:
+        """What training one seed of an arm takes, the mean over its seeds; 0 where nothing was trained."""
+        seconds = [run.metrics.get("seconds", 0.0) for run in self.trained if run.tags["arm"] == arm]
+        return sum(seconds) / len(seconds) if seconds else 0.0
 
     def runs_of(self, arm: str) -> list[Run]:
         """An arm's cells, by their seeds."""
@@ -113,7 +109,7 @@ class Results:
 
     def samples_of(self, run: Run) -> UInt8[np.ndarray, "n h w 3"]:
         """One cell's."""
-        return kept.read_photographs(run.folder / SAMPLES, REMEDY)
+        return integrity.read_photographs(run.folder / SAMPLES, REMEDY)
 
     @cached_property
     def truth(self) -> UInt8[np.ndarray, "n h w 3"]:
@@ -144,7 +140,7 @@ class Results:
 
     @property
     def _places(self) -> np.ndarray:
-        return evaluation.sample_places(self._test, len(self.samples(self.arms[0])))
+        return self._test.spread(len(self.samples(self.arms[0])))
 
 
 def load(store: Store, data: Path, name: str) -> Results:
@@ -158,7 +154,7 @@ def load(store: Store, data: Path, name: str) -> Results:
         known = ", ".join(store.studies()) or "none yet"
         raise ColourbenchError(f"there is no compared study {name!r}; run `colourbench compare STUDY.yaml` first (known: {known})")
     parent = max(parents, key=lambda run: run.tags.get(COMPARED, ""))  # a study may have been run under several budgets
-    settings = kept.read_json(parent.folder / STUDY, "run `colourbench compare STUDY.yaml` to write it again")
+    settings = integrity.read_json(parent.folder / STUDY, "run `colourbench compare STUDY.yaml` to write it again")
     settings = {"primary": "delta_e", "margin": 0.5, **settings}  # of a study that ran before it had to name them
     cells = [run for run in store.find(name, {"kind": "cell"}) if _is_planned(run, settings["cells"])]
     arms = [name for arm in settings["arms"] for name in (arm, f"{arm} {WITHOUT}")]
@@ -185,11 +181,11 @@ def _is_fixed(run: Run) -> bool:
 
 
 def _of_one(run: Run) -> pd.DataFrame:
-    table = kept.read_table(run.folder / PER_IMAGE, COLUMNS, REMEDY)
+    table = integrity.read_table(run.folder / PER_IMAGE, COLUMNS, REMEDY)
     later = {name: float("nan") for name in LATER if name not in table}
     table = table.assign(arm=run.tags["arm"], seed=int(run.tags["seed"]), fixed=_is_fixed(run), **later)
     if (run.folder / PERCEPTUAL).is_file():
-        table["lpips"] = kept.read_table(run.folder / PERCEPTUAL, ["lpips"], REMEDY)["lpips"].to_numpy()
+        table["lpips"] = integrity.read_table(run.folder / PERCEPTUAL, ["lpips"], REMEDY)["lpips"].to_numpy()
     return table
 
 

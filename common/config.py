@@ -106,6 +106,14 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
     return result
 
 
+def assign(fields: dict[str, Any], path: str, value: Any) -> None:
+    """Sets a nested field by its path."""
+    *parents, leaf = path.split(".")
+    for name in parents:
+        fields = fields.setdefault(name, {})
+    fields[leaf] = value
+
+
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Merges nested mappings; `changes` wins, and where it names another kind it replaces the whole, which had other fields."""
     result = dict(base)

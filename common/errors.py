@@ -1,9 +1,7 @@
 """Errors that a user can mend: their text says what is wrong and what to do, and no traceback is shown."""
 
 import difflib
-import signal
 from collections.abc import Iterable
-from types import FrameType
 
 
 class ColourbenchError(Exception):
@@ -31,14 +29,3 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its type where it says nothing."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
-def _end_politely(number: int, frame: FrameType | None) -> None:
-    """A handler of Ctrl-C and SIGTERM for when nothing is being trained: what is under way is tidied up as after any other end."""
-    raise Interrupted(f"stopped by {signal.Signals(number).name}; the same command goes on")
-
-
-def end_politely_when_told() -> None:
-    """Installs the handler; typer would end without a word."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end_politely)

@@ -11,7 +11,7 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common.errors import ColourbenchError
-from common.files import write_atomically
+from common.files.atomic import write_atomically
 from common.tracking import redacted
 from hpc.profile import Profile
 

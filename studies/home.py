@@ -1,14 +1,14 @@
-"""Where everything is kept: the rooms of `--home`."""
+"""The home folder, with a name for everything below it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ColourbenchError
-from common.files import MANIFEST
+from common.files.names import MANIFEST
 from common.tracking import Store
 
 if TYPE_CHECKING:
-    from common.shards import Dataset
+    from common.data.shards import Dataset
 
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of what becomes a folder or an experiment
@@ -47,6 +47,15 @@ class Home:
         """The file of that store."""
         return self.path / "optuna.db"
 
+    @property
+    def logs(self) -> Path:
+        """The logs of a sweep's workers, and of cluster jobs."""
+        return self.path / "logs"
+
+    def lock(self, name: str) -> Path:
+        """The file of a lock between processes."""
+        return self.path / "locks" / f"{name}.lock"
+
     def report(self, study: str) -> Path:
         """The folder of a study's report."""
         return self.path / "reports" / study
@@ -62,7 +71,7 @@ class Home:
             ColourbenchError: there is none; the message names those there are.
         """
         self.check_dataset(name)
-        from common.shards import Dataset  # after what can be checked without it
+        from common.data.shards import Dataset  # after what can be checked without it
 
         return Dataset(self.data / name)
 

@@ -20,9 +20,10 @@ import pytest
 import torch
 from PIL import Image
 
-from common import preparation, sources
-from common.engine import Engine, EngineConfig
-from common.shards import Dataset, ShardConfig
+from common.data import preparation, sources
+from common.data.manifest import ShardConfig
+from common.data.shards import Dataset
+from common.loop.engine import Engine, EngineConfig
 from common.tracking import Store
 
 torch.set_num_threads(1)
@@ -89,7 +90,7 @@ def home(tmp_path: Path, dataset: Dataset, fresh_store: Path) -> Path:
     return tmp_path / "home"
 
 
-PRELOADED = ["mlflow.store.tracking.sqlalchemy_store", "lightning_fabric", "studies.run"]
+PRELOADED = ["mlflow.store.tracking.sqlalchemy_store", "lightning_fabric", "studies.runs.life"]
 
 
 @pytest.fixture(scope="session")

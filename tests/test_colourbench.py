@@ -103,7 +103,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["data", "weights", "--take", "README.md"], "README.md is none of the files that are needed: alexnet-owt-7be5be79.pth"),
         (["compare", "studies/variants.yaml", "--data", "fields-32", "--until", "soon"], "--until soon: say `settled`"),
         (["evaluate", "abc"], "there is no run 'abc'"),
-        (["sweep", "cgan", "--data", "fields-32", "--objective", "fid"], "the objectives are delta_e"),
+        (["sweep", "cgan", "--data", "fields-32", "--objective", "fid"], "the objectives are psnr_rgb"),
         (["sweeps", "none"], "there is no sweep 'none'"),
         (["data", "prepare", "folder"], "needs --root DIR"),
         (["data", "prepare", "folder", "--root", "/none"], "there is no folder /none"),

@@ -16,26 +16,20 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from torch.func import functional_call
 
-from common.batches import Batch
-from common.domain import Domain
-from common.engine import Engine, own_randomness
-from common.training import Losses
-from variants.adversarial import AdversarialVariant
-from variants.objectives import (
-    least_squares_generator,
-    minimax_generator,
-    over_scales,
-    vanilla_critic_fake,
-    vanilla_critic_real,
-    vanilla_generator,
-)
-from variants.player import Player, in_float32
-from variants.settings import AdversarialConfig
+from common.data.batches import Batch
+from common.data.domain import Domain
+from common.loop.engine import Engine
+from common.loop.randomness import own_randomness
+from common.loop.training import Losses
+from variants.contract.adversarial import AdversarialConfig, AdversarialVariant
+from variants.contract.ranges import ADVERSARIAL, orders
+from variants.losses import objectives
+from variants.players.player import Loss, Player, in_float32
 
 MUTATIONS = {
-    "minimax": minimax_generator,
-    "heuristic": vanilla_generator,
-    "least_squares": least_squares_generator,
+    "minimax": objectives.minimax_generator,
+    "heuristic": objectives.vanilla_generator,
+    "least_squares": objectives.least_squares_generator,
 }
 MutationName = Literal["minimax", "heuristic", "least_squares"]
 TINY = 1e-12  # keeps log‖∇‖ finite when the critic's gradient vanishes
@@ -122,6 +116,8 @@ class Egan(AdversarialVariant):
 
     Config = EganConfig
     config: EganConfig
+    space = ADVERSARIAL | {"variant.diversity_weight": orders(0.001, 0.5)}
+    presets = ({"variant.diversity_weight": 0.01},)  # the lower end of Wang et al. 2019
 
     def __init__(self, config: EganConfig, engine: Engine, domain: Domain) -> None:
         super().__init__(config, engine, domain)
@@ -152,6 +148,10 @@ class Egan(AdversarialVariant):
         super().load_generator_state(state)
         self.generator = self.population[0]
 
+    def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
+        """-½ E[log D(L, ab)] - ½ E[log(1 - D(L, G(L)))] (eq. 1, halved)."""
+        return objectives.vanilla_critic(real, fake, self.config.critic.real_label)
+
     def _evaluation_batch(self, batches: Iterator[Batch]) -> Batch:
         """Fresh images for the judge, as many as `evaluation_size` says."""
         drawn = [self.draw(batches)]
@@ -163,7 +163,7 @@ class Egan(AdversarialVariant):
 
     def _judge(self, batch: Batch) -> Judge:
         noise = int(torch.randint(2**62, ()))  # one seed for all children: they differ by their weights alone
-        real_loss = vanilla_critic_real(self.critic(batch.L, batch.ab, batch.label), self.config.critic.real_label)
+        real_loss = objectives.vanilla_critic_real(self.critic(batch.L, batch.ab, batch.label), self.config.critic.real_label)
         return Judge(batch, noise, real_loss.detach(), self.critic.gradients(real_loss))
 
     def _children(self, number: int, parent: Player, batch: Batch, judge: Judge) -> Iterator[Child]:
@@ -185,10 +185,10 @@ class Egan(AdversarialVariant):
         Our critic's loss is half of the authors', so that F_d is theirs + log 2: the same for all children, and selection the same.
         """
         fake_maps = self.critic(judge.batch.L, self._colours(parent, gradients, buffers, judge), judge.batch.label)
-        fake_loss = vanilla_critic_fake(fake_maps)
+        fake_loss = objectives.vanilla_critic_fake(fake_maps)
         fake_gradients = self.critic.gradients(fake_loss)
         critic_gradients = [real.float() + fake.float() for real, fake in zip(judge.real_gradients, fake_gradients, strict=True)]
-        (quality,) = self.engine.average([over_scales(lambda x: torch.sigmoid(x).mean(), fake_maps).detach()])
+        (quality,) = self.engine.average([objectives.over_scales(lambda x: torch.sigmoid(x).mean(), fake_maps).detach()])
         norm = torch.stack([gradient.norm() for gradient in critic_gradients]).norm()
         diversity = -torch.log(norm + TINY)
         fitness = quality + self.config.diversity_weight * diversity
@@ -230,15 +230,19 @@ class Egan(AdversarialVariant):
         """
         every = zip(*(child.judgement.critic_gradients for child in survivors), strict=True)
         self.critic.step([torch.stack(gradients).mean(0) for gradients in every])
-        for _ in range(self.config.n_critic - 1):
-            batch = self.draw(batches)
-            losses = []
-            for player in self.population:
-                with torch.no_grad():
-                    fake = player(batch.L, batch.label).ab
-                real_maps, fake_maps = self.critic(batch.L, batch.ab, batch.label), self.critic(batch.L, fake, batch.label)
-                losses.append(self.critic_loss(real_maps, fake_maps))
-            self.critic.update(torch.stack(losses).mean())
+        done = [{"critic": torch.stack([child.judgement.critic_loss for child in survivors]).mean()}]
+        while self.schedule.wants_critic_update(done, self.config.n_critic):
+            done.append(self.critic.update(self._critic_descent, [self.draw(batches)]))
+
+    def _critic_descent(self, batch: Batch) -> Loss:
+        """The mean over the population on a fresh batch."""
+        losses = []
+        for player in self.population:
+            with torch.no_grad():
+                fake = player(batch.L, batch.label).ab
+            losses.append(self.critic_loss(*self.judge(batch, fake)))
+        loss = torch.stack(losses).mean()
+        return loss, {"critic": loss}
 
 
 def _figures(child: Child) -> Losses:

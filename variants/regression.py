@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from common.batches import Batch
-from common.training import Losses
-from variants.settings import VariantConfig
-from variants.variant import Variant
+from common.data.batches import Batch
+from common.loop.training import Losses
+from variants.contract.variant import Variant, VariantConfig
 
 
 class RegressionConfig(VariantConfig):

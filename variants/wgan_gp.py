@@ -8,15 +8,16 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
-from common.batches import Batch
+from common.data.batches import Batch
+from common.loop.training import Losses
 from common.networks.patch_critic import PatchCriticConfig
-from common.training import Losses
-from variants import objectives
-from variants.adam import AdamConfig
-from variants.adversarial import AdversarialVariant, Tally
-from variants.settings import AdversarialConfig, CriticConfig, GeneratorConfig, refuse_mixed_images
+from variants.contract.adversarial import AdversarialConfig, AdversarialVariant
+from variants.contract.ranges import ADVERSARIAL, Choice, orders
+from variants.losses import objectives
+from variants.players.adam import AdamConfig
+from variants.players.player import Loss
+from variants.players.settings import CriticConfig, GeneratorConfig, refuse_mixed_images
 
 ADAM = AdamConfig(learning_rate=1e-4, beta1=0.0, beta2=0.9)
 
@@ -40,6 +41,8 @@ class WganGpConfig(AdversarialConfig):
         refuse_mixed_images(self.critic)
         if self.critic.real_label != 1:
             raise ValueError("critic.real_label smooths a probability, and this critic gives a distance; leave it at 1")
+        if self.critic_threshold is not None:
+            raise ValueError("critic_threshold is a cross-entropy, and a Wasserstein critic's loss has another scale; use n_critic")
         if self.inflection.metric != "off":
             raise ValueError("inflection.metric needs a game whose loss has a zero; a Wasserstein critic's drifts, so leave it off")
         return self
@@ -50,50 +53,49 @@ class WganGp(AdversarialVariant):
 
     Config = WganGpConfig
     config: WganGpConfig
+    space = ADVERSARIAL | {"variant.n_critic": Choice(options=(1, 2, 5)), "variant.penalty_weight": orders(1.0, 30.0)}
+    presets = ({"variant.n_critic": 1, "variant.generator.adam.learning_rate": 5e-5},)  # ChromaGAN's
 
     def step(self, batches: Iterator[Batch]) -> Losses:
         """Algorithm 1, lines 2 to 11."""
         for _ in range(self.config.n_critic):
-            parts = self.parts(self.draw(batches))
-            critic_losses = self.critic_step(parts)
-        tally = Tally()
-        self.generator.update(self._generator_losses(parts, tally))
-        return critic_losses | tally.means()
+            parts = self.draw_parts(batches)
+            critic = self.critic_step(parts)
+        return critic | self.generator.update(self._generator_descent, parts)
 
     def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
         """One critic update on fresh fakes: the penalty needs real and fake colours of the same photograph, so none are stored."""
-        self._outside_the_game()
-        parts = self.parts(self.draw(batches))
-        losses = self.critic_step(parts)
-        return losses | {"critic_accuracy": self._accuracy(parts[-1])}
+        self.schedule.begin_critic_pretraining()
+        parts = self.draw_parts(batches)
+        return self.critic_step(parts) | {"critic_accuracy": self._accuracy(parts[-1])}
 
     def critic_step(self, parts: list[Batch]) -> Losses:
-        """One critic update: distance and penalty in one backward."""
-        tally = Tally()
-        self.critic.update(self._critic_losses(parts, tally))
-        return tally.means()
+        """Lines 3 to 9: one critic update, distance and penalty in one backward."""
+        return self.critic.update(self._critic_descent, parts)
 
-    def _critic_losses(self, parts: list[Batch], tally: Tally) -> Iterator[Tensor]:
-        for part in parts:
-            fake = self.colourise_now(part)
-            real_maps, fake_maps = self.critic(part.L, part.ab, part.label), self.critic(part.L, fake, part.label)
-            distance = objectives.wasserstein_critic(real_maps, fake_maps)
-            # float32, outside autocast
-            penalty, norms = self.gradient_penalty(part, fake)
-            tally.add(critic=distance, penalty=penalty, gradient_norm=norms.mean())
-            yield distance + self.config.penalty_weight * penalty
+    def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
+        """E[D(L, G(L))] - E[D(L, ab)], without the penalty."""
+        return objectives.wasserstein_critic(real, fake)
+
+    def critic_accuracy(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
+        """By pairs: the scores have no zero."""
+        return objectives.ranking_accuracy(real, fake)
 
     @torch.no_grad()
-    def _accuracy(self, part: Batch) -> Tensor:
-        fake = self.colourise_now(part)
-        real_maps, fake_maps = self.critic(part.L, part.ab, part.label), self.critic(part.L, fake, part.label)
-        return objectives.ranking_accuracy(real_maps, fake_maps)
+    def _accuracy(self, part: Batch) -> objectives.Scalar:
+        return self.critic_accuracy(*self.judge(part, self.colourise_now(part)))
 
-    def _generator_losses(self, parts: list[Batch], tally: Tally) -> Iterator[Tensor]:
-        for part in parts:
-            fake = self.generator(part.L, part.label)
-            with self.waits(self.critic):
-                adversarial = objectives.wasserstein_generator(self.critic(part.L, fake.ab, part.label))
-            reconstruction = self.reconstruction(fake, part)
-            tally.add(adversarial=adversarial, reconstruction=reconstruction)
-            yield adversarial + self.config.reconstruction_weight * reconstruction
+    def _critic_descent(self, part: Batch) -> Loss:
+        fake = self.colourise_now(part)  # x̃ = G(L)
+        distance = self.critic_loss(*self.judge(part, fake))
+        penalty, norms = self.gradient_penalty(part, fake)
+        found = {"critic": distance, "penalty": penalty, "gradient_norm": norms.mean()}
+        return distance + self.config.penalty_weight * penalty, found
+
+    def _generator_descent(self, part: Batch) -> Loss:
+        fake = self.generator(part.L, part.label)
+        with self.waits(self.critic):
+            adversarial = objectives.wasserstein_generator(self.critic(part.L, fake.ab, part.label))  # -E[D(L, G(L))]
+        reconstruction = self.reconstruction(fake, part)
+        loss = adversarial + self.config.reconstruction_weight * reconstruction
+        return loss, {"adversarial": adversarial, "reconstruction": reconstruction}

@@ -23,9 +23,10 @@ from openpyxl.worksheet.worksheet import Worksheet
 from PIL import Image
 
 from analysis.ratings.schedule import RANDOM, TRUTH, Design, TestName, Trial, plan
-from common import kept
 from common.errors import ColourbenchError, first_line
-from common.files import file_sha256, write_atomically
+from common.files import integrity
+from common.files.atomic import write_atomically
+from common.files.integrity import file_sha256
 
 SCHEMA = 1
 COMMITMENT = "commitment.txt"
@@ -118,13 +119,13 @@ def read_key(folder: Path) -> Key:
     if not path.is_file():
         raise ColourbenchError(f"there is no {path}; make sheets first with `colourbench ratings sheets`")
     remedy = "without it the sheets cannot be read: put a copy of it back"
-    found = kept.read_json(path, remedy)
+    found = integrity.read_json(path, remedy)
     if promise.is_file() and file_sha256(path) not in promise.read_text(encoding="utf-8", errors="replace"):
-        raise kept.Damaged(f"{path} is not the key that {promise} promises; {remedy}")
+        raise integrity.Damaged(f"{path} is not the key that {promise} promises; {remedy}")
     try:
         return Key.from_json(found)
     except (KeyError, TypeError) as error:
-        raise kept.Damaged(f"{path} is damaged or of another version: {first_line(error)}; {remedy}") from None
+        raise integrity.Damaged(f"{path} is damaged or of another version: {first_line(error)}; {remedy}") from None
 
 
 def read_answers(path: Path, key: Key) -> dict[str, str]:
@@ -207,7 +208,7 @@ def _random_colours(truth: Photographs, place: int, code: str) -> UInt8[np.ndarr
     """The photograph's L with the colours of another one, turned upside down (Zhang et al. 2016, "random")."""
     import torch
 
-    from common import lab
+    from common.colour import lab
 
     draw = np.random.default_rng(int(code, 16))
     other = (place + 1 + int(draw.integers(len(truth) - 1))) % len(truth) if len(truth) > 1 else place

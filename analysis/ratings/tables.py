@@ -11,9 +11,9 @@ from jaxtyping import Float
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis.comparison import holm
 from analysis.ratings.schedule import TRUTH, Trial
 from analysis.ratings.sheets import SCHEMA, Key, read_answers
+from analysis.statistics.differences import holm
 from common.errors import ColourbenchError
 
 TIDY = (

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from common.ab_bins import AbBins
+from common.colour.ab_bins import AbBins
 
 
 class Colours(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.config import Settings
-from common.networks.convolution import Conv2d
+from common.fast.convolution import Conv2d
 from common.networks.layers import NormName, initialise, no_labels, norm, spectral_norm
 
 WIDEST = 8

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from common.config import Settings
 from common.errors import ColourbenchError
+from common.fast.convolution import Conv2d, ConvTranspose2d, joined
 from common.networks.colours import Colours, Head, TanhHead
-from common.networks.convolution import Conv2d, ConvTranspose2d, joined
 from common.networks.layers import FiLM, NormName, initialise, no_labels, norm
 
 SIZES = (32, 64, 128, 256, 512)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from common.tracking.names import SYSTEM
+
 if TYPE_CHECKING:
     import pandas as pd
 
-    from common.tracking.store import Store
-
 LOG_BATCH = 1000  # the most metrics that MLflow takes at once
 PARAM_BATCH = 100
-SYSTEM = "system/"  # MLflow's prefix of what it logs of the machine
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,21 @@ class Row:
     time: int
 
 
+@dataclass(frozen=True)
+class Connection:
+    """An open MLflow store: its client, its URI, and the home folder beside it."""
+
+    client: Any
+    uri: str
+    home: Path
+
+
 class Run:
     """One MLflow run. Metrics are buffered: call `flush` when they should be durable."""
 
-    def __init__(self, store: "Store", client: Any, run: Any) -> None:
-        self.store = store
-        self._client = client
+    def __init__(self, connection: Connection, run: Any) -> None:
+        self.home = connection.home
+        self._client, self._uri = connection.client, connection.uri
         self.id: str = run.info.run_id
         self.name: str = run.info.run_name
         self.status: str = run.info.status
@@ -50,7 +58,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """The local folder of the run's files: MLflow's own where that is local, else one that `finish` uploads."""
-        path = Path(url2pathname(urlsplit(self._artifact_uri).path)) if self._is_local else self.store.home / "artifacts" / self.id
+        path = Path(url2pathname(urlsplit(self._artifact_uri).path)) if self._is_local else self.home / "artifacts" / self.id
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -89,7 +97,7 @@ class Run:
         if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() in ("false", "0"):
             yield
             return
-        monitor = SystemMetricsMonitor(self.id, resume_logging=True, tracking_uri=self.store.uri)
+        monitor = SystemMetricsMonitor(self.id, resume_logging=True, tracking_uri=self._uri)
         monitor.start()
         try:
             yield

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ColourbenchError, first_line
-from common.files import appear_whole, locked
-from common.tracking.names import DATABASE
-from common.tracking.run import Listener, Run
+from common.files.atomic import appear_whole
+from common.files.locks import locked
+from common.files.names import DATABASE
+from common.tracking.names import CHAMPION
+from common.tracking.run import Connection, Listener, Run
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-CHAMPION = "champion"
 
 
 class Store:
@@ -47,11 +47,12 @@ class Store:
                     appear_whole(self.home / DATABASE, _make_database)
                 # never set_tracking_uri: it would decide for every later store of this process too
                 self._client = mlflow.MlflowClient(self.uri)
+                self._connection = Connection(self._client, self.uri, self.home)
                 self._client.search_experiments(max_results=1)
         except Exception as error:  # drivers raise types of their own for a wrong host, password or schema
             reason = first_line(error)[:200].replace(self.uri, "the store")
             if "already exists" in reason:  # tables without the mark that all of them are there
-                reason = f"it was only half made ({reason}); if it holds no runs that you need, move the file away: it is made anew"
+                reason = f"it was only half made ({reason}); if it holds no runs that you need, move the file away for a new one"
             raise ColourbenchError(f"cannot open MLflow's store {redacted(self.uri)}: {reason}") from None
 
     def experiment(self, name: str) -> str:
@@ -87,7 +88,7 @@ class Store:
                 return self.go_on(existing) if mark and existing.status != "FINISHED" else existing
             all_tags = {**tags, "study": study, **({"mlflow.parentRunId": parent.id} if parent else {})}
             text = {key: str(value) for key, value in all_tags.items()}
-            run = Run(self, self._client, self._client.create_run(experiment, run_name=name, tags=text))
+            run = Run(self._connection, self._client.create_run(experiment, run_name=name, tags=text))
         run.log_params(params)
         return run
 
@@ -99,7 +100,7 @@ class Store:
 
     def fresh(self, run: Run) -> Run:
         """The run as it stands now."""
-        return Run(self, self._client, self._client.get_run(run.id))
+        return Run(self._connection, self._client.get_run(run.id))
 
     def find(self, study: str, tags: Mapping[str, str]) -> list[Run]:
         """The runs of a study with these tags, oldest first."""
@@ -113,7 +114,7 @@ class Store:
             page = self._client.search_runs(
                 [experiment.experiment_id], query, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
             )
-            found += [Run(self, self._client, item) for item in page]
+            found += [Run(self._connection, item) for item in page]
             token = page.token
             if not token:
                 return found
@@ -184,7 +185,7 @@ class Store:
             version = self._client.get_model_version_by_alias(name, CHAMPION)
         except MlflowException:
             return None
-        return Run(self, self._client, self._client.get_run(str(version.run_id)))
+        return Run(self._connection, self._client.get_run(str(version.run_id)))
 
     def crown(self, name: str, version: str) -> None:
         """Moves the alias `champion`: `models:/NAME@champion` is that version from now on."""
@@ -192,7 +193,7 @@ class Store:
 
     def listen(self, run_id: str) -> Run:
         """A run for a rank that does not write."""
-        return Listener(self, self._client, self._client.get_run(run_id))
+        return Listener(self._connection, self._client.get_run(run_id))
 
     def studies(self) -> list[str]:
         """The names of all experiments that hold runs of this suite."""

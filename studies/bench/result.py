@@ -1,6 +1,9 @@
 """What a benchmark found, as records and as a table."""
 
+import os
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -90,3 +93,14 @@ def verdict(result: Result) -> str:
             f"; wanted {'at most' if result.at_most else 'at least'} {result.target:g}: {'met' if result.is_met else 'MISSED'}"
         )
     return "\n".join([*lines, f"checked first: {result.checked}"] if result.checked else lines)
+
+
+@contextmanager
+def own_store() -> Iterator[None]:
+    """Hides the user's store from this process and those it starts."""
+    before = os.environ.pop("MLFLOW_TRACKING_URI", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before

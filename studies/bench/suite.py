@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 import torch
 
-from common.engine import Engine, EngineConfig, device_kind
 from common.errors import ColourbenchError, did_you_mean
-from common.processor import processor
-from studies.bench import photographs
-from studies.bench.logging import logging_and_checkpoints
-from studies.bench.parts import layers, others
-from studies.bench.reporting import report_of
+from common.loop.costs import is_out_of_memory
+from common.loop.engine import Engine, EngineConfig, device_kind
+from common.loop.processor import processor
+from studies.bench.measurements import photographs
+from studies.bench.measurements.logging_cost import logging_and_checkpoints
+from studies.bench.measurements.parts import layers, others
+from studies.bench.measurements.report_cost import report_of
+from studies.bench.measurements.sweep_cost import trials_per_second
+from studies.bench.measurements.training_steps import against_plain, evolution_against_cgan
 from studies.bench.result import Result
-from studies.bench.steps import Task
-from studies.bench.sweeps import trials_per_second
-from studies.bench.training import against_plain, evolution_against_cgan
-from studies.run import is_out_of_memory
+from studies.bench.tasks import Task
 
 TARGETS_OF = "avx512_bf16"
 

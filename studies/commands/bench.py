@@ -10,6 +10,7 @@ from common.errors import ColourbenchError
 from studies.commands.options import one_process, say
 
 if TYPE_CHECKING:
+    from studies.bench.result import Result
     from studies.bench.suite import Plan
 
 
@@ -38,11 +39,7 @@ def bench(
 
     Example: colourbench bench --plot scaling
     """
-    from rich.console import Console
-
-    from common.processor import processor
-    from studies.bench import suite
-    from studies.bench.result import table, verdict
+    from studies.bench import suite  # after --help
 
     one_process("bench")
     wanted, plan = suite.chosen(names or []), suite.Plan(suite.device_for(device), quick, storage)
@@ -55,16 +52,25 @@ def bench(
         _say_where(plan)
     for name in wanted:
         for result in suite.run(name, plan):
-            if as_json:
-                say(json.dumps(result.record() | {"processor": str(processor())}, ensure_ascii=False))
-            else:
-                Console().print(result.name, table(result), verdict(result), "", highlight=False)
+            _show(result, as_json)
+
+
+def _show(result: "Result", as_json: bool) -> None:
+    from rich.console import Console
+
+    from common.loop.processor import processor
+    from studies.bench.result import table, verdict
+
+    if as_json:
+        say(json.dumps(result.record() | {"processor": str(processor())}, ensure_ascii=False))
+    else:
+        Console().print(result.name, table(result), verdict(result), "", highlight=False)
 
 
 def _say_where(plan: "Plan") -> None:
     import torch
 
-    from common.processor import processor
+    from common.loop.processor import processor
     from studies.bench.suite import TARGETS_OF, is_of_the_targets_kind
 
     say(f"{processor()}, {torch.get_num_threads()} threads; training steps on {plan.device}")
@@ -74,8 +80,8 @@ def _say_where(plan: "Plan") -> None:
 
 
 def _scaling(plan: "Plan", folder: Path) -> None:
-    from analysis import figures, scaling_figures
-    from studies.bench.scaling import scaling
+    from analysis.figures import drawing, scaling_figures
+    from studies.bench.measurements.scaling import scaling
 
     folder.mkdir(parents=True, exist_ok=True)  # before the measuring, which would be lost
     base = plan.task("cgan", 8)
@@ -84,5 +90,5 @@ def _scaling(plan: "Plan", folder: Path) -> None:
         raise ColourbenchError("nothing could be measured; the reasons are above")
     table.to_csv(folder / "scaling.csv", index=False)
     held = f"else {base.size} px, batch {base.batch}, width {base.base_width}, {base.device}; WGAN-GP: a critic update"
-    path = figures.save(scaling_figures.scaling(table, held), folder, "scaling")
+    path = drawing.save(scaling_figures.scaling(table, held), folder, "scaling")
     say(f"table and figure: {folder / 'scaling.csv'}, {path}")

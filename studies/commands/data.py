@@ -15,7 +15,7 @@ def list_data(home: HomeOption = DEFAULT_HOME) -> None:
 
     Example: colourbench data list
     """
-    from common.sources import SOURCES
+    from common.data.sources import SOURCES
 
     say("Sources:")
     for name, source in SOURCES.items():
@@ -51,14 +51,14 @@ def prepare(
     """
     from rich.progress import Progress
 
-    from common import sources
     from common.config import override, parse
+    from common.data import sources
 
     _check_size(size)
     files = sources.list_files(source, root, download)
-    from common import preparation  # after what can be told without torch
-    from common.shards import ShardConfig
-    from studies import deliver
+    from common.data import preparation  # after what can be told without torch
+    from common.data.manifest import ShardConfig
+    from common.data.overview import description
 
     config = parse(ShardConfig, override({"size": size, "margin": size // 8}, changes or []), "--set")
     name = valid_name(name or f"{root.resolve().name if root and source == 'folder' else source}-{size}")
@@ -66,7 +66,7 @@ def prepare(
         task = bar.add_task(f"preparing {name}", total=len(files))
         dataset = preparation.prepare(files, open_home(home).data / name, config, lambda done: bar.advance(task, done))
     say(f"{name}: {len(files)} files")
-    deliver.describe_dataset(dataset, say)
+    say("\n".join(description(dataset)))
     say(f"written to {dataset.folder}; next: colourbench train cgan --data {name}")
 
 
@@ -80,14 +80,14 @@ def show(
     Example: colourbench data show packaged-64 --check
     """
     open_home(home).check_dataset(dataset)
-    from studies import deliver
+    from common.data.overview import contact_sheet, description
 
     found = open_home(home).dataset(dataset)
     if check:
         found.check()
         say("all checksums are right")
-    deliver.describe_dataset(found, say)
-    say(f"contact sheet: {deliver.contact_sheet(found, found.folder / 'contact-sheet.png')}")
+    say("\n".join(description(found)))
+    say(f"contact sheet: {contact_sheet(found, found.folder / 'contact-sheet.png')}")
 
 
 def export(
@@ -104,7 +104,7 @@ def export(
     open_home(home).check_dataset(dataset)
     if split not in ("train", "validation", "test"):
         raise ColourbenchError(f"--split {split}: choose train, validation or test")
-    from studies.export import export as write  # after what can be told without torch
+    from studies.comparisons.outside import export as write  # after what can be told without torch
 
     count = write(open_home(home).dataset(dataset), split, out, not colour)
     say(f"{count} images written to {out}; a study takes what was made of them, under the same names, as an arm: {{images: DIR}}")
@@ -125,7 +125,7 @@ def weights(
     Example: colourbench data weights --take ~/weights-inception-2015-12-05-6726825d.pth
     """
     check_exists(*(take or []))
-    from common.weights import ALL
+    from analysis.metrics.weights import ALL
 
     for file in take or []:
         by_name = {item.file_name: item for item in ALL}

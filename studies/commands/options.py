@@ -3,19 +3,25 @@
 Verbs import what is heavy inside themselves, so that --help is quick.
 """
 
+import inspect
 import os
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from common.errors import ColourbenchError
+from common.tracking.names import CHAMPION
+from variants.registry import CLASSES
 
 if TYPE_CHECKING:
     from studies.home import Home
-    from studies.run_config import RunConfig
+    from studies.runs.configuration import RunConfig
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="COLOURBENCH_HOME", help="Folder that holds everything colourbench writes.")
@@ -25,8 +31,15 @@ SetOption = Annotated[
     typer.Option("--set", metavar="a.b=v", help="Change a field, as often as needed; `colourbench config VARIANT` lists them."),
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with fields of a run; --set wins over it.")]
+DataOption = Annotated[str | None, typer.Option("--data", help="A prepared data set.")]
+StudyDataOption = Annotated[str | None, typer.Option("--data", help="Use this data set instead of the file's.")]
+StudyArgument = Annotated[Path, typer.Argument(help="A study's YAML file.")]
+ImagesOption = Annotated[
+    int | None, typer.Option("--images", help="Short for --set budget.amount=N --set budget.unit=images; 100,000 by default.")
+]
+StorageOption = Annotated[str, typer.Option("--storage", help="Optuna store; by default an SQLite file in the home folder.")]
 RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train finished runs again whose files are gone or damaged.")]
-VariantArgument = Annotated[str, typer.Argument(help="regression, cgan, wgan_gp or egan.")]
+VariantArgument = Annotated[str, typer.Argument(help=f"{', '.join(CLASSES)}.")]
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -34,7 +47,7 @@ RunArgument = Annotated[
     ),
 ]
 DEFAULT_HOME = Path("runs")
-CHAMPION = "champion"
+Verb = TypeVar("Verb", bound=Callable[..., None])
 
 
 def say(text: str) -> None:
@@ -74,7 +87,7 @@ def run_settings(
         home: where the data set must be prepared.
     """
     from common.config import merge, override, parse, read_yaml_file
-    from variants.names import check_name
+    from variants.registry import check_name
 
     check_name(variant)
     given: dict[str, Any] = merge(read_yaml_file(file) if file else {}, {"variant": {"name": variant}})
@@ -84,7 +97,7 @@ def run_settings(
         raise ColourbenchError("no data set is named; add --data DATASET (`colourbench data list` shows those that are prepared)")
     if home:
         open_home(home).check_dataset(str(fields["dataset"]))
-    from studies.run_config import RunConfig  # after what can be told without it: torch takes seconds to import
+    from studies.runs.configuration import RunConfig  # after what can be told without it: torch takes seconds to import
 
     return parse(RunConfig, fields, str(file) if file and not changes else "settings")
 
@@ -95,7 +108,7 @@ def check_study(home: Path, study: str) -> None:
     Raises:
         ColourbenchError: it has none.
     """
-    from common.tracking.names import studies_in
+    from common.tracking.lookup import studies_in
 
     known = studies_in(home)
     if known is not None and study not in known:
@@ -108,7 +121,7 @@ def check_run(home: Path, reference: str) -> None:
     Raises:
         ColourbenchError: it does not.
     """
-    from common.tracking.names import run_exists
+    from common.tracking.lookup import run_exists
 
     if not is_champion(reference) and run_exists(home, reference) is False:
         raise ColourbenchError(f"there is no run {reference!r} in {home}; `colourbench runs` lists them")
@@ -141,3 +154,30 @@ def valid_name(name: str) -> str:
     if not re.match(NAME, name):
         raise ColourbenchError(f"{name!r} cannot be a name: use letters, digits, '.', '_' and '-'; choose one with --name")
     return name
+
+
+def with_options_of(model: type[BaseModel], **flags: str) -> Callable[[Verb], Verb]:
+    """Adds an option to a verb for each field of a settings model; the verb takes them as keywords, None where none was given.
+
+    Args:
+        flags: names of options that are not called as their fields are.
+    """
+
+    def add(verb: Verb) -> Verb:
+        own = [p for p in inspect.signature(verb).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        made = [_option(name, field, flags.get(name, f"--{name.replace('_', '-')}")) for name, field in model.model_fields.items()]
+        verb.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
+        verb.__annotations__ |= {parameter.name: parameter.annotation for parameter in made}
+        return verb
+
+    return add
+
+
+def _option(name: str, field: FieldInfo, flag: str) -> inspect.Parameter:
+    kinds: dict[Any, Any] = {int: int | None, float | None: float | None, tuple[str, ...]: list[str] | None}
+    choices = [value for value in get_args(field.annotation) if isinstance(value, str)]
+    default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
+    text = " ".join([str(field.description), *([f"One of {', '.join(choices)}."] if choices else [])])
+    shown = "" if default in (None, "") else f" [default: {default}]"
+    annotation: Any = Annotated[kinds.get(field.annotation, str | None), typer.Option(flag, help=text + shown, show_default=False)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -30,10 +30,13 @@ def sheets(
     if test not in TESTS:
         raise ColourbenchError(f"--test {test}: choose {' or '.join(TESTS)}")
     check_study(home, study)
+    from analysis import results
     from analysis.ratings.sheets import key_summary, read_key  # after what can be told without torch
-    from studies import deliver
+    from analysis.ratings.study_ratings import write_sheets
 
-    folder = deliver.rating_sheets(open_home(home), study, Design(cast(Any, test), raters, trials, seed), out, arms or [])
+    place = open_home(home)
+    found, design = results.load(place.store, place.data, study), Design(cast(Any, test), raters, trials, seed)
+    folder = write_sheets(found, design, out or place.ratings(study), arms or [])
     counts = key_summary(read_key(folder.parent))
     say(f"sheets for {counts['raters']} raters, {counts['trials']} trials: {folder}")
     say(f"the key, which raters must not see: {folder.parent / 'key.json'}")
@@ -53,10 +56,10 @@ def tables(
     Example: colourbench ratings tables demo ~/returned/*.xlsx
     """
     check_exists(folder, *(files or []))
-    from studies import deliver
+    from analysis.ratings.study_ratings import read_answers
 
     place = folder or open_home(home).ratings(study)
-    for name, frame in deliver.rating_results(place, files or []).items():
+    for name, frame in read_answers(place, files or []).items():
         say(
             f"{name.replace('_', ' ')}:\n{frame.round(3).to_string(index=False)}\n"
             if len(frame)

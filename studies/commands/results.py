@@ -1,21 +1,14 @@
-"""Verbs about what came out: evaluate, report, list runs, colourise."""
+"""Verbs about what came out: evaluate, report, list runs, colourise, MLflow's UI."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from common.colour.metrics import MEASURED, METRICS
 from common.errors import ColourbenchError
-from studies.commands.options import (
-    DEFAULT_HOME,
-    HomeOption,
-    RunArgument,
-    check_exists,
-    check_run,
-    check_study,
-    open_home,
-    say,
-)
+from studies.commands.options import DEFAULT_HOME, HomeOption, RunArgument, check_exists, check_run, check_study, open_home, say
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -33,7 +26,7 @@ def evaluate(
     if data:
         open_home(home).check_dataset(data)
     from analysis import evaluation  # after what can be told without torch
-    from studies.trained import load_run
+    from studies.runs.trained import load_run
 
     found = open_home(home).store.run(run)
     colouriser, settings = load_run(found)
@@ -50,8 +43,8 @@ def evaluate(
     path = found.folder / f"metrics-{name}.csv"
     table.to_csv(path, index=False)
     say(f"{found.name} on the test split of {name} ({len(table)} images):")
-    for metric in evaluation.MEASURED:
-        say(f"  {evaluation.METRICS[metric][0]:<38}{table[metric].mean():10.4f}")
+    for metric in MEASURED:
+        say(f"  {METRICS[metric].label:<38}{table[metric].mean():10.4f}")
     say(f"image by image: {path}")
 
 
@@ -71,7 +64,7 @@ def report(
     Example: colourbench report demo --format html --format pdf
     """
     check_study(home, study)
-    from studies import reports  # after what can be told without torch
+    from studies.comparisons import reports  # after what can be told without torch
 
     page = reports.report(open_home(home), study, formats or ["html"], say)
     say(f"report: {page}\ntables and figures: {page.parent}")
@@ -115,8 +108,8 @@ def colourise(
     check_run(home, run)
     if device not in DEVICES:
         raise ColourbenchError(f"--device {device}: choose {', '.join(DEVICES)}")
-    from studies.colourise import colourise_files, photographs_in  # after what can be told without torch
-    from studies.trained import label_number, load_run
+    from studies.runs.colourise import colourise_files, photographs_in  # after what can be told without torch
+    from studies.runs.trained import label_number, load_run
 
     files = photographs_in(photographs)
     found = open_home(home).store.run(run)
@@ -128,3 +121,18 @@ def colourise(
         say(str(result) if isinstance(result, ColourbenchError) else f"{file} -> {result}")
     if bad:
         raise ColourbenchError(f"{bad} of {len(files)} files could not be coloured")
+
+
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Opens MLflow's own UI on this store, at http://127.0.0.1:PORT, until Ctrl-C.
+
+    Example: colourbench ui --port 5001
+    """
+    from common.tracking import ui_command
+
+    command = ui_command(open_home(home).store, port)
+    say(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    os.execvp(command[0], command)

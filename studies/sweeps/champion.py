@@ -11,14 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from analysis import comparison, evaluation
-from analysis.crossed import LEVEL
-from common import kept
-from common.shards import Dataset
+from analysis.statistics import differences
+from analysis.statistics.crossed import LEVEL
+from common.data.shards import Dataset
+from common.files import integrity
 from common.tracking import Run, model_name
 from studies.home import Home
-from studies.trained import load_run
-from variants.colouriser import Colouriser
+from studies.runs.trained import evaluate, load_run
+from variants.players.colouriser import Colouriser
 
 METRIC = "delta_e"
 SCORES = "validation.parquet"
@@ -67,7 +67,7 @@ def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Da
         return True, "the champion still"
     before = _scores(champion, load_run(champion, "cpu")[0], dataset)
     both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(seed=0, fixed=False)
-    found = comparison.difference(both, METRIC, "candidate", "champion")
+    found = differences.difference(both, METRIC, "candidate", "champion")
     difference = f"ΔE₀₀ {found.estimate:+.3f} [{found.runs_low:+.3f}, {found.runs_high:+.3f}]"
     reason = f"{difference} against it on the validation split, p = {found.runs_p:.3f}"
     return found.runs_p < LEVEL and found.estimate < 0, reason
@@ -77,8 +77,8 @@ def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:
     """A run's figures, image by image, on the validation split."""
     path = run.folder / SCORES
     try:
-        return kept.read_table(path, ("photograph", METRIC), "it is computed again")
-    except kept.Damaged:
-        table = evaluation.evaluate(colouriser, dataset.split("validation"), colouriser.engine.device).table
+        return integrity.read_table(path, ("photograph", METRIC), "it is computed again")
+    except integrity.Damaged:
+        table = evaluate(colouriser, dataset.split("validation"), labelled=False).table
         table.to_parquet(path, index=False)
         return table

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from common.files import locked
+from common.files.locks import locked
 
 FINAL = (TrialState.COMPLETE, TrialState.PRUNED)
 HEARTBEAT_SECONDS = 30
 GRACE_SECONDS = 300  # a slow step must not look like a death
 POLL_SECONDS = 1.0
+SAME_START = 2.0  # seconds by which a clock that is set may move the start of a process
 
 
 def claim(study: optuna.Study, lock: Path, trials: int, until: float = float("inf")) -> optuna.Trial | None:
@@ -93,7 +95,7 @@ def _ask(study: optuna.Study) -> optuna.Trial:
 
 
 def _me() -> list[Any]:
-    return [socket.gethostname(), os.getpid(), _started(os.getpid())]
+    return [socket.gethostname(), os.getpid(), psutil.Process().create_time()]
 
 
 def _is_dead(trial: FrozenTrial) -> bool:
@@ -101,26 +103,14 @@ def _is_dead(trial: FrozenTrial) -> bool:
     owner = trial.user_attrs.get("owner")
     if owner is None:
         return True
-    host, process, started = owner
-    return bool(host == socket.gethostname() and _started(process) != started)
+    host, number, started = owner
+    return bool(host == socket.gethostname() and not _is_running(number, started))
 
 
-def _started(process: int) -> str:
-    """When a process was started, so that another one with its number is not taken for it; empty when it is gone."""
+def _is_running(number: int, started: float) -> bool:
+    """Whether the process of this number is the one that was started then, and not another with its number."""
     try:
-        status = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return _exists(process)
-    state, *rest = status.rpartition(")")[2].split()
-    return "" if state == "Z" else rest[18]
-
-
-def _exists(process: int) -> str:
-    """For systems without /proc."""
-    if Path("/proc/self/stat").exists():
-        return ""
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return ""
-    return "exists"
+        process = psutil.Process(number)
+        return bool(abs(process.create_time() - started) < SAME_START and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -8,24 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from common.config import sha256
-from common.errors import ColourbenchError, Interrupted, end_politely_when_told
-from common.files import locked, write_atomically
-from common.shards import Dataset
+from common.errors import ColourbenchError, Interrupted
+from common.files.atomic import write_atomically
+from common.files.locks import locked
+from common.loop.signals import interrupt_on_signal
 from common.tracking import Run
 from studies.home import Home
-from studies.run import Place, train_run
 from studies.sweeps import champion, claims
+from studies.sweeps.outcome import best_trial, ranking
+from studies.sweeps.settings import COSTS, OBJECTIVES
 from studies.sweeps.status import Board
-from studies.sweeps.sweep import COSTS, OBJECTIVES, Sweep, best_trial, open_study, ranking
-from studies.sweeps.worker import Say, Worker, lock, objective_values, run_name, time_left, trial_config
+from studies.sweeps.sweep import Sweep, open_study
+from studies.sweeps.worker import Say, Work, Worker, objective_values
 
 POLL_SECONDS = 0.5
 RESTARTS = 10  # of workers that die before any further trial ends; more means that something is wrong with the machine
@@ -40,25 +40,21 @@ def run_sweep(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hour
     """
     dataset = home.dataset(sweep.base.dataset)
     study = open_study(home, sweep, dataset)  # the stores are made before any worker starts
-    parent = open_parent(home, sweep)
-    with locked(lock(home, sweep)):
+    work = Work(home, sweep, study, dataset, open_parent(home, sweep), say, _time_left(hours))
+    with locked(work.claim_lock):
         if waiting := claims.revive_the_dead(study):
             say(f"{waiting} interrupted trial{'s' if waiting > 1 else ''} will go on from where it stopped")
-    until = time_left(hours)
     try:
-        if workers == 1:
-            Worker(home, sweep, study, dataset, parent, say, until).work()
-        else:
-            _run_workers(home, sweep, study, workers, until, say)
-        _repeat_the_best(home, sweep, study, dataset, parent, say)
+        Worker(work).work() if workers == 1 else _Team(work, workers).work()
+        _repeat_the_best(work)
     except BaseException:
         with suppress(Exception):  # a store that is down must not hide what went wrong
             if not study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):  # else others are still at work
-                parent.abandon("KILLED")
+                work.parent.abandon("KILLED")
         raise
-    best = _conclude(study, parent, sweep)
-    if len(study.get_trials(deepcopy=False, states=claims.FINAL)) >= sweep.trials:
-        _propose(home, sweep, best, dataset, say)
+    best = _conclude(work)
+    if work.is_complete:
+        _propose(work, best)
     return best
 
 
@@ -74,51 +70,76 @@ def open_parent(home: Home, sweep: Sweep) -> Run:
     return home.store.open_run(sweep.experiment, f"sweep {sweep.name}", tags, params)
 
 
-def _run_workers(home: Home, sweep: Sweep, study: optuna.Study, count: int, until: float, say: Say) -> None:
-    """Starts workers, tells of each trial that ends, and starts a worker anew where one died."""
-    order = home.path / "locks" / f"{sweep.name}.sweep.json"
-    write_atomically(order, sweep.model_dump_json().encode())
-    logs = home.path / "logs"
-    logs.mkdir(exist_ok=True)
-    say(f"{count} workers; their logs are {logs / sweep.name}-worker-*.log")
-    start = _starter(home, sweep, order, logs, count, until)
-    running = {index: start(index) for index in range(count)}
-    told, restarts = _finished(study), 0
-    try:
-        with Board(study) as board:
-            while running:
-                time.sleep(POLL_SECONDS)
-                before, told = told, _tell_of_new(study, told, sweep, say)
-                board.draw()
-                restarts = restarts if told == before else 0
-                for index, process in list(running.items()):
-                    if process.poll() is None:
-                        continue
-                    del running[index]
-                    if process.returncode != 0 and restarts < RESTARTS and not _is_told_to_stop(process):
-                        say(f"worker {index} ended with status {process.returncode}; another one takes its place")
-                        running[index], restarts = start(index), restarts + 1
-                    elif process.returncode != 0:
-                        raise ColourbenchError(f"worker {index} ended with status {process.returncode}; see its log in {logs}")
-    except BaseException:
-        _stop(running)
-        raise
-    _tell_of_new(study, told, sweep, say)
+class _Team:
+    """Worker processes: started, told of, replaced where one dies, and stopped."""
 
+    def __init__(self, work: Work, count: int) -> None:
+        self._at, self._count = work, count
+        self._order = work.home.lock(work.sweep.name).with_suffix(".sweep.json")
+        write_atomically(self._order, work.sweep.model_dump_json().encode())
+        work.home.logs.mkdir(exist_ok=True)
+        self._told = {trial.number for trial in work.ended()}
+        self._restarts = 0
 
-def _starter(
-    home: Home, sweep: Sweep, order: Path, logs: Path, count: int, until: float
-) -> Callable[[int], "subprocess.Popen[bytes]"]:
-    threads = str(max(1, (os.cpu_count() or 1) // count))
-    shared = {"OMP_NUM_THREADS": threads} if not sweep.base.engine.threads else {}
+    def work(self) -> None:
+        """Until all workers have ended."""
+        logs = self._at.home.logs / self._at.sweep.name
+        self._at.say(f"{self._count} workers; their logs are {logs}-worker-*.log")
+        self._running = {index: self._start(index) for index in range(self._count)}
+        try:
+            with Board(self._at.study) as board:
+                while self._running:
+                    time.sleep(POLL_SECONDS)
+                    if self._tell_of_new():
+                        self._restarts = 0
+                    board.draw()
+                    for index, process in list(self._running.items()):
+                        if process.poll() is not None:
+                            self._replace(index, process.returncode)
+        except BaseException:
+            _stop(self._running)
+            raise
+        self._tell_of_new()
 
-    def start(index: int) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "studies.sweeps.launcher", str(home.path), str(order), str(index), str(until)]
-        environment = {**os.environ, **shared, **_device(index)}
-        with (logs / f"{sweep.name}-worker-{index}.log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    def _start(self, index: int) -> "subprocess.Popen[bytes]":
+        """A process that outlives this one for the length of a trial, with a log of its own."""
+        home, sweep = self._at.home, self._at.sweep
+        command = [
+            sys.executable,
+            "-m",
+            "studies.sweeps.launcher",
+            str(home.path),
+            str(self._order),
+            str(index),
+            str(self._at.until),
+        ]
+        threads = str(max(1, (os.cpu_count() or 1) // self._count))
+        shared = {"OMP_NUM_THREADS": threads} if not sweep.base.engine.threads else {}
+        with (home.logs / f"{sweep.name}-worker-{index}.log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **shared, **_device(index)})
 
-    return start
+    def _replace(self, index: int, status: int) -> None:
+        """Takes a worker that ended off the list; another one takes the place of one that died."""
+        del self._running[index]
+        if status == 0:
+            return
+        if self._restarts >= RESTARTS or _is_told_to_stop(status):
+            raise ColourbenchError(f"worker {index} ended with status {status}; see its log in {self._at.home.logs}")
+        self._at.say(f"worker {index} ended with status {status}; another one takes its place")
+        self._running[index] = self._start(index)
+        self._restarts += 1
+
+    def _tell_of_new(self) -> bool:
+        """Tells of trials that ended since the last time; whether there are any."""
+        sweep, trials = self._at.sweep, {trial.number: trial for trial in self._at.ended()}
+        new = sorted(set(trials) - self._told)
+        for count, number in enumerate(new, len(self._told) + 1):
+            trial = trials[number]
+            values = trial.values if trial.state == TrialState.COMPLETE else []
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(sweep.objectives, values, strict=False)) or "pruned"
+            self._at.say(f"{count} of {sweep.trials}: trial {trial.user_attrs['run']:03d} {figures}")
+        self._told |= set(new)
+        return bool(new)
 
 
 def _device(index: int) -> dict[str, str]:
@@ -129,8 +150,8 @@ def _device(index: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": str(index % found)} if found > 1 and "CUDA_VISIBLE_DEVICES" not in os.environ else {}
 
 
-def _is_told_to_stop(process: "subprocess.Popen[bytes]") -> bool:
-    return process.returncode in (130, -signal.SIGINT, -signal.SIGTERM)
+def _is_told_to_stop(status: int) -> bool:
+    return status in (130, -signal.SIGINT, -signal.SIGTERM)
 
 
 def _stop(running: "dict[int, subprocess.Popen[bytes]]") -> None:
@@ -144,46 +165,28 @@ def _stop(running: "dict[int, subprocess.Popen[bytes]]") -> None:
             process.kill()
 
 
-def _finished(study: optuna.Study) -> set[int]:
-    return {trial.number for trial in study.get_trials(deepcopy=False, states=claims.FINAL)}
-
-
-def _tell_of_new(study: optuna.Study, told: set[int], sweep: Sweep, say: Say) -> set[int]:
-    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False, states=claims.FINAL)}
-    for count, number in enumerate(sorted(set(trials) - told), len(told) + 1):
-        trial = trials[number]
-        values = trial.values if trial.state == TrialState.COMPLETE else []
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(sweep.objectives, values, strict=False)) or "pruned"
-        say(f"{count} of {sweep.trials}: trial {trial.user_attrs['run']:03d} {figures}")
-    return set(trials)
-
-
-def _repeat_the_best(home: Home, sweep: Sweep, study: optuna.Study, dataset: Dataset, parent: Run, say: Say) -> None:
+def _repeat_the_best(work: Work) -> None:
     """The best trials are trained with further seeds, so that the winner is not luck."""
-    enough = len(study.get_trials(deepcopy=False, states=claims.FINAL)) >= sweep.trials
-    if sweep.repeats == 1 or not enough or "winner" in study.user_attrs:
+    sweep, study = work.sweep, work.study
+    if sweep.repeats == 1 or not work.is_complete or "winner" in study.user_attrs:
         return
-    with locked(home.path / "locks" / f"{sweep.name}.repeats.lock"):
+    with locked(work.home.lock(f"{sweep.name}.repeats")):
         means: dict[int, float] = {}
         for trial in ranking(study)[: sweep.finalists]:
-            values = [trial.values[0]]
+            number, values = int(trial.user_attrs["run"]), [trial.values[0]]
             for seed in range(sweep.base.seed + 1, sweep.base.seed + sweep.repeats):
-                number = int(trial.user_attrs["run"])
-                config = trial_config(sweep, trial.params, number, seed)
-                tags = {"kind": "repeat", "sweep": sweep.name, "trial": str(number)}
-                place = Place(sweep.experiment, f"{run_name(sweep, number)} seed {seed}", tags, parent)
-                run = train_run(home.store, dataset, config, place, test=False, needs_files=False)
-                values += objective_values(sweep, home.store.run(run.id).metrics)
+                values += objective_values(sweep, work.train(number, trial.params, seed=seed).metrics)
             means[trial.number] = sum(values) / len(values)
-            say(f"trial {trial.user_attrs['run']:03d} over {len(values)} seeds: {sweep.objectives[0]} {means[trial.number]:.4g}")
+            work.say(f"trial {number:03d} over {len(values)} seeds: {sweep.objectives[0]} {means[trial.number]:.4g}")
         sign = 1 if OBJECTIVES[sweep.objectives[0]] == "minimize" else -1
         study.set_user_attr("means_over_seeds", {str(number): mean for number, mean in means.items()})
         study.set_user_attr("winner", min(means, key=lambda number: sign * means[number]))
 
 
-def _conclude(study: optuna.Study, parent: Run, sweep: Sweep) -> FrozenTrial:
-    best = best_trial(study)
-    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+def _conclude(work: Work) -> FrozenTrial:
+    """Notes the outcome in MLflow and returns the best trial."""
+    sweep, parent, best = work.sweep, work.parent, best_trial(work.study)
+    states = [trial.state for trial in work.study.get_trials(deepcopy=False)]
     settings = "\n".join(f"* `{path}` = {value}" for path, value in best.params.items())
     figures = ", ".join(f"{name} **{value:.4g}**" for name, value in zip(sweep.objectives, best.values, strict=True))
     complete, pruned = states.count(TrialState.COMPLETE), states.count(TrialState.PRUNED)
@@ -192,34 +195,38 @@ def _conclude(study: optuna.Study, parent: Run, sweep: Sweep) -> FrozenTrial:
         f"Best: {figures} (trial {best.user_attrs['run']:03d})\n\n{settings}"
     )
     parent.log({f"best/{name}": value for name, value in zip(sweep.objectives, best.values, strict=True)}, 0)
-    if complete + pruned >= sweep.trials:
+    if work.is_complete:
         parent.finish()
     return best
 
 
-def _propose(home: Home, sweep: Sweep, best: FrozenTrial, dataset: Dataset, say: Say) -> None:
+def _propose(work: Work, best: FrozenTrial) -> None:
     """The winner joins MLflow's model registry, and is its champion where a paired test says so."""
-    if len(sweep.objectives) > 1 or sweep.objectives[0] in COSTS:
+    if len(work.sweep.objectives) > 1 or work.sweep.objectives[0] in COSTS:
         return
-    with locked(home.path / "locks" / "champion.lock"):
-        verdict = champion.propose(home, home.store.run(best.user_attrs["mlflow_run"]), dataset)
+    with locked(work.home.lock("champion")):
+        verdict = champion.propose(work.home, work.home.store.run(best.user_attrs["mlflow_run"]), work.dataset)
     said = "is the champion" if verdict.crowned else "does not replace the champion"
-    say(f"models:/{verdict.model}/{verdict.version} {said}: {verdict.reason}")
+    work.say(f"models:/{verdict.model}/{verdict.version} {said}: {verdict.reason}")
 
 
-def _work_as_told() -> None:
+def _time_left(hours: float | None) -> float:
+    """When a budget of hours from now ends."""
+    return time.time() + 3600 * hours if hours is not None else float("inf")
+
+
+def _work_as_told(path: str, order: str, index: str, until: str) -> None:
     """In a worker's process."""
-    end_politely_when_told()
-    home, order, index, until = Home(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-    sweep = Sweep.model_validate_json(order.read_bytes())
+    interrupt_on_signal()
+    home, sweep = Home(Path(path)), Sweep.model_validate_json(Path(order).read_bytes())
     dataset = home.dataset(sweep.base.dataset)
-    study = open_study(home, sweep, dataset, worker=index + 1)
+    study = open_study(home, sweep, dataset, worker=int(index) + 1)
 
     def say(text: str) -> None:
         print(text, flush=True)
 
     try:
-        Worker(home, sweep, study, dataset, open_parent(home, sweep), say, until).work()
+        Worker(Work(home, sweep, study, dataset, open_parent(home, sweep), say, float(until))).work()
     except Interrupted as error:
         say(str(error))
         sys.exit(130)
@@ -229,4 +236,4 @@ def _work_as_told() -> None:
 
 
 if __name__ == "__main__":
-    _work_as_told()
+    _work_as_told(*sys.argv[1:])

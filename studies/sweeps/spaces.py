@@ -1,95 +1,16 @@
 """Search spaces: which fields of a run a sweep varies, between which bounds, and under which condition."""
 
-import math
 from collections.abc import Mapping
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import optuna
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from common.config import Settings, parse
 from common.errors import ColourbenchError, did_you_mean
-
-Value = str | int | float | bool
-
-
-class Dimension(Settings):
-    """One field's range."""
-
-    when: dict[str, Value] = Field(default={})
-    """Only where other fields of the space have these values."""
-
-    def applies(self, chosen: Mapping[str, Any]) -> bool:
-        """Whether the fields chosen so far call for this one."""
-        return all(chosen.get(path) == value for path, value in self.when.items())
-
-
-class Number(Dimension):
-    """A real field between two bounds, on a linear or a logarithmic scale."""
-
-    kind: Literal["number"] = "number"
-    """The kind of range."""
-    low: float
-    """The least value."""
-    high: float
-    """The greatest value."""
-    log: bool = False
-    """Whether orders of magnitude are searched evenly."""
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> "Number":
-        if self.low >= self.high:
-            raise ValueError(f"low={self.low} is not below high={self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError("a logarithmic scale needs low above 0")
-        return self
-
-    def suggest(self, trial: optuna.Trial, path: str) -> Any:
-        """A value for this trial."""
-        return trial.suggest_float(path, self.low, self.high, log=self.log)
-
-    def grid(self, points: int) -> list[Any]:
-        """Evenly spaced values, both bounds included."""
-        steps = [i / max(1, points - 1) for i in range(points)]
-        if self.log:
-            return [math.exp(math.log(self.low) + s * (math.log(self.high) - math.log(self.low))) for s in steps]
-        return [self.low + s * (self.high - self.low) for s in steps]
-
-
-class Whole(Number):
-    """A whole number between two bounds."""
-
-    kind: Literal["whole"] = "whole"  # type: ignore[assignment]
-    """The kind of range."""
-
-    def suggest(self, trial: optuna.Trial, path: str) -> Any:
-        """A value for this trial."""
-        return trial.suggest_int(path, round(self.low), round(self.high), log=self.log)
-
-    def grid(self, points: int) -> list[Any]:
-        """Evenly spaced whole numbers, none twice."""
-        return list(dict.fromkeys(round(value) for value in super().grid(points)))
-
-
-class Choice(Dimension):
-    """A field with a few options."""
-
-    kind: Literal["choice"] = "choice"
-    """The kind of range."""
-    options: tuple[Value, ...] = Field(min_length=1)
-    """The options."""
-
-    def suggest(self, trial: optuna.Trial, path: str) -> Any:
-        """A value for this trial."""
-        return trial.suggest_categorical(path, list(self.options))
-
-    def grid(self, points: int) -> list[Any]:
-        """All options."""
-        return list(self.options)
-
-
-Space = dict[str, Number | Whole | Choice]  # path of a field in a run's settings -> where to look
+from variants.contract.ranges import Choice, Number, Space, Whole
+from variants.registry import variant_class
 
 
 class SpaceFile(Settings):
@@ -99,43 +20,13 @@ class SpaceFile(Settings):
     """By the field's path."""
 
 
-def _numbers(**bounds: tuple[float, float]) -> Space:
-    return {path.replace("__", "."): Number(low=low, high=high, log=True) for path, (low, high) in bounds.items()}
-
-
-_GENERATOR: Space = {
-    **_numbers(variant__generator__adam__learning_rate=(5e-5, 2e-3)),
-    "variant.generator.adam.decay": Choice(options=("constant", "linear")),
-    "variant.generator.adam.decay_from": Number(low=0.2, high=0.8, when={"variant.generator.adam.decay": "linear"}),
-    "variant.reconstruction.loss": Choice(options=("l1", "l2")),
-}
-_ADVERSARIAL: Space = _GENERATOR | _numbers(
-    variant__critic__adam__learning_rate=(2e-5, 1e-3), variant__reconstruction_weight=(10.0, 1000.0)
-)
-
-SPACES: dict[str, Space] = {
-    "regression": _GENERATOR,
-    "cgan": _ADVERSARIAL,
-    "wgan_gp": _ADVERSARIAL | {"variant.n_critic": Choice(options=(1, 2, 5)), **_numbers(variant__penalty_weight=(1.0, 30.0))},
-    "egan": _ADVERSARIAL | _numbers(variant__diversity_weight=(0.001, 0.5)),
-}
-
-# Settings of the papers, tried before anything is searched; fields that a preset does not name keep the run's own values.
-PRESETS: dict[str, list[dict[str, Value]]] = {
-    "wgan_gp": [{"variant.n_critic": 1, "variant.generator.adam.learning_rate": 5e-5}],  # ChromaGAN: one critic update, a low rate
-    "egan": [{"variant.diversity_weight": 0.01}],  # the lower end of Wang et al. 2019
-}
-
-
 def space_of(variant: str, changes: Mapping[str, Any] | None = None) -> Space:
     """The search space of a variant, with a file's changes.
 
     Raises:
-        ColourbenchError: it has none, or a change names no range.
+        ColourbenchError: a change names no range, or nothing is left.
     """
-    if variant not in SPACES:
-        raise ColourbenchError(f"the variant {variant} has no search space yet; add one to studies/sweeps/spaces.py")
-    own = SPACES[variant]
+    own = variant_class(variant).space
     laid = {path: _laid_over(own.get(path), change) for path, change in (changes or {}).items()}
     given = parse(SpaceFile, {"fields": laid}, "the search space").fields
     merged: dict[str, Any] = {**own, **given}
@@ -150,8 +41,17 @@ def suggest(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     for path, dimension in space.items():
         if dimension.applies(chosen):
-            chosen[path] = dimension.suggest(trial, path)
+            chosen[path] = _suggest(trial, path, dimension)
     return chosen
+
+
+def _suggest(trial: optuna.Trial, path: str, dimension: Number | Whole | Choice) -> Any:
+    match dimension:
+        case Choice():
+            return trial.suggest_categorical(path, list(dimension.options))
+        case Whole():
+            return trial.suggest_int(path, round(dimension.low), round(dimension.high), log=dimension.log)
+    return trial.suggest_float(path, dimension.low, dimension.high, log=dimension.log)
 
 
 def grid(space: Space, points: int) -> list[dict[str, Any]]:

@@ -1,18 +1,24 @@
-"""How a sweep stands, as a table: for `sweep --status`, and live on the terminal of one who waits."""
+"""How a sweep stands and what it found: a live table, text, and a page with figures."""
 
 import sys
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 
 import optuna
+import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from analysis.figures.sweep_figures import DONE, PRUNED, Trials
+from analysis.report.sweep_page import write_sweep
 from common.errors import ColourbenchError
+from studies.home import Home
+from studies.sweeps import sweep
 from studies.sweeps.claims import FINAL
-from studies.sweeps.sweep import best_trial, is_feasible, ranking
+from studies.sweeps.outcome import best_trial, is_feasible, ranking
 
 ENDED_SHOWN = 8  # the newest ended trials; the rest is in `colourbench sweeps NAME`
 
@@ -84,3 +90,83 @@ def _elapsed(trial: FrozenTrial) -> str:
         return ""
     seconds = int(((trial.datetime_complete or datetime.now()) - trial.datetime_start).total_seconds())
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def text(home: Home, name: str | None, storage: str = "") -> str:
+    """One line a trial, the best marked; without a name, one line a sweep."""
+    if name is None:
+        return "\n".join(_summary(sweep.load(home, item, storage)) for item in sweep.names(home, storage)) or "no sweep yet"
+    study = sweep.load(home, name, storage)
+    finished = ranking(study)
+    best = best_trial(study).number if finished else None
+    lines = [_line(trial, trial.number == best) for trial in study.trials if trial.state != TrialState.WAITING]
+    return "\n".join([_summary(study), *lines])
+
+
+def _summary(study: optuna.Study) -> str:
+    states = [trial.state.name.lower() for trial in study.trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no trial"
+    return f"{study.study_name}: {counts}; objectives: {', '.join(study.user_attrs.get('objectives', ['?']))}"
+
+
+def _line(trial: FrozenTrial, best: bool) -> str:
+    values = "  ".join(f"{path.removeprefix('variant.')}={_short(value)}" for path, value in trial.params.items())
+    result = " ".join(f"{value:.4f}" for value in trial.values or [])
+    mark = "" if is_feasible(trial) else "  (beyond the limits)"
+    return f"{'*' if best else ' '} {trial.number:>4}  {trial.state.name.lower():<9} {result:>9}  {values}{mark}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def page(home: Home, name: str, storage: str = "") -> Path:
+    """Writes the sweep's page and returns its path."""
+    study = sweep.load(home, name, storage)
+    best = best_trial(study)
+    figures = ", ".join(f"{title} {value:.4g}" for title, value in zip(_objectives(study), best.values, strict=True))
+    winner = f"Best: trial {best.user_attrs['run']:03d} with {figures}."
+    return write_sweep(trials_of(study), f"{_summary(study)}. {winner}", home.report(name))
+
+
+def trials_of(study: optuna.Study) -> Trials:
+    """The sweep as tables; trials that were tried again count once."""
+    names = {TrialState.COMPLETE: DONE, TrialState.PRUNED: PRUNED}
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state in names]
+    fields = list(dict.fromkeys(path for trial in ended for path in trial.params))
+    objectives = _objectives(study)
+    rows = [
+        {"trial": trial.user_attrs["run"], "state": names[trial.state]}
+        | dict(zip(objectives, trial.values or [float("nan")] * len(objectives), strict=True))
+        | trial.params
+        for trial in ended
+    ]
+    curves = [
+        {"trial": trial.user_attrs["run"], "images": images, "value": value}
+        for trial in ended
+        for images, value in trial.intermediate_values.items()
+    ]
+    return Trials(
+        name=study.study_name,
+        objectives=objectives,
+        fields=fields,
+        table=pd.DataFrame(rows, columns=["trial", "state", *objectives, *fields]),
+        curves=pd.DataFrame(curves, columns=["trial", "images", "value"]),
+        importance=_importance(study),
+        front=[trial.user_attrs["run"] for trial in study.best_trials] if len(objectives) > 1 else [],
+    )
+
+
+def _objectives(study: optuna.Study) -> dict[str, str]:
+    directions = [direction.name.lower() for direction in study.directions]
+    return dict(zip(study.user_attrs["objectives"], directions, strict=True))
+
+
+def _importance(study: optuna.Study) -> dict[str, float]:
+    """Empty with too few trials to tell."""
+    try:
+        # named, for the default one judges low values alone, whatever the direction
+        judge = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        return dict(optuna.importance.get_param_importances(study, evaluator=judge, target=lambda trial: trial.values[0]))
+    except (ValueError, RuntimeError):
+        return {}

@@ -4,76 +4,45 @@ import logging
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
-from common.config import Settings, as_json, flatten, override
+from common.config import as_json, flatten
+from common.data.shards import Dataset
 from common.errors import ColourbenchError, first_line
-from common.files import appear_whole, locked
-from common.shards import Dataset
+from common.files.atomic import appear_whole
+from common.files.locks import locked
 from common.tracking import redacted
 from studies.home import Home
-from studies.run_config import RunConfig
+from studies.runs.configuration import RunConfig
 from studies.sweeps import claims
-from studies.sweeps.spaces import PRESETS, Choice, Number, Space, check_fields, grid, space_of
+from studies.sweeps.settings import OBJECTIVES, SweepOptions
+from studies.sweeps.spaces import check_fields, grid, space_of
+from variants.contract.ranges import Choice, Number, Space
+from variants.registry import variant_class
 
-OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
-    "delta_e": "minimize",
-    "psnr_rgb": "maximize",
-    "psnr_ab": "maximize",
-    "ssim": "maximize",
-    "colourfulness_difference": "minimize",
-    "ab_distance": "minimize",
-    "seconds": "minimize",
-    "peak_memory_gb": "minimize",
-}
-COSTS = ("seconds", "peak_memory_gb")  # known when a run ends, not at its validations
 GRID_POINTS = 3
 STORE_TIMEOUT = 60  # seconds that a process waits while another writes to SQLite
 
 
-class Sweep(Settings):
-    """A sweep: its name, the settings that all its trials share, how many trials, and what is optimised."""
+class Sweep(SweepOptions):
+    """A sweep: its name, the settings that all its trials share, and what it is told."""
 
     name: str
     """Name of the sweep."""
     base: RunConfig
     """The settings that all trials share."""
-    trials: int = Field(ge=1)
-    """Finished trials that the sweep should have, pruned ones included."""
-    objectives: tuple[str, ...] = Field(default=("delta_e",), min_length=1)
-    """Validation metrics or costs; several give a Pareto front."""
-    sampler: Literal["tpe", "gp", "random", "grid", "cmaes"] = "tpe"
-    """How settings are proposed."""
-    pruner: Literal["median", "hyperband", "none"] = "median"
-    """How hopeless trials are stopped; several objectives are never pruned."""
     space: dict[str, Any] = Field(default={})
     """Changes of the variant's own search space."""
-    max_seconds: float | None = Field(default=None, gt=0)
-    """Trials that trained longer than this are not feasible."""
-    max_memory_gb: float | None = Field(default=None, gt=0)
-    """Trials that took more memory than this are not feasible."""
-    repeats: int = Field(default=1, ge=1, le=20)
-    """Seeds that the best trials are trained with before the winner is named."""
-    finalists: int = Field(default=3, ge=1, le=20)
-    """How many of the best trials are repeated."""
     study: str = ""
     """The MLflow experiment; the sweep's name where it stands alone."""
-    storage: str = ""
-    """URL of the Optuna store; the home's SQLite file where it is empty."""
 
     @property
     def experiment(self) -> str:
         """The MLflow experiment that holds the trials."""
         return self.study or self.name
-
-    @property
-    def prunes(self) -> bool:
-        """Whether trials can end early."""
-        return self.pruner != "none" and len(self.objectives) == 1 and self.objectives[0] not in COSTS
 
     def search_space(self) -> Space:
         """The variant's search space with this sweep's changes."""
@@ -81,24 +50,6 @@ class Sweep(Settings):
         space = space_of(self.base.variant.name, self.space)
         check_fields(space, own)
         return {path: dimension for path, dimension in space.items() if path in self.space or _offers(dimension, own[path])}
-
-    @field_validator("objectives")
-    @classmethod
-    def _known(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
-        for name in objectives:
-            if name not in OBJECTIVES:
-                raise ValueError(f"there is no objective {name!r}; the objectives are {', '.join(OBJECTIVES)}")
-        if len(set(objectives)) < len(objectives):
-            raise ValueError("an objective stands twice")
-        return objectives
-
-    @model_validator(mode="after")
-    def _sensible(self) -> "Sweep":
-        if self.repeats > 1 and len(self.objectives) > 1:
-            raise ValueError("repeats choose one winner, and several objectives have a whole front; repeat some of it in a study")
-        if self.sampler == "cmaes" and len(self.objectives) > 1:
-            raise ValueError("sampler=cmaes takes one objective; use tpe, gp, random or grid")
-        return self
 
 
 def _offers(dimension: Number | Choice, value: Any) -> bool:
@@ -114,7 +65,7 @@ def open_study(home: Home, sweep: Sweep, dataset: Dataset, worker: int = 0) -> o
     """
     _quieten()
     space = sweep.search_space()
-    with locked(home.path / "locks" / f"{sweep.name}.claim.lock"):
+    with locked(home.lock(f"{sweep.name}.claim")):
         study = optuna.create_study(
             study_name=sweep.name,
             storage=_storage(home, sweep.storage or home.optuna_url),
@@ -147,61 +98,13 @@ def names(home: Home, storage: str = "") -> list[str]:
     return optuna.get_all_study_names(_storage(home, storage or home.optuna_url))
 
 
-def best_trial(study: optuna.Study) -> FrozenTrial:
-    """The winner over seeds where there were repeats, else the feasible trial that is best in the first objective.
-
-    Raises:
-        ColourbenchError: no trial is complete.
-    """
-    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
-    if "winner" in study.user_attrs:
-        return trials[study.user_attrs["winner"]]
-    ranked = ranking(study)
-    if not ranked:
-        raise ColourbenchError(f"the sweep {study.study_name!r} has no completed trial yet")
-    return ranked[0]
-
-
-def ranking(study: optuna.Study) -> list[FrozenTrial]:
-    """Complete feasible trials, best first by the first objective."""
-    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE and is_feasible(trial)]
-    sign = 1 if study.directions[0] == optuna.study.StudyDirection.MINIMIZE else -1
-    return sorted(complete, key=lambda trial: sign * trial.values[0])
-
-
-def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether the trial kept within the sweep's limits."""
-    return all(value <= 0 for value in trial.user_attrs.get("limits", {}).values())
-
-
-def best_fields(home: Home, name: str, storage: str = "") -> dict[str, Any]:
-    """The variant's fields that a sweep found best: its base settings with the best trial's values.
-
-    Raises:
-        ColourbenchError: no such sweep, or no finished trial in it.
-    """
-    study = load(home, name, storage)
-    fields = override(study.user_attrs["base"], [])
-    for path, value in best_trial(study).params.items():
-        assign(fields, path, value)
-    return {"variant": fields["variant"]}  # batches, device and the rest are the study's, equal for all its arms
-
-
-def assign(fields: dict[str, Any], path: str, value: Any) -> None:
-    """Sets a nested field by its path."""
-    *parents, leaf = path.split(".")
-    for name in parents:
-        fields = fields.setdefault(name, {})
-    fields[leaf] = value
-
-
 def first_trials(sweep: Sweep, space: Space) -> list[dict[str, Any]]:
     """The base settings and the papers' presets; for a grid all its points."""
     if sweep.sampler == "grid":
         return grid(space, GRID_POINTS)[: sweep.trials]
     flat = flatten(as_json(sweep.base))
     base = {path: flat[path] for path in space}
-    papers = PRESETS.get(sweep.base.variant.name, [])
+    papers = variant_class(sweep.base.variant.name).presets
     presets = [{path: value for path, value in preset.items() if path in space} for preset in papers]
     return [base, *({**base, **preset} for preset in presets if preset)]
 

@@ -1,35 +1,36 @@
 """A worker of a sweep: takes trials from the store one after another until there are enough. It keeps no state of its own."""
 
 import os
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from common import checkpoint
-from common.config import as_json, parse
+from common.config import as_json, assign, parse
+from common.data.shards import Dataset
 from common.errors import ColourbenchError, Interrupted
-from common.files import locked
-from common.shards import Dataset
+from common.files.locks import locked
+from common.loop import checkpoint
 from common.tracking import Run
 from studies.home import Home
-from studies.run import Place, train_run
-from studies.run_config import RunConfig
+from studies.runs.configuration import RunConfig
+from studies.runs.life import Place, RunOptions, train_run
+from studies.runs.session import Pruned, Report
 from studies.sweeps import claims
+from studies.sweeps.settings import COSTS, OBJECTIVES
 from studies.sweeps.spaces import suggest
-from studies.sweeps.sweep import COSTS, OBJECTIVES, Sweep, assign
+from studies.sweeps.sweep import Sweep
 
 Say = Callable[[str], None]
 FAILURES_IN_A_ROW = 3
 
 
-@dataclass
-class Worker:
-    """One process that works on a sweep."""
+@dataclass(frozen=True)
+class Work:
+    """A sweep that is being run: where, what, and until when."""
 
     home: Home
     sweep: Sweep
@@ -38,10 +39,43 @@ class Worker:
     parent: Run
     say: Say
     until: float = float("inf")  # when no new trial is begun any more
-    _failures: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        self.space = self.sweep.search_space()
+    @property
+    def claim_lock(self) -> Path:
+        """Held while trials are claimed."""
+        return self.home.lock(f"{self.sweep.name}.claim")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the sweep has all its trials."""
+        return len(self.ended()) >= self.sweep.trials
+
+    def ended(self) -> list[FrozenTrial]:
+        """Complete and pruned trials."""
+        return self.study.get_trials(deepcopy=False, states=claims.FINAL)
+
+    def run_name(self, number: int) -> str:
+        """What a trial's run is called in MLflow."""
+        return f"{self.sweep.name} trial {number:03d}"
+
+    def train(self, number: int, chosen: dict[str, Any], report: Report | None = None, seed: int | None = None) -> Run:
+        """Trains a trial, or repeats it with another seed, and returns its finished run."""
+        sweep, name = self.sweep, self.run_name(number)
+        config = trial_config(sweep, chosen, number, seed)
+        kind = "trial" if seed is None else "repeat"
+        tags = {"kind": kind, "sweep": sweep.name, "trial": str(number)}
+        place = Place(sweep.experiment, name if seed is None else f"{name} seed {seed}", tags, self.parent)
+        # a repeat that is finished is known by its figures alone
+        options = RunOptions(report, test=False, needs_files=seed is None)
+        run = train_run(self.home.store, self.dataset, config, place, options)
+        return self.home.store.run(run.id)
+
+
+class Worker:
+    """One process that works on a sweep."""
+
+    def __init__(self, work: Work) -> None:
+        self._at, self._space, self._failures = work, work.sweep.search_space(), 0
 
     def work(self) -> None:
         """Runs trials until the sweep has all it should have, or the time is up.
@@ -52,75 +86,69 @@ class Worker:
         """
         launcher = os.getppid()
         while os.getppid() == launcher:  # a worker whose launcher was killed ends after its trial
-            trial = claims.claim(self.study, lock(self.home, self.sweep), self.sweep.trials, self.until)
+            trial = claims.claim(self._at.study, self._at.claim_lock, self._at.sweep.trials, self._at.until)
             if trial is None:
                 return
-            with claims.alive(self.study, trial):
+            with claims.alive(self._at.study, trial):
                 self._run(trial)
 
     def _run(self, trial: optuna.Trial) -> None:
-        number = int(trial.user_attrs["run"])
+        number, study = int(trial.user_attrs["run"]), self._at.study
         try:
             values = self._values(trial, number)
-        except optuna.TrialPruned:
+        except Pruned:
             self._forget_checkpoints(number)
-            self._tell(trial, TrialState.PRUNED)
-            self.say(f"trial {number:03d} pruned: worse than others at the same point")
+            study.tell(trial, state=TrialState.PRUNED)
+            self._at.say(f"trial {number:03d} pruned: worse than others at the same point")
         except Interrupted:
-            with locked(lock(self.home, self.sweep)):
-                claims.queue_again(self.study, self.study.trials[trial.number])
-                self._tell(trial, TrialState.FAIL)
+            with locked(self._at.claim_lock):
+                claims.queue_again(study, study.trials[trial.number])
+                study.tell(trial, state=TrialState.FAIL)
             raise
         except ColourbenchError as error:
             self._fail(trial, number, error)
             return
         else:
-            self.study.tell(trial, values)
-            figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.sweep.objectives, values, strict=True))
-            self.say(f"trial {number:03d} {figures}")
+            study.tell(trial, values)
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(self._at.sweep.objectives, values, strict=True))
+            self._at.say(f"trial {number:03d} {figures}")
         self._failures = 0
 
     def _fail(self, trial: optuna.Trial, number: int, error: ColourbenchError) -> None:
-        self._tell(trial, TrialState.FAIL)
-        self.say(f"trial {number:03d} failed: {error}")
+        self._at.study.tell(trial, state=TrialState.FAIL)
+        self._at.say(f"trial {number:03d} failed: {error}")
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             raise ColourbenchError(f"three trials in a row failed; the last one: {error}") from None
 
     def _values(self, trial: optuna.Trial, number: int) -> list[float]:
-        config = trial_config(self.sweep, suggest(self.space, trial), number)
-        interval = config.budget.amount / config.watch.validations
-        watched = self.sweep.objectives[0]
+        sweep = self._at.sweep
+        watch, watched = sweep.base.watch, sweep.objectives[0]
+        interval = sweep.base.budget.amount / watch.validations
 
         def report(validation: int, metrics: dict[str, float]) -> None:
-            if self.sweep.prunes:
+            if sweep.prunes:
                 trial.report(metrics[watched], round(validation * interval))  # the planned count, so that trials meet
-                if validation > config.watch.validations / 3 and trial.should_prune():  # the first figures of a GAN say little
-                    raise optuna.TrialPruned
+                if validation > watch.validations / 3 and trial.should_prune():  # the first figures of a GAN say little
+                    raise Pruned
 
-        tags = {"kind": "trial", "sweep": self.sweep.name, "trial": str(number)}
-        place = Place(self.sweep.experiment, run_name(self.sweep, number), tags, self.parent)
-        run = train_run(self.home.store, self.dataset, config, place, report, test=False)
+        run = self._at.train(number, suggest(self._space, trial), report)
         trial.set_user_attr("mlflow_run", run.id)
-        metrics = self.home.store.run(run.id).metrics
-        self._limit(trial, metrics)
-        return objective_values(self.sweep, metrics)
+        self._limit(trial, run.metrics)
+        return objective_values(sweep, run.metrics)
 
     def _limit(self, trial: optuna.Trial, metrics: dict[str, float]) -> None:
         """Tells the sampler, and the ranking, by how much the trial went beyond the sweep's limits."""
-        limits = {"seconds": self.sweep.max_seconds, "peak_memory_gb": self.sweep.max_memory_gb}
+        limits = {"seconds": self._at.sweep.max_seconds, "peak_memory_gb": self._at.sweep.max_memory_gb}
         beyond = {name: metrics[name] - most for name, most in limits.items() if most is not None}
         for name, excess in beyond.items():
             trial.set_constraint(name, excess)
         if beyond:
             trial.set_user_attr("limits", beyond)
 
-    def _tell(self, trial: optuna.Trial, state: TrialState) -> None:
-        self.study.tell(trial, state=state)
-
     def _forget_checkpoints(self, number: int) -> None:
-        """A pruned trial is never taken up again."""
-        for run in self.home.store.find(self.sweep.experiment, {"mlflow.runName": run_name(self.sweep, number)}):
+        """A pruned trial never resumes."""
+        for run in self._at.home.store.find(self._at.sweep.experiment, {"mlflow.runName": self._at.run_name(number)}):
             checkpoint.remove_all(run.folder)
 
 
@@ -138,18 +166,3 @@ def objective_values(sweep: Sweep, metrics: dict[str, float]) -> list[float]:
     """The objectives of a finished run, from its last validation and its cost."""
     names = [name if name in COSTS else f"validation/{name}" for name in sweep.objectives if name in OBJECTIVES]
     return [metrics[name] for name in names]
-
-
-def run_name(sweep: Sweep, number: int) -> str:
-    """The MLflow run's name."""
-    return f"{sweep.name} trial {number:03d}"
-
-
-def lock(home: Home, sweep: Sweep) -> Path:
-    """Held while trials are claimed."""
-    return home.path / "locks" / f"{sweep.name}.claim.lock"
-
-
-def time_left(hours: float | None) -> float:
-    """When a budget of hours from now ends."""
-    return time.time() + 3600 * hours if hours is not None else float("inf")

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from analysis import evaluation, metrics
-from common import lab
-from common.shards import Dataset
+from analysis import evaluation
+from analysis.metrics import per_image
+from common.colour import lab
+from common.colour.metrics import MEASURED
+from common.data.shards import Dataset
 
 
 def test_table_and_samples_come_from_one_pass(dataset: Dataset) -> None:
@@ -20,10 +22,10 @@ def test_table_and_samples_come_from_one_pass(dataset: Dataset) -> None:
     truth = torch.from_numpy(split.centres(np.arange(len(split)))).permute(0, 3, 1, 2)
     L, ab = lab.to_network(truth)
     images = lab.to_photographs(L, torch.cat([L / 4, -L / 4], dim=1))
-    expected = metrics.all_metrics(images, lab.to_photographs(L, ab))
-    for name in evaluation.MEASURED:
+    expected = per_image.all_metrics(images, lab.to_photographs(L, ab))
+    for name in MEASURED:
         assert found.table[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5), name
-    places = evaluation.sample_places(split, 5)
+    places = split.spread(5)
     assert len(places) == 5 and np.array_equal(found.samples, images[places].permute(0, 2, 3, 1).numpy())
     assert found.table["photograph"].tolist() == [entry.photograph for entry in split.entries()]
     assert set(found.table["label"]) == {"field", "sea"}
@@ -43,4 +45,4 @@ def test_score_is_the_mean_over_a_spread(dataset: Dataset) -> None:
     split = dataset.split("validation")
     found = evaluation.score(evaluation.grey, split, images=1000)
     table = evaluation.evaluate(evaluation.grey, split).table
-    assert found == pytest.approx({name: table[name].mean() for name in evaluation.MEASURED}, rel=1e-5)
+    assert found == pytest.approx({name: table[name].mean() for name in MEASURED}, rel=1e-5)

@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 import torch
 
-from common.batches import Batch
 from common.config import merge, parse
-from common.domain import Domain
-from common.engine import Engine, random_state, restore_random_state, seed_everything
+from common.data.batches import Batch
+from common.data.domain import Domain
 from common.errors import ColourbenchError
-from common.training import Budget
-from variants.registry import VARIANTS, build
-from variants.variant import Variant
+from common.loop.engine import Engine
+from common.loop.randomness import random_state, restore_random_state, seed_everything
+from common.loop.training import Budget
+from variants.contract.variant import Variant
+from variants.registry import CLASSES, build, variant_class
 
 SIZE = 32
 SMALL: dict[str, Any] = {"generator": {"network": {"base_width": 8}}, "critic": {"network": {"base_width": 8}}}
 BACKBONE = {"kind": "backbone", "pretrained": False, "decoder_width": 16, "dropout": 0.2}
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "variant": {name: {} for name in VARIANTS},
+    "variant": {name: {} for name in CLASSES},
     "network": {
         "unet": {},
         "resnet": {"generator": {"network": BACKBONE | {"encoder": "test_resnet", "attention": True, "spectral_norm": True}}},
@@ -63,7 +64,7 @@ def covering() -> list[dict[str, str]]:
 
 def fields(combination: dict[str, str]) -> dict[str, Any]:
     """The settings of a combination, without what its variant does not have."""
-    known = VARIANTS[combination["variant"]].Config.model_fields
+    known = variant_class(combination["variant"]).Config.model_fields
     given: dict[str, Any] = SMALL
     for name, option in combination.items():
         given = merge(given, OPTIONS[name][option])
@@ -88,7 +89,7 @@ DOMAIN = Domain(SIZE, 3, lambda: next(batches(9)).ab, lambda size: batches(1, si
 
 def new(combination: dict[str, str], engine: Engine, seed: int = 0) -> Variant:
     seed_everything(seed)
-    config = parse(VARIANTS[combination["variant"]].Config, fields(combination))
+    config = parse(variant_class(combination["variant"]).Config, fields(combination))
     return build(config, engine, DOMAIN)
 
 
@@ -129,7 +130,7 @@ def test_learns_a_toy_mapping(network: str, reconstruction: str, engine: Engine)
     combination = {"variant": "cgan", "network": network, "reconstruction": reconstruction}
     given = merge(fields(combination), {"generator": {"adam": {"learning_rate": 1e-3}}})
     seed_everything(0)
-    variant = build(parse(VARIANTS["cgan"].Config, given), engine, DOMAIN)
+    variant = build(parse(variant_class("cgan").Config, given), engine, DOMAIN)
     held_out, stream = next(batches(2, 16)), batches(1)
     for _ in range(80):
         variant.step(stream)
@@ -140,4 +141,4 @@ def test_learns_a_toy_mapping(network: str, reconstruction: str, engine: Engine)
 def test_a_combination_without_labels_is_refused(engine: Engine) -> None:
     given = fields({"variant": "cgan", "labels": "given"})
     with pytest.raises(ColourbenchError, match="no labels"):
-        build(parse(VARIANTS["cgan"].Config, given), engine, Domain(SIZE))
+        build(parse(variant_class("cgan").Config, given), engine, Domain(SIZE))

@@ -6,23 +6,22 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from common.batches import Batch
-from common.domain import Domain
-from common.engine import Engine, EngineConfig, random_state, restore_random_state, seed_everything
-from common.training import Budget
-from studies.sweeps.spaces import SPACES
-from variants.registry import VARIANTS, build
-from variants.settings import VariantConfig
-from variants.variant import Variant
+from common.data.batches import Batch
+from common.data.domain import Domain
+from common.loop.engine import Engine, EngineConfig
+from common.loop.randomness import random_state, restore_random_state, seed_everything
+from common.loop.training import Budget
+from variants.contract.variant import Variant, VariantConfig
+from variants.registry import CLASSES, build, variant_class
 
 SIZE = 32
-NAMES = list(VARIANTS)
+NAMES = list(CLASSES)
 
 
 def small(name: str, **fields: object) -> VariantConfig:
     given = {"generator": {"network": {"base_width": 8}}, "critic": {"network": {"base_width": 8}}, **fields}
-    known = VARIANTS[name].Config.model_fields
-    return VARIANTS[name].Config.model_validate({key: value for key, value in given.items() if key in known})
+    known = variant_class(name).Config.model_fields
+    return variant_class(name).Config.model_validate({key: value for key, value in given.items() if key in known})
 
 
 def toy_batches(seed: int = 0, size: int = 8) -> Iterator[Batch]:
@@ -146,7 +145,7 @@ def test_the_schedule_splits_the_budget(name: str, engine: Engine) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_has_a_search_space_of_real_fields(name: str) -> None:
-    for path in SPACES[name]:
+    for path in variant_class(name).space:
         value: object = {"variant": small(name).model_dump()}
         for part in path.split("."):
             assert isinstance(value, dict) and part in value, path

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from common.batches import Batch
-from common.engine import Engine, EngineConfig
+from common.data.batches import Batch
+from common.loop.engine import Engine, EngineConfig
 from studies.bench import suite
-from studies.bench.steps import Task, photographs, product_step, product_variant
-from studies.bench.training import against_plain
-from variants.objectives import gradient_penalty
+from studies.bench.measurements.training_steps import against_plain
+from studies.bench.tasks import Task, photographs, product_step, product_variant
+from variants.losses.objectives import gradient_penalty
 from variants.wgan_gp import WganGp
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")

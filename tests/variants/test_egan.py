@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from common.batches import Batch
-from common.domain import Domain
-from common.engine import Engine, seed_everything
+from common.data.batches import Batch
+from common.data.domain import Domain
 from common.errors import ColourbenchError
-from studies.bench.plain_steps import NaiveEgan
-from variants.adam import flat
+from common.fast.adam import flat
+from common.loop.engine import Engine
+from common.loop.randomness import seed_everything
+from studies.bench.references.plain_steps import NaiveEgan
 from variants.egan import Egan, EganConfig
 
 SIZE = 32

@@ -15,21 +15,22 @@ import pytest
 import torch
 
 from common.config import parse
-from common.domain import Domain
-from common.engine import Engine, EngineConfig
+from common.data.domain import Domain
 from common.errors import ColourbenchError
+from common.loop.engine import Engine, EngineConfig
 from studies.commands.options import one_process
-from studies.run_config import RunConfig
-from variants.cgan import Cgan, CganConfig
-from variants.player import forward
+from studies.runs.configuration import RunConfig
+from variants.cgan import CganConfig
+from variants.players.player import forward
 
 STEP = """
 import sys, json, torch
-from common.batches import Batch
 from common.config import parse
-from common.domain import Domain
-from common.engine import Engine, EngineConfig, seed_everything
-from variants.registry import VARIANTS, build
+from common.data.batches import Batch
+from common.data.domain import Domain
+from common.loop.engine import Engine, EngineConfig
+from common.loop.randomness import seed_everything
+from variants.registry import CLASSES, build, variant_class
 
 torch.set_num_threads(1)
 engines = {precision: Engine(EngineConfig.model_validate({"device": "cpu", "precision": precision})) for precision in ("32", "bf16")}
@@ -44,7 +45,7 @@ def batches(engine):
 
 def steps(name, fields, engine):
     seed_everything(0)
-    variant = build(parse(VARIANTS[name].Config, fields), engine, Domain(32, 3))
+    variant = build(parse(variant_class(name).Config, fields), engine, Domain(32, 3))
     stream, won = batches(engine), []
     for _ in range(3):
         losses = variant.step(stream)
@@ -179,4 +180,4 @@ def test_what_cannot_work_on_several_devices_is_refused(monkeypatch: pytest.Monk
         ({"test_time": "dropout"}, "batch statistics of all"),
     ):
         with pytest.raises(ColourbenchError, match=reason):
-            Cgan.check(parse(CganConfig, fields), Domain(64))
+            parse(CganConfig, fields).check(Domain(64))

@@ -3,11 +3,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from common.batches import Batch
 from common.config import parse
-from common.domain import Domain
-from common.engine import Engine, seed_everything
+from common.data.batches import Batch
+from common.data.domain import Domain
 from common.errors import ColourbenchError
+from common.loop.engine import Engine
+from common.loop.randomness import seed_everything
 from variants.wgan_gp import WganGp, WganGpConfig
 
 SIZE = 32

@@ -9,12 +9,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from analysis.scaling_figures import scaling
+from analysis.figures.scaling_figures import scaling
 from common.errors import ColourbenchError
-from common.processor import Processor
-from studies.bench import logging, photographs, suite
+from common.loop.processor import Processor
+from studies.bench import suite
+from studies.bench.measurements import logging_cost, photographs
 from studies.bench.result import Result, Side, table, verdict
-from studies.bench.steps import Task
+from studies.bench.tasks import Task
 from studies.bench.timing import Alternated, matrix_rate
 
 SIDES = [Side("plain", 2.0, 4.0, 100.0, 0.5, 1.25), Side("product", 1.0, 8.0)]
@@ -91,7 +92,7 @@ def test_each_part_does_the_same_as_torchs_own() -> None:
 
 
 def test_logging_is_measured_in_the_products_own_loop() -> None:
-    result = logging.logging_and_checkpoints(Task("cgan", 32, 4, 4), 6)
+    result = logging_cost.logging_and_checkpoints(Task("cgan", 32, 4, 4), 6)
     step, beside, saving = (side.seconds for side in result.sides)
     assert result.at_most and result.ratio == pytest.approx(beside / step + saving / 120, rel=1e-6)
 

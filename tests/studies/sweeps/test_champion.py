@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from common.config import parse
-from common.shards import Dataset
+from common.data.shards import Dataset
 from common.tracking import Run
 from studies.home import Home
-from studies.run import Place, train_run
-from studies.run_config import RunConfig
+from studies.runs.configuration import RunConfig
+from studies.runs.life import Place, RunOptions, train_run
+from studies.runs.trained import load_run
 from studies.sweeps import champion
-from studies.trained import load_run
 
 LOAD = """
 import sys, mlflow, numpy as np
@@ -35,7 +35,7 @@ def trained(rooms: Home, dataset: Dataset, seed: int, name: str = "regression") 
         "engine": {"device": "cpu", "precision": "32"},
         "watch": {"validations": 1, "preview_images": 0},
     }
-    run = train_run(rooms.store, dataset, parse(RunConfig, fields), Place("t", f"run {seed}", {}), test=False)
+    run = train_run(rooms.store, dataset, parse(RunConfig, fields), Place("t", f"run {seed}", {}), RunOptions(test=False))
     return rooms.store.run(run.id)
 
 

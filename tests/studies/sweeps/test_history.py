@@ -6,8 +6,8 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from analysis.sweep_page import write_sweep
-from studies.sweeps.history import trials_of
+from analysis.report.sweep_page import write_sweep
+from studies.sweeps.status import trials_of
 
 RANGES = {
     "variant.generator.adam.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

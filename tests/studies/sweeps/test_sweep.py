@@ -15,10 +15,13 @@ from optuna.trial import TrialState
 from common.config import parse
 from common.errors import ColourbenchError
 from studies.home import Home
-from studies.run_config import RunConfig
-from studies.sweeps import history, sweep, worker
+from studies.runs.configuration import RunConfig
+from studies.sweeps import status, sweep, worker
 from studies.sweeps.launcher import run_sweep
+from studies.sweeps.outcome import best_fields
 from studies.sweeps.sweep import Sweep
+from variants.contract.ranges import Number
+from variants.registry import CLASSES, variant_class
 
 
 def config(variant: str = "cgan", **fields: object) -> RunConfig:
@@ -86,7 +89,7 @@ import sys
 from pathlib import Path
 from common.config import parse
 from studies.home import Home
-from studies.run_config import RunConfig
+from studies.runs.configuration import RunConfig
 from studies.sweeps.sweep import Sweep
 from studies.sweeps.launcher import run_sweep
 run_sweep(Home(Path(sys.argv[1])), Sweep(name="s", base=RunConfig.model_validate_json(sys.argv[2]), trials=int(sys.argv[3])), print)
@@ -140,7 +143,7 @@ def test_another_sweep_under_the_same_name_is_refused(home: Path) -> None:
 
 
 def test_wrong_objective_and_store(home: Path) -> None:
-    with pytest.raises(ValueError, match="the objectives are delta_e"):
+    with pytest.raises(ValueError, match="the objectives are psnr_rgb"):
         Sweep(name="s", base=config(), trials=1, objectives=("fid",))
     with pytest.raises(ColourbenchError) as error:
         run_sweep(Home(home), Sweep(name="s", base=config(), trials=1, storage="postgresql://me:secret@127.0.0.1:1/x"), quiet)
@@ -150,27 +153,27 @@ def test_wrong_objective_and_store(home: Path) -> None:
 def test_best_fields_are_a_runs_fields(home: Path) -> None:
     place = Home(home)
     best = run_sweep(place, Sweep(name="s", base=config("egan"), trials=2), quiet)
-    fields = sweep.best_fields(place, "s")
+    fields = best_fields(place, "s")
     assert fields["variant"]["name"] == "egan" and set(fields) == {"variant"}
     assert fields["variant"]["generator"]["adam"]["learning_rate"] == best.params["variant.generator.adam.learning_rate"]
     with pytest.raises(ColourbenchError, match="no sweep 'none'"):
-        sweep.best_fields(place, "none")
+        best_fields(place, "none")
 
 
 def test_history_is_readable(home: Path) -> None:
     place = Home(home)
-    assert history.text(place, None) == "no sweep yet"
+    assert status.text(place, None) == "no sweep yet"
     run_sweep(place, Sweep(name="s", base=config(), trials=2), quiet)
-    text = history.text(place, "s")
+    text = status.text(place, "s")
     assert text.splitlines()[0].endswith("; objectives: delta_e")
     assert sum(line.startswith("*") for line in text.splitlines()) == 1
 
 
 def test_spaces_are_suggested_within_their_bounds() -> None:
-    from studies.sweeps.spaces import SPACES, Number, suggest
+    from studies.sweeps.spaces import suggest
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for space in SPACES.values():
+    for space in [variant_class(name).space for name in CLASSES]:
         values = [suggest(space, study.ask()) for _ in range(20)]
         for path, place in space.items():
             for found in values:

@@ -18,10 +18,12 @@ from optuna.trial import TrialState
 from common.config import parse
 from common.errors import ColourbenchError
 from studies.home import Home
-from studies.run_config import RunConfig
+from studies.runs.configuration import RunConfig
 from studies.sweeps import claims, spaces, sweep
 from studies.sweeps.launcher import run_sweep
 from studies.sweeps.sweep import Sweep
+from variants.contract.ranges import Number
+from variants.registry import variant_class
 
 KILLS = int(os.environ.get("COLOURBENCH_KILLS", "10"))
 WORKERS = int(os.environ.get("COLOURBENCH_WORKERS", "2"))
@@ -211,7 +213,7 @@ def test_samplers(sampler: str, home: Path) -> None:
         "variant.reconstruction_weight": {"low": 10.0, "high": 1000.0},
         "variant.reconstruction.loss": {"options": ["l1", "l2"]},
     }
-    ranges |= {path: None for path in spaces.SPACES["cgan"] if path not in ranges}
+    ranges |= {path: None for path in variant_class("cgan").space if path not in ranges}
     order = parse(Sweep, {"name": "s", "base": config().model_dump(mode="json"), "trials": 3, "sampler": sampler, "space": ranges})
     run_sweep(Home(home), order, quiet)
     study = sweep.load(Home(home), "s")
@@ -226,7 +228,7 @@ def test_spaces_narrow_widen_and_depend() -> None:
         "cgan", {"variant.generator.adam.learning_rate": {"high": 1e-3}, "variant.critic.adam.learning_rate": None}
     )
     rate = space["variant.generator.adam.learning_rate"]
-    assert isinstance(rate, spaces.Number) and (rate.low, rate.high, rate.log) == (5e-5, 1e-3, True)
+    assert isinstance(rate, Number) and (rate.low, rate.high, rate.log) == (5e-5, 1e-3, True)
     assert "variant.critic.adam.learning_rate" not in space
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
@@ -235,7 +237,7 @@ def test_spaces_narrow_widen_and_depend() -> None:
     for changes, reason in (
         ({"variant.a": {"low": 2.0, "high": 1.0}}, "is not below"),
         ({"variant.a": {"low": 0.0, "high": 1.0, "log": True}}, "needs low above 0"),
-        (dict.fromkeys(spaces.SPACES["cgan"]), "is empty"),
+        (dict.fromkeys(variant_class("cgan").space), "is empty"),
     ):
         with pytest.raises(ColourbenchError, match=reason):
             spaces.space_of("cgan", changes)

@@ -1,0 +1,118 @@
+"""Photographs side by side, and which ones are worth showing."""
+
+from dataclasses import dataclass
+from textwrap import fill
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.results import Results
+from common.colour.metrics import METRICS
+
+SMALL: Any = {"font.size": 9}
+TITLE_WIDTH = 14  # characters in a line above a narrow panel
+MOST_SEEDS = 6  # shown of one arm
+ROWS = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Sample photographs to show, by their place, each with the reason."""
+
+    places: list[int]
+    titles: list[str]
+
+
+def extremes(results: Results) -> Choice:
+    """Lowest, median and highest error by the arms' mean ΔE₀₀; the most and the least colourful truths."""
+    means = _sampled(results)
+    by_error, by_colour = means["delta_e"].sort_values().index, means["colourfulness_truth"].sort_values().index
+    wanted = {
+        "lowest ΔE": by_error[0],
+        "median ΔE": by_error[len(by_error) // 2],
+        "highest ΔE": by_error[-1],
+        "most colourful": by_colour[-1],
+        "least colourful": by_colour[0],
+    }
+    return _choice(results, list(wanted.values()), list(wanted))
+
+
+def disputed(results: Results) -> Choice:
+    """Where the arms differ most from one another in the primary metric, each arm taken as the mean of its seeds."""
+    primary = results.settings["primary"]
+    shown = _shown_arms(results)
+    by_arm = results.table[results.table["arm"].isin(shown)].groupby(["image", "arm"])[primary].mean().unstack("arm")
+    spread = by_arm.loc[by_arm.index.intersection(pd.Index(results.sample_names))].std(axis=1).sort_values(ascending=False)
+    found = spread.dropna().head(ROWS)
+    title = METRICS[primary].label
+    return _choice(results, list(found.index), [f"spread {value:.3g} {title}" for value in found])
+
+
+def gallery(results: Results, choice: Choice) -> Figure | None:
+    """A row a photograph: input, every arm's first seed, truth."""
+    if not choice.places:
+        return None
+    columns = {
+        "input": results.grey,
+        **{arm: results.samples(arm) for arm in results.arms if arm != "grey"},
+        "truth": results.truth,
+    }
+    rows = [[photographs[place] for photographs in columns.values()] for place in choice.places]
+    return _drawn(rows, choice.titles, list(columns))
+
+
+def seeds(results: Results) -> Figure | None:
+    """A row an arm: the photograph on which its seeds differ most in the primary metric, as each of them colours it."""
+    primary, rows, titles = results.settings["primary"], [], []
+    names = results.sample_names
+    for arm in _shown_arms(results):
+        runs = results.runs_of(arm)[:MOST_SEEDS]
+        if len(runs) < 2:
+            continue
+        mine = results.table[(results.table["arm"] == arm) & results.table["image"].isin(names)]
+        spread = mine.groupby("image")[primary].std()
+        place = names.index(str(spread.idxmax())) if spread.notna().any() else 0
+        rows.append([results.grey[place], *[results.samples_of(run)[place] for run in runs], results.truth[place]])
+        titles.append(fill(arm, TITLE_WIDTH))
+    if not rows:
+        return None
+    width = max(len(row) for row in rows)
+    filled = [[*row[:-1], *[None] * (width - len(row)), row[-1]] for row in rows]
+    return _drawn(filled, titles, ["input", *[f"seed {n}" for n in range(1, width - 1)], "truth"])
+
+
+def _sampled(results: Results) -> pd.DataFrame:
+    table = results.table[results.table["arm"] != "grey"]
+    means = table.groupby("image")[["delta_e", "colourfulness_truth"]].mean()
+    return means.loc[means.index.intersection(pd.Index(results.sample_names))]
+
+
+def _shown_arms(results: Results) -> list[str]:
+    return [arm for arm in results.arms if arm not in results.settings["baselines"]]
+
+
+def _choice(results: Results, images: list[Any], titles: list[str]) -> Choice:
+    names = results.sample_names
+    return Choice([names.index(str(image)) for image in images], titles)
+
+
+def _drawn(rows: list[list[np.ndarray | None]], titles: list[str], columns: list[str]) -> Figure:
+    with mpl.rc_context(SMALL):
+        figure = Figure(figsize=(1.55 * len(columns) + 0.8, 1.6 * len(rows) + 0.3), layout="constrained")
+        axes = figure.subplots(len(rows), len(columns), squeeze=False)
+        for row, photographs in enumerate(rows):
+            for column, photograph in enumerate(photographs):
+                axis = axes[row, column]
+                if photograph is None:
+                    axis.set_axis_off()
+                    continue
+                axis.imshow(photograph, interpolation="lanczos")
+                axis.set_xticks([])
+                axis.set_yticks([])
+                if row == 0:
+                    axis.set_title(fill(columns[column], TITLE_WIDTH))
+            axes[row, 0].set_ylabel(titles[row])
+    return figure

@@ -1,0 +1,65 @@
+"""The verdict drawn: differences beside the margin, and where their uncertainty comes from."""
+
+import math
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from analysis.figures.drawing import STYLE
+from analysis.results import Results
+from analysis.verdicts.verdict import Answer, Verdict
+from common.colour.metrics import METRICS
+
+
+def forest(verdict: Verdict) -> Figure | None:
+    """Each difference with its interval; the margin is a band around 0."""
+    answers = [answer for answer in verdict.answers if math.isfinite(answer.estimate)][::-1]
+    if not answers:
+        return None
+    shades = dict(zip(("better", "equivalent", "not settled"), sns.color_palette("colorblind", 3), strict=True))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.5, 1.1 + 0.34 * len(answers)), layout="constrained")
+        axis = figure.subplots()
+        axis.axvspan(-verdict.margin, verdict.margin, color="0.9", zorder=0)
+        axis.axvline(0, color="0.4", linewidth=1)
+        for place, answer in enumerate(answers):
+            if math.isfinite(answer.low):
+                axis.plot([answer.low, answer.high], [place, place], color=shades[answer.outcome], linewidth=2)
+            axis.plot(answer.estimate, place, "o", color=shades[answer.outcome], markersize=5)
+        axis.set_yticks(range(len(answers)), [f"{answer.first} − {answer.second}" for answer in answers])
+        axis.set(xlabel=f"difference in {METRICS[verdict.primary].label}", ylim=(-0.7, len(answers) - 0.3))
+        for outcome, colour in shades.items():
+            axis.plot([], [], "o-", color=colour, label=outcome)
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def variance(results: Results, verdict: Verdict) -> Figure | None:
+    """Shares of the variance of each difference between trained arms: seeds, photographs x arm, and the error of single figures."""
+    answers = [answer for answer in verdict.answers if all(n > 1 for n in answer.seeds) and answer.photographs > 1]
+    if not answers:
+        return None
+    shares = np.array([_shares(results, verdict.primary, answer) for answer in answers])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.5, 1.1 + 0.4 * len(answers)), layout="constrained")
+        axis = figure.subplots()
+        left = np.zeros(len(answers))
+        names = ("seeds", "arm × photograph", "error of single figures")
+        for name, column, colour in zip(names, shares.T, sns.color_palette("colorblind", 3), strict=True):
+            axis.barh(range(len(answers)), column, left=left, color=colour, label=name)
+            left += column
+        axis.set_yticks(range(len(answers)), [f"{answer.first} − {answer.second}" for answer in answers])
+        axis.set(xlabel="share of the variance of the difference", xlim=(0, 1))
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _shares(results: Results, primary: str, answer: Answer) -> list[float]:
+    found = results.scores(primary).components(answer.first, answer.second)
+    seeds = sum(own / n for own, n in zip(found.seeds, answer.seeds, strict=True))
+    error = sum(mse / (n * answer.photographs) for mse, n in zip(found.errors, answer.seeds, strict=True))
+    parts = [seeds, found.photographs / answer.photographs, error]
+    total = sum(parts) or 1.0
+    return [part / total for part in parts]

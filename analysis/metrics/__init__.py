@@ -1,0 +1,1 @@
+"""What is measured of a colourised photograph, and of a set of them."""

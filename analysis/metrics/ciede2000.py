@@ -1,0 +1,134 @@
+"""CIEDE2000 of every pixel (Sharma, Wu & Dalal 2005), compiled; their symbols and equation numbers.
+
+The paper's angles are never computed: cosines and sines of hues are coordinates, those of sums and multiples follow from them.
+Only (16) needs an angle, and there a short polynomial.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float32
+
+from common.fast.compiled import F, inlined, kernel
+
+TINY = F(1e-20)
+COS_30, SIN_30 = F(math.cos(math.radians(30))), F(math.sin(math.radians(30)))
+COS_6, SIN_6 = F(math.cos(math.radians(6))), F(math.sin(math.radians(6)))
+COS_63, SIN_63 = F(math.cos(math.radians(63))), F(math.sin(math.radians(63)))
+COS_275, SIN_275 = F(math.cos(math.radians(275))), F(math.sin(math.radians(275)))
+RADIANS_60 = F(math.radians(60))
+HALF_ANGLES = F(2 * math.degrees(1) / 25)  # (16) in halves of a radian
+# (arctan t - t) / t³ in powers of t², to 2e-8 (Abramowitz & Stegun 4.4.49), and eˣ; highest power first
+ARCTAN = tuple(
+    map(F, (0.0028662257, -0.0161657367, 0.0429096138, -0.075289640, 0.1065626393, -0.1420889944, 0.1999355085, -0.3333314528))
+)
+EXP = tuple(F(1 / math.factorial(k)) for k in range(6, -1, -1))
+
+
+@kernel
+def delta_e(first: Float32[np.ndarray, "3 h w"], second: Float32[np.ndarray, "3 h w"], out: Float32[np.ndarray, "1 h w"]) -> None:
+    """Writes ΔE₀₀ of each pixel of two photographs in Lab."""
+    for j in range(out.shape[1]):
+        for i in range(out.shape[2]):
+            out[0, j, i] = _pixel(first[0, j, i], first[1, j, i], first[2, j, i], second[0, j, i], second[1, j, i], second[2, j, i])
+
+
+@inlined
+def _pixel(L1: float, a1: float, b1: float, L2: float, a2: float, b2: float) -> float:
+    G = F(0.5) * (F(1) - _seventh_power_ratio((_length(a1, b1) + _length(a2, b2)) * F(0.5)))  # (4)
+    across = (F(1) + G) * (a1 * b2 - a2 * b1)  # C1 C2 sin Δh; before the next line, so that opposite hues give 0
+    a1, a2 = (F(1) + G) * a1, (F(1) + G) * a2  # (5)
+    C1, C2 = _length(a1, b1), _length(a2, b2)  # (6)
+    along = a1 * a2 + b1 * b2  # C1 C2 cos Δh
+    # Δh > 0; of two opposite hues the larger less the smaller is 180° (10)
+    is_left = (across > F(0)) | ((across == F(0)) & ((b1 > F(0)) | ((b1 == F(0)) & (a1 > F(0)))))
+    dL, dC, dH = L2 - L1, C2 - C1, _dH(C1 * C2, along, across, is_left)  # (8), (9)
+
+    L, C = (L1 + L2) * F(0.5), (C1 + C2) * F(0.5)  # (12), (13)
+    cos, sin = _mean_hue(a1, b1, C1, a2, b2, C2, along, is_left)
+    T = _T(cos, sin)
+    S_L = F(1) + F(0.015) * (L - F(50)) * (L - F(50)) / math.sqrt(F(20) + (L - F(50)) * (L - F(50)))  # (18)
+    S_C, S_H = F(1) + F(0.045) * C, F(1) + F(0.015) * C * T  # (19), (20)
+    R_T = -_sin_twice_d_theta(cos, sin) * F(2) * _seventh_power_ratio(C)  # (17), (21)
+    lightness, chroma, hue = dL / S_L, dC / S_C, dH / S_H
+    return math.sqrt(max(lightness * lightness + chroma * chroma + hue * hue + R_T * chroma * hue, F(0)))  # (22)
+
+
+@inlined
+def _dH(product: float, along: float, across: float, is_left: bool) -> float:
+    """2 √(C1 C2) sin(Δh / 2) (10), (11), from the half angle's formula that does not cancel: sin x / 2cos(x/2) for small angles."""
+    small = F(2) * across / math.sqrt(max(F(2) * (product + along), TINY))
+    large = math.sqrt(max(F(2) * (product - along), F(0)))
+    signed = large if is_left else -large
+    return small if along > F(0) else signed
+
+
+@inlined
+def _mean_hue(a1: float, b1: float, C1: float, a2: float, b2: float, C2: float, along: float, is_left: bool) -> tuple[float, float]:
+    """cos and sin of h̄' (14): halfway along the shorter arc. Grey has the hue 0 here; dH = 0 and C = 0 leave it without effect.
+
+    For hues far apart the sum of the two directions vanishes: there the difference is turned by a right angle.
+    """
+    x1, y1 = (a1 / max(C1, TINY), b1 / max(C1, TINY))
+    x2, y2 = (a2 / max(C2, TINY), b2 / max(C2, TINY))
+    turn = F(1) if is_left else F(-1)
+    x = x1 + x2 if along > F(0) else turn * (y2 - y1)
+    y = y1 + y2 if along > F(0) else turn * (x1 - x2)
+    length = _length(x, y)
+    return (x / max(length, TINY), y / max(length, TINY))
+
+
+@inlined
+def _T(cos: float, sin: float) -> float:
+    """(15), with the cosines of h, 2h, 3h, 4h from those of h."""
+    cos_2, sin_2 = cos * cos - sin * sin, F(2) * cos * sin
+    cos_3, sin_3 = cos_2 * cos - sin_2 * sin, sin_2 * cos + cos_2 * sin
+    cos_4, sin_4 = cos_2 * cos_2 - sin_2 * sin_2, F(2) * cos_2 * sin_2
+    first = F(0.17) * (cos * COS_30 + sin * SIN_30)
+    third = F(0.32) * (cos_3 * COS_6 - sin_3 * SIN_6)
+    fourth = F(0.20) * (cos_4 * COS_63 + sin_4 * SIN_63)
+    return F(1) - first + F(0.24) * cos_2 + third - fourth
+
+
+@inlined
+def _sin_twice_d_theta(cos: float, sin: float) -> float:
+    """sin 2Δθ (16), (21); a right angle and more from 275° it is 1e-6 and less."""
+    ahead, aside = cos * COS_275 + sin * SIN_275, sin * COS_275 - cos * SIN_275
+    angle = _arctan(aside / (F(1) + max(ahead, F(0)))) * HALF_ANGLES
+    twice = RADIANS_60 * _exp(-angle * angle) if ahead > F(0) else F(0)
+    square = twice * twice
+    return twice * (F(1) + square * (F(-1 / 6) + square * (F(1 / 120) + square * F(-1 / 5040))))
+
+
+@inlined
+def _arctan(t: float) -> float:
+    """For |t| <= 1."""
+    square = t * t
+    total = F(0)
+    for c in ARCTAN:
+        total = total * square + c
+    return t + t * square * total
+
+
+@inlined
+def _exp(x: float) -> float:
+    """For -80 < x <= 0: a power of two by its exponent's bits, and a series for the rest."""
+    whole = F(np.floor(x * F(1.4426950408889634) + F(0.5)))
+    rest = x - whole * F(0.6931471805599453)
+    total = F(0)
+    for c in EXP:
+        total = total * rest + c
+    return total * F(np.int32((np.int32(whole) + 127) << 23).view(np.float32))
+
+
+@inlined
+def _seventh_power_ratio(C: float) -> float:
+    """√(C⁷ / (C⁷ + 25⁷)), with C scaled first so that float32 does not overflow."""
+    x = C * F(1 / 25)
+    ratio = x * x * x * x * x * x * x
+    return math.sqrt(ratio / (ratio + F(1)))
+
+
+@inlined
+def _length(x: float, y: float) -> float:
+    return math.sqrt(x * x + y * y)

@@ -1,0 +1,42 @@
+"""Colour bleeding, compiled: how much of a photograph's change of colour does not lie on an edge of its lightness.
+
+In photographs colours mostly change where lightness does; a colour that runs over an object's outline changes elsewhere.
+"""
+
+import numpy as np
+from jaxtyping import Float32
+
+from common.fast.compiled import F, kernel
+
+ROUNDING = F(1.0)  # |∇ab| a pixel up to which a change is that of rounding to 8 bits
+EDGE = F(3.0)  # |∇L| in units of L a pixel from which a place, or one beside it, is an edge
+
+
+@kernel
+def off_edges(image: Float32[np.ndarray, "3 h w"]) -> float:
+    """Σ |∇ab| away from edges of L over Σ |∇ab|, by central differences; 0 where the colour does not change.
+
+    Args:
+        image: Lab, of 3 x 3 pixels at least.
+    """
+    height, width = image.shape[1] - 2, image.shape[2] - 2
+    is_edge = np.zeros((height + 2, width + 2), np.uint8)
+    for j in range(1, height + 1):
+        for i in range(1, width + 1):
+            across = (image[0, j, i + 1] - image[0, j, i - 1]) * F(0.5)
+            down = (image[0, j + 1, i] - image[0, j - 1, i]) * F(0.5)
+            if across * across + down * down >= EDGE * EDGE:
+                is_edge[j - 1 : j + 2, i - 1 : i + 2] = 1
+    total, off = 0.0, 0.0
+    for j in range(1, height + 1):
+        for i in range(1, width + 1):
+            squares = F(0)
+            for c in (1, 2):
+                across = (image[c, j, i + 1] - image[c, j, i - 1]) * F(0.5)
+                down = (image[c, j + 1, i] - image[c, j - 1, i]) * F(0.5)
+                squares += across * across + down * down
+            change = np.sqrt(squares) if squares > ROUNDING * ROUNDING else F(0)
+            total += change
+            if is_edge[j, i] == 0:
+                off += change
+    return off / total if total > 0 else 0.0

@@ -1,0 +1,55 @@
+"""The human study of a compared study: its sheets, and what the filled ones say."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import tables
+from analysis.ratings import sheets
+from analysis.ratings import tables as rating_tables
+from analysis.ratings.schedule import Design
+from analysis.results import Results
+from common.errors import ColourbenchError
+from common.files.names import KEY
+from common.tracking.names import WITHOUT
+
+
+def write_sheets(found: Results, design: Design, folder: Path, arms: Sequence[str] = ()) -> Path:
+    """Writes blinded sheets of a study's arms and returns the folder to hand out; sheets that exist stay as they are."""
+    photographs = material(found, arms)
+    if (folder / KEY).exists():
+        key = sheets.read_key(folder)
+        if (key.study, key.design, key.arms) == (found.name, design, tuple(photographs.arms)):
+            return folder / "sheets"
+    sheets.write(photographs, design, folder)
+    return folder / "sheets"
+
+
+def material(found: Results, arms: Sequence[str] = ()) -> sheets.Material:
+    """The photographs that people rate: the chosen arms, by default all but the baselines."""
+    unknown = set(arms) - set(found.arms)
+    if unknown:
+        raise ColourbenchError(
+            f"the study {found.name} has no arm {', '.join(sorted(unknown))}; its arms are {', '.join(found.arms)}"
+        )
+    shown = [arm for arm in found.arms if arm not in found.settings["baselines"] and not arm.endswith(WITHOUT)]
+    chosen = list(arms) or shown
+    return sheets.Material(found.name, found.sample_names, found.truth, {arm: found.samples(arm) for arm in chosen})
+
+
+def read_answers(folder: Path, files: Sequence[Path]) -> dict[str, pd.DataFrame]:
+    """Collects filled sheets into responses.csv and writes tables/; by default the sheets that lie in the folder."""
+    key = sheets.read_key(folder)
+    answered = list(files) or sorted([*(folder / "sheets").glob("*/*.xlsx"), *(folder / "sheets").glob("*/*.csv")])
+    answers = rating_tables.collect(answered, key)
+    answers.to_csv(folder / "responses.csv", index=False)
+    test = key.design.test
+    frames = {
+        "by_arm": rating_tables.by_arm(answers, test),
+        "pairs": rating_tables.pairs(answers, test),
+        "raters": rating_tables.vigilance(answers, test),
+    }
+    for name, frame in frames.items():
+        tables.write(frame, frame.round(3), folder / "tables", name)
+    return frames

@@ -1,0 +1,1 @@
+"""Pages of a study, of several data sets, and of a sweep."""

@@ -1,0 +1,1 @@
+"""Seeds and photographs as random: estimates, intervals, differences, ranks."""

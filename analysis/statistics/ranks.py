@@ -1,0 +1,72 @@
+"""Arms over several data sets or metrics: average ranks, Friedman's test, Nemenyi's critical difference (Demšar 2006)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.statistics.crossed import LEVEL
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """`average` has the best arm first; two arms differ where their average ranks lie `critical_difference` apart or more."""
+
+    average: pd.Series
+    data_sets: int
+    chi_squared: float
+    F: float  # Iman & Davenport's, which is less conservative
+    p: float  # of F
+    critical_difference: float
+
+    @property
+    def differing(self) -> list[tuple[str, str]]:
+        """Pairs of arms that differ, the better one first; none where Friedman's test sees no difference at all."""
+        if not self.p < LEVEL:
+            return []
+        arms = list(self.average.index)
+        pairs = [(one, other) for i, one in enumerate(arms) for other in arms[i + 1 :]]
+        return [pair for pair in pairs if self.average[pair[1]] - self.average[pair[0]] >= self.critical_difference]
+
+
+def ranks(scores: pd.DataFrame, direction: int) -> Ranks:
+    """Ranks of a table with a row a data set and a column an arm; rank 1 is the best and equal scores share theirs.
+
+    Args:
+        direction: 1 where higher is better, -1 where lower is.
+    """
+    n, k = scores.shape
+    table = (-direction * scores).rank(axis=1)
+    average = table.mean().sort_values()
+    return from_average(average, n) if k > 1 and n > 1 else Ranks(average, n, math.nan, math.nan, 1.0, math.inf)
+
+
+def from_average(average: pd.Series, data_sets: int) -> Ranks:
+    """Friedman's statistic from average ranks (Demšar 2006, section 3.2.2)."""
+    k, n = len(average), data_sets
+    chi = 12 * n / (k * (k + 1)) * (float((average**2).sum()) - k * (k + 1) ** 2 / 4)
+    rest = n * (k - 1) - chi
+    F = (n - 1) * chi / rest if rest > 1e-9 else math.inf
+    p = float(stats.f.sf(F, k - 1, (k - 1) * (n - 1))) if math.isfinite(F) else 1 / math.factorial(k) ** (n - 1)
+    return Ranks(average, n, chi, F, p, critical_difference(k, n))
+
+
+def nemenyi(found: Ranks) -> pd.DataFrame:
+    """p of each pair of arms; 1 everywhere where Friedman's test sees no difference at all."""
+    average = found.average
+    apart = np.abs(average.to_numpy()[:, None] - average.to_numpy()[None, :])
+    error = _standard_error(len(average), found.data_sets)
+    p = stats.studentized_range.sf(apart / error * math.sqrt(2), len(average), np.inf)
+    return pd.DataFrame(p if found.p < LEVEL else np.ones_like(p), index=average.index, columns=average.index)
+
+
+def critical_difference(arms: int, data_sets: int, level: float = LEVEL) -> float:
+    """q √(k (k + 1) / 6N), q of the studentised range over √2."""
+    q = float(stats.studentized_range.ppf(1 - level, arms, np.inf)) / math.sqrt(2)
+    return q * _standard_error(arms, data_sets)
+
+
+def _standard_error(arms: int, data_sets: int) -> float:
+    return math.sqrt(arms * (arms + 1) / (6 * data_sets))

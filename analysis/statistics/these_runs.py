@@ -1,0 +1,60 @@
+"""These very networks on new photographs: only photographs are random. Right for crowning one model over another.
+
+It says nothing about the methods behind the networks: other seeds would make other networks (see `crossed`). Of few photographs
+means are bootstrapped and differences tested by flipping signs; of many, Student's t says the same and takes no time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+RESAMPLES = 10_000
+FEW = 100  # photographs
+BATCH = 500  # resamples held in memory at once
+
+Columns = Float[np.ndarray, "photographs k"]
+
+
+@dataclass(frozen=True)
+class OfTheseRuns:
+    """For each column of differences: the 95 % interval of its mean, and the two-sided p."""
+
+    low: Float[np.ndarray, " k"]
+    high: Float[np.ndarray, " k"]
+    p: Float[np.ndarray, " k"]
+
+
+def judge(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> OfTheseRuns:
+    """Each photograph's differences (mean over seeds), a column a pair of arms; NaN where a pair lacks the photograph."""
+    enough = np.isfinite(d).sum(axis=0) >= 2  # one photograph says nothing about others
+    low, high, p = np.full(d.shape[1], np.nan), np.full(d.shape[1], np.nan), np.ones(d.shape[1])
+    if enough.any():
+        low[enough], high[enough] = interval(d[:, enough], resamples, seed)
+        p[enough] = p_value(d[:, enough], resamples, seed)
+    return OfTheseRuns(low, high, p)
+
+
+def interval(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """The 95 % interval of each column's mean: percentiles of the bootstrap (Efron & Tibshirani 1993, §13.3), or Student's t."""
+    if len(d) <= FEW:
+        found = stats.bootstrap((d,), np.nanmean, axis=0, n_resamples=resamples, batch=BATCH, method="percentile", rng=seed)
+        return found.confidence_interval.low, found.confidence_interval.high
+    n, mean = np.isfinite(d).sum(axis=0), np.nanmean(d, axis=0)
+    half = stats.t.ppf(0.975, n - 1) * np.nanstd(d, axis=0, ddof=1) / np.sqrt(n)
+    return mean - half, mean + half
+
+
+def p_value(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> Float[np.ndarray, " k"]:
+    """Two-sided p of the hypothesis that each photograph's difference is as likely positive as negative (Fisher 1935).
+
+    Signs are flipped, all patterns of up to 13 photographs and random ones above; of many photographs it is the paired t-test.
+    """
+    if len(d) > FEW:
+        p = stats.ttest_1samp(d, 0, nan_policy="omit").pvalue
+        return np.where(np.isfinite(p), p, 1.0)  # of columns of zeros
+    flipped = stats.permutation_test(
+        (np.nan_to_num(d),), np.sum, permutation_type="samples", axis=0, n_resamples=resamples, batch=BATCH, rng=seed
+    )
+    return np.asarray(flipped.pvalue)

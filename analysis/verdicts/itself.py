@@ -1,0 +1,83 @@
+"""How often the suite calls a method different from itself (A/A): every split of a method's seeds into two halves, every metric.
+
+Arms that are `like` another one are the same method: their seeds count together. Splits of the same seeds share most of their
+runs, so that the rate is a description and no test.
+"""
+
+import math
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from analysis.results import Results
+from analysis.statistics import these_runs
+from analysis.statistics.crossed import LEVEL, two_methods
+from analysis.statistics.scores import matrix
+from common.colour.metrics import METRICS
+
+FEWEST_SEEDS = 4  # two in each half
+MOST_SPLITS = 200  # of one method
+RESAMPLES = 2000
+
+
+def against_itself(results: Results) -> pd.DataFrame:
+    """One row a method and metric: splits, and how many were called different, as methods and as these runs alone.
+
+    Empty where no method has four seeds.
+    """
+    rows = []
+    for name, arms in _methods(results).items():
+        mine = results.table[results.table["arm"].isin(arms)]
+        for metric in METRICS:
+            if METRICS[metric].direction and metric in mine and mine[metric].notna().any():
+                rows.append({"method": name, "metric": metric, **_splits(matrix(mine, metric))})
+    return pd.DataFrame(rows)
+
+
+def summary(frame: pd.DataFrame) -> str:
+    """The rates in one sentence; empty for an empty table."""
+    if frame.empty:
+        return ""
+    splits, called, runs = (int(frame[name].sum()) for name in ("splits", "called", "called_as_runs"))
+    return (
+        f"The same method was called different from itself in {called} of {splits} comparisons ({called / splits:.1%}; "
+        f"nominal {LEVEL:.0%}). "
+        f"Tests over photographs alone, which take the trained seeds for the method, did so in {runs} ({runs / splits:.0%})."
+    )
+
+
+def _methods(results: Results) -> dict[str, list[str]]:
+    """Trained arms by the method that they are, where it has seeds enough."""
+    trained = {run.tags["arm"] for run in results.trained}
+    like = {arm: fields.get("like", arm) for arm, fields in results.settings["arms"].items() if arm in trained}
+    methods: dict[str, list[str]] = {}
+    for arm, method in like.items():
+        methods.setdefault(method, []).append(arm)
+    seeds = results.table.groupby("arm")["seed"].nunique()
+    return {name: arms for name, arms in methods.items() if sum(seeds[arm] for arm in arms) >= FEWEST_SEEDS}
+
+
+def _splits(values: pd.DataFrame) -> dict[str, int]:
+    complete = values.loc[:, values.notna().all()].to_numpy()
+    halves = _halves(len(complete))
+    called = sum(two_methods(complete[list(one)], complete[list(other)]).p() < LEVEL for one, other in halves)
+    d = np.stack([complete[list(one)].mean(axis=0) - complete[list(other)].mean(axis=0) for one, other in halves], axis=1)
+    as_runs = int((these_runs.p_value(d, RESAMPLES) < LEVEL).sum())
+    return {"splits": len(halves), "called": int(called), "called_as_runs": as_runs}
+
+
+@cache
+def _halves(seeds: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Every way to part them in two halves, the smaller one first where they are odd; some at random where they are many."""
+    size = seeds // 2
+    if math.comb(seeds, size) > 4 * MOST_SPLITS:
+        draw = np.random.default_rng(0)
+        chosen = {tuple(sorted(int(i) for i in draw.permutation(seeds)[:size])) for _ in range(MOST_SPLITS)}
+        found = sorted(chosen)
+    else:
+        found = list(combinations(range(seeds), size))
+        if 2 * size == seeds:
+            found = [one for one in found if 0 in one]  # the others are the same splits
+    return [(one, tuple(i for i in range(seeds) if i not in one)) for one in found]

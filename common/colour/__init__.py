@@ -1,0 +1,1 @@
+"""RGB, Lab, bins of ab, and the table of the metrics that judge colours."""

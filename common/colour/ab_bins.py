@@ -1,0 +1,79 @@
+"""The ab plane in bins, for generators that classify colours (Zhang, Isola & Efros 2016)."""
+
+from functools import cache
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from common.colour import lab
+
+NEIGHBOURS = 5  # a true colour is encoded over its nearest bins (Zhang et al. 2016, §2.2; the authors' code takes 10)
+SIGMA = 5.0  # … with a Gaussian of this width, in Lab units
+PIXELS_AT_ONCE = 1 << 16
+CUBE_STEP = 3  # spacing of the sRGB values that find the bins in gamut: a finer one finds no more
+
+
+class AbBins:
+    """Bins of `width` Lab units that hold a colour of sRGB: 261 at width 10 (Zhang et al. keep 313, some outside of sRGB)."""
+
+    def __init__(self, width: float) -> None:
+        self.width = width
+        self.centres: Float[Tensor, "q 2"] = _centres(width)  # in Lab units
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def annealed_mean(self, logits: Float[Tensor, "b q h w"], temperature: float) -> Float[Tensor, "b 2 h w"]:
+        """The mean colour under softmax(logits / T), as networks see ab: T → 0 is the mode, T = 1 the mean (eq. 5)."""
+        centres = _as_ab(self.centres).to(logits)
+        return torch.einsum("bqhw,qc->bchw", torch.softmax(logits / temperature, dim=1), centres)
+
+    def encode(self, ab: Float[Tensor, "b 2 h w"]) -> tuple[Int[Tensor, "n 5"], Float[Tensor, "n 5"]]:
+        """The nearest bins of every pixel, nearest first, and their weights, which sum to 1; n = b·h·w in that order."""
+        distance, nearest = self._nearest(_in_lab_units(ab), NEIGHBOURS)
+        weights = torch.exp(-(distance**2) / (2 * SIGMA**2))
+        return nearest, weights / weights.sum(dim=1, keepdim=True)
+
+    def rarity_weights(self, ab: Float[Tensor, "b 2 h w"], rebalancing: float) -> Float[Tensor, " q"]:
+        """w ∝ ((1 - λ) p̃ + λ/Q)⁻¹ with E_p̃[w] = 1 (eq. 4); p̃ is the smoothed share of each bin among the pixels of `ab`."""
+        _, nearest = self._nearest(_in_lab_units(ab), 1)
+        share = torch.bincount(nearest[:, 0], minlength=len(self)).double() / len(nearest)
+        kernel = torch.exp(-(torch.cdist(self.centres, self.centres) ** 2) / (2 * SIGMA**2)).double()
+        smooth = (kernel / kernel.sum(dim=0)) @ share.cpu()
+        weights = 1 / ((1 - rebalancing) * smooth + rebalancing / len(self))
+        return (weights / (smooth * weights).sum()).float()
+
+    def cross_entropy(
+        self, logits: Float[Tensor, "b q h w"], ab: Float[Tensor, "b 2 h w"], weights: Float[Tensor, " q"]
+    ) -> Float[Tensor, ""]:
+        """-E[v(ab) Σ_q z_q log softmax(logits)_q], z the soft encoding and v the weight of the nearest bin (eq. 2 and 3)."""
+        nearest, z = self.encode(ab)
+        log_p = F.log_softmax(logits, dim=1).permute(0, 2, 3, 1).flatten(0, 2)
+        entropy = -(z * log_p.gather(1, nearest)).sum(dim=1)
+        return (weights.to(entropy)[nearest[:, 0]] * entropy).mean()
+
+    def _nearest(self, ab: Float[Tensor, "n 2"], count: int) -> tuple[Tensor, Tensor]:
+        """Distances and places of the nearest bins, some pixels at a time: all at once would take gigabytes."""
+        centres = self.centres.to(ab)
+        found = [torch.cdist(part, centres).topk(count, dim=1, largest=False) for part in ab.split(PIXELS_AT_ONCE)]
+        return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+
+
+def _in_lab_units(ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "n 2"]:
+    return lab.join(ab[:, :1], ab)[:, 1:].permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _as_ab(centres: Float[Tensor, "q 2"]) -> Float[Tensor, "q 2"]:
+    image = torch.cat([centres[:, :1], centres], dim=1)[:, :, None, None]
+    return lab.split(image)[1][:, :, 0, 0]
+
+
+@cache
+def _centres(width: float) -> Float[Tensor, "q 2"]:
+    values = torch.arange(0, 256, CUBE_STEP).float() / 255
+    rgb = torch.cartesian_prod(values, values, values)
+    ab = lab.rgb_to_lab(rgb[:, :, None, None])[:, 1:, 0, 0]
+    bins: Tensor = torch.unique((ab / width).round(), dim=0)
+    return bins * width

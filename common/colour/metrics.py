@@ -1,0 +1,44 @@
+"""The table of metrics: what is measured of a colourised photograph, what it is called, and which direction is better."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row: `direction` is 1 where higher is better, -1 where lower is, and 0 where neither is."""
+
+    title: str
+    direction: int
+    unit: str = ""
+    is_headline: bool = True  # stands in a report's first table
+    digits: int = 2
+    needs_weights: bool = False  # of a published network; measured when these are at hand
+
+    @property
+    def label(self) -> str:
+        """The title with its unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+    @property
+    def arrow(self) -> str:
+        """The label with an arrow to the better side."""
+        return self.label + {1: " ↑", -1: " ↓", 0: ""}[self.direction]
+
+
+METRICS = {
+    "psnr_rgb": Metric("PSNR (RGB)", 1, "dB"),
+    "psnr_ab": Metric("PSNR (ab)", 1, "dB"),
+    "ssim": Metric("SSIM", 1, digits=3),
+    "delta_e": Metric("ΔE₀₀", -1),
+    "colourfulness": Metric("colourfulness CF", 0),
+    "colourfulness_difference": Metric("mean |ΔCF|", -1),
+    "grey_share": Metric("grey pixels", 0, digits=3),
+    "ab_distance": Metric("ab distance", -1),
+    "chroma": Metric("mean chroma C*", 0, is_headline=False),
+    "bleeding": Metric("colour bleeding", 0, is_headline=False),
+    "lpips": Metric("LPIPS (AlexNet)", -1, is_headline=False, needs_weights=True),
+}
+HEADLINE = tuple(name for name, metric in METRICS.items() if metric.is_headline)
+MEASURED = tuple(name for name, metric in METRICS.items() if not metric.needs_weights)  # at every look
+DECIDING = tuple(name for name in MEASURED if METRICS[name].direction)  # what a sweep or a study can go by
+SHOWN = ("delta_e", "colourfulness")  # beside a progress bar

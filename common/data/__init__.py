@@ -1,0 +1,1 @@
+"""A photograph's way: from a file to a batch."""

@@ -1,0 +1,1 @@
+"""One untrusted file becomes squares of pixels, or a reason why not."""

@@ -1,0 +1,71 @@
+"""One file becomes the squares that are stored, a small copy to judge its colours by, and what tells it from others.
+
+This is what examiners do in processes of their own, so it imports nothing that is slow to start.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from common.data.decoding import fingerprints, images
+
+Square = UInt8[np.ndarray, "s s 3"]
+SMALL = 256  # pixels of the small copy's longer side: chroma figures of it differ little and cost far less
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How photographs are cut: squares of `tile` pixels, or the centre square where that is None, stored with `side` pixels."""
+
+    tile: int | None
+    side: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A photograph in pieces; `small` is a copy of it whose longer side has at most 256 pixels."""
+
+    width: int
+    height: int
+    small: UInt8[np.ndarray, "h w 3"]
+    squares: list[Square]
+    content_hash: str
+    look_hash: str
+    remarks: tuple[str, ...]
+
+
+def cut(path: Path, how: Cutting) -> Cut:
+    """Decodes and cuts a file.
+
+    Raises:
+        BadImage: it gives no photograph, for the reason in the text.
+    """
+    photograph = images.decode(path)
+    rgb = photograph.rgb
+    squares = [_resized(square, how.side) for square in _squares(rgb, how.tile)]
+    hashes = fingerprints.content_hash(rgb), fingerprints.look_hash(rgb)
+    return Cut(rgb.shape[1], rgb.shape[0], small_copy(rgb), squares, *hashes, photograph.remarks)
+
+
+def small_copy(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """At most 256 pixels wide and high, by averaging."""
+    image = Image.fromarray(rgb)
+    image.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
+def _squares(rgb: UInt8[np.ndarray, "h w 3"], tile: int | None) -> list[Square]:
+    """The centre square, or the squares of `tile` pixels that fit, centred as a block."""
+    height, width = rgb.shape[:2]
+    side = min(tile or height, height, width)
+    rows, columns = (height // side, width // side) if tile else (1, 1)
+    top, left = (height - rows * side) // 2, (width - columns * side) // 2
+    corners = [(top + r * side, left + c * side) for r in range(rows) for c in range(columns)]
+    return [rgb[y : y + side, x : x + side] for y, x in corners]
+
+
+def _resized(square: Square, side: int) -> UInt8[np.ndarray, "t t 3"]:
+    return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.LANCZOS))

@@ -1,0 +1,187 @@
+"""Files are cut up in processes of their own, which no file can hold up: a limit of seconds and of memory ends the process.
+
+A decoder is C code that no exception reaches. A process can be ended, and another takes its place; and processes do not wait for
+one another's interpreter, as threads do.
+"""
+
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from common.data.decoding.cutting import Cut, Cutting, cut
+from common.data.decoding.images import BadImage
+from common.errors import ColourbenchError
+
+SECONDS = 5.0  # of processor time that a file may take; the limits on pixels and scans keep most files far below it
+WAIT = 60.0  # seconds on the clock: a file on a network drive that does not answer takes no processor time
+MEMORY = 2**30  # bytes
+LOOK = 1.0  # seconds between two looks at who is late
+AT_HAND = 2  # files that an examiner has: one in work, and the next
+AHEAD = 16  # files for each examiner that may be done before their turn
+
+Found = Cut | BadImage
+
+
+class Examiners:
+    """Some processes that cut files, as a context."""
+
+    def __init__(self, how: Cutting, count: int | None = None) -> None:
+        self._team = [_Examiner(how) for _ in range(count or os.cpu_count() or 1)]
+
+    def __enter__(self) -> "Examiners":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for examiner in self._team:
+            examiner.end()
+
+    def examine(self, files: Iterable[Path]) -> Iterator[Found]:
+        """What becomes of each file, in order, with a bounded number in memory.
+
+        Raises:
+            ColourbenchError: an examiner cannot work at all.
+        """
+        waiting, done, turn = deque(enumerate(files)), dict[int, Found](), 0
+        while waiting or done or any(examiner.files for examiner in self._team):
+            for examiner in self._team:
+                while waiting and len(examiner.files) < AT_HAND and waiting[0][0] < turn + AHEAD * len(self._team):
+                    examiner.take(*waiting.popleft())
+            done |= self._next_found()
+            while turn in done:
+                yield done.pop(turn)
+                turn += 1
+
+    def _next_found(self) -> dict[int, Found]:
+        """What the next ones have found, by the files' numbers; nothing where nobody has anything to do."""
+        busy = {examiner.line: examiner for examiner in self._team if examiner.files}
+        if not busy:
+            return {}
+        begun = time.monotonic()
+        ready = wait(list(busy), timeout=LOOK)
+        waited = min(time.monotonic() - begun, LOOK)  # a machine that was asleep has not waited
+        for line, examiner in busy.items():
+            examiner.waited += 0 if line in ready else waited
+        late = [examiner for line, examiner in busy.items() if line not in ready and examiner.is_late]
+        answers = [busy[line].answer() for line in ready if isinstance(line, Connection)]
+        return dict([*answers, *(examiner.give_up() for examiner in late)])
+
+
+class _Examiner:
+    """The near end of a process: what it has in hand, and how it is replaced when a file has ended it."""
+
+    waited: float  # seconds for the file in work
+
+    def __init__(self, how: Cutting) -> None:
+        self.files: deque[tuple[int, Path]] = deque()  # the first is in work
+        self._how = how
+        self._start()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the file in work has taken too long on the clock."""
+        return self.waited > WAIT
+
+    def take(self, number: int, path: Path) -> None:
+        """One more file to do."""
+        if not self.files:
+            self.waited = 0.0
+        self.files.append((number, path))
+        self._tell(path)
+
+    def answer(self) -> tuple[int, Found]:
+        """What became of the file in work, when there is something to read."""
+        try:
+            found: Found = pickle.loads(self.line.recv_bytes())
+        except (EOFError, OSError):
+            return self._replaced(self._why_it_ended())
+        self.waited = 0.0
+        return self.files.popleft()[0], found
+
+    def give_up(self) -> tuple[int, Found]:
+        """Ends the work on a file that does not come."""
+        return self._replaced(f"it could not be read within {WAIT:.0f} seconds")
+
+    def end(self) -> None:
+        """Ends the process."""
+        self.line.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _replaced(self, reason: str) -> tuple[int, Found]:
+        """Another process goes on behind the file that ended the one before."""
+        self.end()
+        number, _ = self.files.popleft()
+        self._start()
+        for _, path in self.files:
+            self._tell(path)
+        return number, BadImage(reason)
+
+    def _start(self) -> None:
+        self.line, far = Pipe()
+        command = [sys.executable, "-P", "-c", f"from common.data.decoding.examiners import serve; serve({far.fileno()})"]
+        places = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+        here = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in places if place)}
+        self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=here, stdin=subprocess.DEVNULL)
+        far.close()
+        self.waited = 0.0
+        self._tell(self._how)
+
+    def _tell(self, message: Any) -> None:
+        with suppress(OSError):  # it has ended, which shows when its answer is wanted
+            self.line.send(message)
+
+    def _why_it_ended(self) -> str:
+        status = self._process.wait()
+        if status >= 0:
+            raise ColourbenchError(f"a process that decodes photographs could not work (status {status}); see its message above")
+        if -status == signal.SIGPROF:
+            return f"decoding it takes more than {SECONDS:.0f} seconds of processor time"
+        return f"decoding it ended the process ({signal.Signals(-status).name})"
+
+
+def serve(descriptor: int) -> None:
+    """The far end: cuts one file after another until the line is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the near end, which closes the line
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    line = Connection(descriptor)
+    how: Cutting = line.recv()
+    _limit_memory()
+    while True:
+        try:
+            line.send_bytes(_within_limits(line.recv(), how))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _within_limits(path: Path, how: Cutting) -> bytes:
+    """What became of a file, packed to be sent: packing takes memory too."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        return pickle.dumps(cut(path, how))
+    except BadImage as error:
+        return pickle.dumps(error)
+    except MemoryError:
+        return pickle.dumps(BadImage(f"decoding it takes more than {MEMORY // 2**30} GB of memory"))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _limit_memory() -> None:
+    """What the process has now, and a gigabyte for the file."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return  # other systems do not count alike
+    now = next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmData:"))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (now + MEMORY if most < 0 else min(now + MEMORY, most), most))

@@ -1,0 +1,126 @@
+"""What manifest.json says of a data set: how photographs became images, where these lie, and what was left out."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.config import Settings, sha256
+from common.data.filters import FilterConfig
+from common.errors import ColourbenchError
+from common.files import integrity
+
+SCHEMA = 2
+SPLITS = ("train", "validation", "test")
+
+
+class ShardConfig(Settings):
+    """How photographs become a data set."""
+
+    size: int = Field(default=64, ge=16, le=1024)
+    """Side in pixels that networks see."""
+    margin: int = Field(default=8, ge=0, le=256)
+    """Extra pixels stored on each axis, so that training can crop at random (pix2pix stores 286 for 256)."""
+    tile: int | None = Field(default=None, ge=16)
+    """Cut each photograph into squares of this many pixels first; null takes the centre square of each."""
+    validation: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the photographs held out for choosing hyper-parameters."""
+    test: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the photographs held out for the comparison."""
+    filters: FilterConfig = FilterConfig()
+    """What is removed."""
+
+    @property
+    def stored(self) -> int:
+        """Side in pixels that is stored."""
+        return self.size + self.margin
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored image: `photograph` is the file it was cut from, and the unit of the splits."""
+
+    photograph: str
+    tile: int
+    label: int
+    split: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A file that was left out: `kind` is "unreadable", "grey", "duplicate" …; `detail` what is wrong, or whose duplicate it is."""
+
+    photograph: str
+    kind: str
+    detail: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of images."""
+
+    file: str
+    images: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What manifest.json says: how photographs became images, where they lie, and what was left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str
+    version: int = Field(alias="schema")
+    sha256: str
+    config: ShardConfig
+    labels: list[str]
+    shards: list[Shard]
+    images: list[Entry]
+    removed: list[Removal]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """What a manifest says, when all of it fits together.
+
+    Raises:
+        ColourbenchError: it is of another version, or damaged.
+    """
+    remedy = "prepare the data set again"
+    raw = integrity.read_json(path, remedy)
+    if raw.get("schema") == 1:
+        raw |= {"schema": SCHEMA, "removed": [_with_kind(item) for item in raw.get("removed", [])]}
+    if raw.get("schema") != SCHEMA:
+        raise ColourbenchError(f"{path} was written by another version (schema {raw.get('schema')}); {remedy}")
+    try:
+        manifest = Manifest.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise integrity.Damaged(f"{path} is damaged: {where}: {first['msg'].lower()}; {remedy}") from None
+    if wrong := _contradiction(manifest) or ("" if sha256([raw["shards"], raw["images"]]) == manifest.sha256 else "its checksum"):
+        raise integrity.Damaged(f"{path} is damaged: {wrong} does not fit the rest; {remedy}")
+    return manifest
+
+
+def _with_kind(item: dict[str, Any]) -> dict[str, Any]:
+    """A removal of schema 1, which had a sentence: "unreadable: …", "duplicate of …", "grey"."""
+    kind, _, detail = item.pop("reason").partition(": ")
+    if not detail:
+        kind, _, detail = kind.partition(" of ")
+    return {**item, "kind": kind, "detail": detail}
+
+
+def _contradiction(manifest: Manifest) -> str:
+    """What in a manifest cannot be true; empty where nothing is."""
+    if sum(shard.images for shard in manifest.shards) != len(manifest.images):
+        return "the number of images"
+    found = {entry.split for entry in manifest.images}
+    if found != set(SPLITS):
+        return f"the list of splits ({', '.join(sorted(found))})"
+    if any(not -1 <= entry.label < len(manifest.labels) for entry in manifest.images):
+        return "a label"
+    return ""

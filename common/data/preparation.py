@@ -1,0 +1,161 @@
+"""Turns photographs into a data set: decode, filter, cut, split by whole photograph, write shards."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from common.config import as_json, sha256
+from common.data import filters
+from common.data.decoding.cutting import Cut, Cutting
+from common.data.decoding.examiners import Examiners
+from common.data.decoding.images import BadImage
+from common.data.manifest import SCHEMA, SPLITS, Entry, Removal, ShardConfig
+from common.data.shards import Dataset, ShardWriter
+from common.data.sources import SourceFile
+from common.errors import ColourbenchError
+from common.files.atomic import sync_folder, write_atomically
+from common.files.locks import locked
+from common.files.names import MANIFEST
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A photograph that passed the filters, cut into the squares that will be stored."""
+
+    file: SourceFile
+    cut: Cut
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is remembered of a photograph whose squares are on disk."""
+
+    file: SourceFile
+    tiles: int
+    content_hash: str
+    remarks: tuple[str, ...]
+
+
+def prepare(
+    files: Sequence[SourceFile], folder: Path, config: ShardConfig, seen: Callable[[int], None] = lambda n: None
+) -> Dataset:
+    """Decodes, filters and cuts `files` and writes them below `folder`; one bad file never stops it.
+
+    The folder appears under its name only when it is whole. `seen` is told how many more files are done.
+
+    Raises:
+        ColourbenchError: too few photographs were left; the message counts the reasons.
+    """
+    with locked(folder.with_name(f".{folder.name}.lock"), f"the data set {folder.name} is being prepared by another process"):
+        work, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+        _recover(folder, old)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        try:
+            manifest = {"name": folder.name, **_write(files, work, config, seen)}
+            write_atomically(work / MANIFEST, json.dumps(manifest, indent=1).encode())
+            if folder.exists():
+                folder.replace(old)
+            work.replace(folder)
+            sync_folder(folder.parent)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return Dataset(folder)
+
+
+def _recover(folder: Path, old: Path) -> None:
+    """Puts the old data set back where a kill came between taking it away and putting the new one in its place."""
+    if old.exists() and not folder.exists():
+        old.replace(folder)
+
+
+def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: Callable[[int], None]) -> dict[str, Any]:
+    """Writes the shards and returns the manifest without its name."""
+    removed: list[Removal] = []
+    stored: list[Stored] = []
+    writer = ShardWriter(work)
+    for item in _without_duplicates(_examine_all(files, config, seen), removed):
+        for square in item.cut.squares:
+            writer.add(square)
+        stored.append(Stored(item.file, len(item.cut.squares), item.cut.content_hash, item.cut.remarks))
+    if len(stored) < len(SPLITS):
+        raise ColourbenchError(_too_few(len(files), len(stored), removed))
+    shards = writer.close()
+    labels = sorted({item.file.label for item in stored if item.file.label is not None})
+    entries = [asdict(entry) for entry in _entries(stored, labels, config)]
+    return {
+        "schema": SCHEMA,
+        "sha256": sha256([shards, entries]),
+        "config": as_json(config),
+        "labels": labels,
+        "shards": shards,
+        "images": entries,
+        "removed": [asdict(item) for item in removed],
+    }
+
+
+def _examine_all(files: Sequence[SourceFile], config: ShardConfig, seen: Callable[[int], None]) -> Iterator[Examined | Removal]:
+    """Cuts the files up on all cores and judges them, in order, with a bounded number in memory."""
+    with Examiners(Cutting(config.tile, config.stored)) as examiners:
+        for file, found in zip(files, examiners.examine(file.path for file in files), strict=True):
+            yield _judged(file, found, config)
+            seen(1)
+
+
+def _judged(file: SourceFile, found: Cut | BadImage, config: ShardConfig) -> Examined | Removal:
+    if isinstance(found, BadImage):
+        return Removal(file.name, "unreadable", str(found))
+    verdict = filters.judge(found.small, config.filters, (found.height, found.width))
+    return Removal(file.name, verdict.reason, figures=verdict.figures) if verdict.reason else Examined(file, found)
+
+
+def _without_duplicates(items: Iterator[Examined | Removal], removed: list[Removal]) -> Iterator[Examined]:
+    """Passes each photograph once; removals are added to `removed`, those of copies with the name of the first."""
+    contents: dict[str, str] = {}
+    looks: dict[str, str] = {}
+    for item in items:
+        if isinstance(item, Removal):
+            removed.append(item)
+        elif twin := contents.get(item.cut.content_hash) or looks.get(item.cut.look_hash):
+            kind = "duplicate" if item.cut.content_hash in contents else "near duplicate"
+            removed.append(Removal(item.file.name, kind, twin))
+        else:
+            contents[item.cut.content_hash] = looks[item.cut.look_hash] = item.file.name
+            yield item
+
+
+def _entries(stored: Sequence[Stored], labels: Sequence[str], config: ShardConfig) -> Iterator[Entry]:
+    numbers = {label: number for number, label in enumerate(labels)}
+    splits = _splits([item.content_hash for item in stored], config)
+    for item, split in zip(stored, splits, strict=True):
+        label = numbers.get(item.file.label or "", -1)
+        for tile in range(item.tiles):
+            yield Entry(item.file.name, tile, label, split, item.remarks)
+
+
+def _splits(hashes: Sequence[str], config: ShardConfig) -> list[str]:
+    """Gives whole photographs to splits in the order of their content hashes: random, yet the same on every machine."""
+    order = sorted(range(len(hashes)), key=lambda i: hashes[i])
+    test = max(1, round(config.test * len(hashes)))
+    validation = max(1, round(config.validation * len(hashes)))
+    splits = ["train"] * len(hashes)
+    for place, i in enumerate(order):
+        if place < test:
+            splits[i] = "test"
+        elif place < test + validation:
+            splits[i] = "validation"
+    return splits
+
+
+def _too_few(files: int, kept: int, removed: Sequence[Removal]) -> str:
+    kinds = Counter(item.kind for item in removed)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none removed"
+    return (
+        f"only {kept} of {files} files are colour photographs ({counts}); at least {len(SPLITS)} are needed, "
+        "one for each split. Check --root, or loosen the filter with --set filters.grey_chroma=…"
+    )

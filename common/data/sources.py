@@ -1,0 +1,186 @@
+"""Named photograph sources: each yields the files it holds, with a label where the layout gives one."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.data.decoding.images import SUFFIXES
+from common.errors import ColourbenchError
+from common.files.text import as_text
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source: `name` is its path inside the source, as text (see `files.as_text`), `label` its class or None."""
+
+    path: Path
+    name: str
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", as_text(self.name))
+        object.__setattr__(self, "label", as_text(self.label) if self.label else self.label)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place that photographs come from. `files(root, download)` lists them."""
+
+    about: str
+    files: Callable[[Path | None, bool], list[SourceFile]]
+
+
+def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
+    """All image files below `root`; where they lie in class folders, the first folder's name is the label."""
+    root = _existing(root, "folder")
+    names = {path.relative_to(root).as_posix(): path for path in images_below(root)}
+    if not names:
+        raise ColourbenchError(f"{root} holds no image files ({', '.join(SUFFIXES)}, in small or capital letters)")
+    nested = all("/" in name for name in names)
+    return [SourceFile(path, name, name.partition("/")[0] if nested else None) for name, path in names.items()]
+
+
+def packaged(root: Path | None = None, download: bool = False) -> list[SourceFile]:
+    """The photographs that scikit-image, scikit-learn and matplotlib carry, the grey ones included: the filter takes those out."""
+    places = {
+        ("skimage", "data"): {
+            "people": ["astronaut.png"],
+            "animals": ["chelsea.png"],
+            "things": ["coffee.png", "motorcycle_left.png", "rocket.jpg"],
+            "scenes": ["hubble_deep_field.jpg"],
+            "grey": ["brick.png", "camera.png", "coins.png", "grass.png"],
+        },
+        ("sklearn", "datasets/images"): {"scenes": ["china.jpg"], "things": ["flower.jpg"]},
+        ("matplotlib", "mpl-data/sample_data"): {"people": ["grace_hopper.jpg"]},
+    }
+    files = [
+        SourceFile(_package(package) / folder / name, name, label)
+        for (package, folder), labels in places.items()
+        for label, names in labels.items()
+        for name in names
+    ]
+    return [file for file in files if file.path.exists()]
+
+
+def oxford_pets(root: Path | None, download: bool = False) -> list[SourceFile]:
+    """Oxford-IIIT Pet: `oxford-iiit-pet/images/Breed_name_12.jpg`; the breed is the label."""
+    root = _fetched(root, "OxfordIIITPet", "oxford-iiit-pet/images", download)
+    return [SourceFile(path, path.name, path.stem.rpartition("_")[0]) for path in images_below(root)]
+
+
+def flowers102(root: Path | None, download: bool = False) -> list[SourceFile]:
+    """VGG Flowers-102: `flowers-102/jpg/image_00001.jpg`, classes in `flowers-102/imagelabels.mat`."""
+    from scipy.io import loadmat
+
+    images = _fetched(root, "Flowers102", "flowers-102/jpg", download)
+    labels = loadmat(images.parent / "imagelabels.mat")["labels"].ravel()
+    numbers = [(path, int(path.stem.rpartition("_")[2])) for path in images_below(images)]
+    return [SourceFile(path, path.name, f"class_{labels[number - 1]:03d}") for path, number in numbers]
+
+
+def places365(root: Path | None, download: bool = False) -> list[SourceFile]:
+    """Places365, small images: `val_256` or `data_256_standard` with class folders; `--root` is the folder above them."""
+    root = _existing(root, "places365")
+    if download:
+        from torchvision.datasets import Places365
+
+        Places365(str(root), split="val", small=True, download=True)
+    for name in ("data_256_standard", "data_256", "val_256"):
+        if (root / name).is_dir():
+            return _labelled_by_parent(root / name)
+    raise ColourbenchError(f"{root} holds neither data_256_standard nor val_256; add --download, or unpack Places365 there")
+
+
+def stanford_dogs(root: Path | None, download: bool = False) -> list[SourceFile]:
+    """Stanford Dogs: `Images/n02085620-Chihuahua/*.jpg`; the breed is the label. There is no automatic download."""
+    images = _existing(root, "stanford-dogs") / "Images"
+    if not images.is_dir():
+        raise ColourbenchError(f"there is no {images}; unpack images.tar of Stanford Dogs into {images.parent}")
+    return [
+        SourceFile(path, path.relative_to(images).as_posix(), path.parent.name.partition("-")[2]) for path in images_below(images)
+    ]
+
+
+def coco(root: Path | None, download: bool = False) -> list[SourceFile]:
+    """COCO: every `train*`, `val*`, `test*` or `unlabeled*` folder of images. Photographs have no single class, so no label."""
+    root = _existing(root, "coco")
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name.startswith(("train", "val", "test", "unl"))]
+    files = [SourceFile(path, path.relative_to(root).as_posix()) for place in folders for path in images_below(place)]
+    if not files:
+        raise ColourbenchError(f"{root} holds no train2017, val2017 … folders with images; unpack COCO's archives there")
+    return files
+
+
+SOURCES = {
+    "folder": Source("any folder of photographs, with or without class folders (--root DIR)", folder),
+    "packaged": Source("13 images that come with scikit-image, scikit-learn and matplotlib", packaged),
+    "oxford-pets": Source("Oxford-IIIT Pet, 37 breeds of cats and dogs (--root DIR, --download)", oxford_pets),
+    "flowers102": Source("VGG Flowers, 102 classes (--root DIR, --download)", flowers102),
+    "places365": Source("Places365 at 256 px, 365 scenes (--root DIR, --download fetches the validation set)", places365),
+    "stanford-dogs": Source("Stanford Dogs, 120 breeds (--root DIR)", stanford_dogs),
+    "coco": Source("COCO photographs, no classes (--root DIR)", coco),
+}
+
+
+def list_files(name: str, root: Path | None, download: bool = False) -> list[SourceFile]:
+    """The files of a named source, sorted by name.
+
+    Raises:
+        ColourbenchError: unknown source, missing folder, or nothing in it.
+    """
+    if name not in SOURCES:
+        raise ColourbenchError(f"there is no source {name!r}; choose one of {', '.join(SOURCES)}")
+    files = sorted(SOURCES[name].files(root, download), key=lambda file: file.name)
+    if not files:
+        raise ColourbenchError(f"the source {name} holds no image files")
+    return files
+
+
+def _package(name: str) -> Path:
+    """An installed package's folder, found without importing it."""
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:
+        raise ColourbenchError(f"the package {name} is not installed; run `make setup`")
+    return Path(found.origin).parent
+
+
+def images_below(root: Path) -> Iterator[Path]:
+    """Image files in a folder and all below it, sorted; links to folders are followed, but never in a circle."""
+    return (path for path in sorted(_files_below(root, set())) if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _files_below(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
+    found = folder.stat()
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_below(path, above | {here})
+        else:
+            yield path
+
+
+def _existing(root: Path | None, source: str) -> Path:
+    if root is None:
+        raise ColourbenchError(f"the source {source} needs --root DIR, the folder that holds it")
+    if not root.is_dir():
+        raise ColourbenchError(f"there is no folder {root}")
+    return root
+
+
+def _fetched(root: Path | None, dataset: str, images: str, download: bool) -> Path:
+    """The image folder of a torchvision data set, downloaded by torchvision first where asked."""
+    root = _existing(root, dataset)
+    if download:
+        import torchvision
+
+        getattr(torchvision.datasets, dataset)(str(root), download=True)
+    if not (root / images).is_dir():
+        raise ColourbenchError(f"there is no {root / images}; add --download to fetch {dataset}, or unpack it there")
+    return root / images
+
+
+def _labelled_by_parent(root: Path) -> list[SourceFile]:
+    return [SourceFile(path, path.relative_to(root).as_posix(), path.parent.name) for path in images_below(root)]

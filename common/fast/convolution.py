@@ -1,0 +1,160 @@
+"""Convolutions that are quick on a CPU also where maps or channels are few: the same mathematics and parameters as torch's own.
+
+oneDNN is slow on maps of up to 8x8 places, and where few channels come out. There the convolution is one matrix product, up to 3
+times as fast (`colourbench bench parts`; at 16x16 and with more channels oneDNN wins): patches are gathered and multiplied, or
+multiplied and added up. A GPU takes torch's own everywhere.
+"""
+
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional as F
+
+from common.fast import switch
+
+ROWS = 256  # places of all maps of the batch, of which the smaller side of the convolution counts
+SMALL = 64  # places of one map, where the product is in bfloat16
+FEW = 4  # channels that come out
+
+
+class Conv2d(nn.Conv2d):
+    """torch's Conv2d; unusual ones, with groups, dilation, rectangular kernels …, are left to torch at every size."""
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d m n"]:
+        if not _is_ours(self, input):
+            return super().forward(input)
+        (k, _), (stride, _), padding = self.kernel_size, self.stride, cast(tuple[int, int], self.padding)[0]
+        m, n = ((side + 2 * padding - k) // stride + 1 for side in input.shape[2:])
+        if stride == 1 and self.out_channels <= FEW:
+            weight = self.weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # a convolution spreads what its mirror image gathers
+            return _spread(input, self.weight, weight, self.bias, (k, 1, k - 1 - padding, m, n))
+        if not _is_small(input, self.weight, m * n):
+            return super().forward(input)
+        patches = cast(Tensor, _Gather.apply(_in_rows(input, self.weight), k, stride, padding))
+        y = F.linear(patches.flatten(3), _as_matrix(self.weight), self.bias)
+        return y.permute(0, 3, 1, 2)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's ConvTranspose2d; unusual ones are left to torch at every size."""
+
+    def forward(self, input: Float[Tensor, "b c h w"], output_size: list[int] | None = None) -> Float[Tensor, "b d m n"]:
+        if output_size is not None or not _is_ours(self, input):
+            return super().forward(input, output_size)
+        h, w = input.shape[2:]
+        if self.out_channels > FEW and not _is_small(input, self.weight, h * w):
+            return super().forward(input)
+        (k, _), (stride, _), padding = self.kernel_size, self.stride, cast(tuple[int, int], self.padding)[0]
+        m, n = ((side - 1) * stride + k - 2 * padding for side in (h, w))
+        return _spread(input, self.weight, _as_matrix(self.weight), self.bias, (k, stride, padding, m, n))
+
+
+def _spread(x: Tensor, like: Tensor, matrix: Tensor, bias: Tensor | None, geometry: tuple[int, int, int, int, int]) -> Tensor:
+    """Every place becomes a patch, and patches are added up where they lie; geometry is (k, stride, padding, m, n)."""
+    rows, k = _in_rows(x, like), geometry[0]
+    patches = (rows @ matrix.to(rows.dtype)).unflatten(-1, (k * k, -1))
+    y = cast(Tensor, _Scatter.apply(patches, *geometry))
+    y = y if bias is None else y + bias.to(y)
+    return y.permute(0, 3, 1, 2)
+
+
+def joined(*maps: Float[Tensor, "b _c h w"]) -> Float[Tensor, "b d h w"]:
+    """torch.cat over channels whose gradients are dense: batch norm's backward is slow on a strided slice.
+
+    With batch norm before it 4 times as fast at batch 1, and 12 times at batch 8 (`colourbench bench parts`).
+    """
+    return cast(Tensor, _Join.apply(*maps)) if switch.is_on() else torch.cat(maps, dim=1)
+
+
+class _Join(Function):
+    @staticmethod
+    def forward(ctx: Any, *maps: Tensor) -> Tensor:
+        ctx.channels = [x.shape[1] for x in maps]
+        return torch.cat(maps, dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        pieces = gradients[0].split(ctx.channels, dim=1)
+        return tuple(piece.contiguous(memory_format=torch.channels_last) for piece in pieces)
+
+
+class _Gather(Function):
+    """(b, h, w, c) -> the kxk patches (b, m, n, k·k, c); the adjoint of _Scatter, so that each is the other's backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, k: int, stride: int, padding: int) -> Tensor:
+        ctx.geometry = (k, stride, padding, x.shape[1], x.shape[2])
+        x = F.pad(x, (0, 0, padding, padding, padding, padding))
+        return x.unfold(1, k, stride).unfold(2, k, stride).permute(0, 1, 2, 4, 5, 3).flatten(3, 4)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return _Scatter.apply(gradients[0], *ctx.geometry), None, None, None
+
+
+class _Scatter(Function):
+    """The patches (b, m, n, k·k, c) added up where they lie: (b, h, w, c)."""
+
+    @staticmethod
+    def forward(ctx: Any, patches: Tensor, k: int, stride: int, padding: int, h: int, w: int) -> Tensor:
+        ctx.geometry = (k, stride, padding)
+        b, m, n, _, c = patches.shape
+        reach = -(-k // stride)  # blocks of stride x stride that a patch reaches over; they are added one after another
+        parts = F.pad(patches.unflatten(3, (k, k)), (0, 0, 0, reach * stride - k, 0, reach * stride - k))
+        parts = parts.reshape(b, m, n, reach, stride, reach, stride, c)
+        blocks = patches.new_zeros(b, m + reach - 1, n + reach - 1, stride * stride * c)
+        for i in range(reach):
+            for j in range(reach):  # padded, not added to a part in place: that is slower
+                blocks += F.pad(parts[:, :, :, i, :, j].flatten(3), (0, 0, j, reach - 1 - j, i, reach - 1 - i))
+        rows = blocks.unflatten(3, (stride, stride, c)).transpose(2, 3)
+        return _window(rows.reshape(b, (m + reach - 1) * stride, (n + reach - 1) * stride, c), padding, h, w)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return _Gather.apply(gradients[0], *ctx.geometry), None, None, None, None, None
+
+
+def _window(image: Tensor, padding: int, h: int, w: int) -> Tensor:
+    """Without the padding; rows that no patch reached are 0."""
+    missing = [max(0, side + padding - size) for side, size in ((w, image.shape[2]), (h, image.shape[1]))]
+    image = F.pad(image, (0, 0, 0, missing[0], 0, missing[1])) if any(missing) else image
+    return image[:, padding : padding + h, padding : padding + w]
+
+
+def _is_ours(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
+    """On a CPU, for square kernels and nothing unusual; an exported program keeps torch's, which fit any number of images."""
+    k, padding = layer.kernel_size[0], layer.padding[0]
+    usual = (
+        layer.kernel_size == (k, k)
+        and layer.stride == (layer.stride[0],) * 2
+        and layer.padding == (padding, padding)
+        and layer.dilation == (1, 1)
+        and layer.output_padding == (0, 0)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and cast(int, padding) < k
+    )
+    return switch.is_on() and usual and x.dim() == 4 and x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _is_small(x: Tensor, weight: Tensor, places: int) -> bool:
+    if places < 1:
+        return False
+    return x.shape[0] * places <= ROWS or (places <= SMALL and _product_dtype(weight) == torch.bfloat16)
+
+
+def _product_dtype(weight: Tensor) -> torch.dtype:
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+
+
+def _in_rows(x: Tensor, weight: Tensor) -> Tensor:
+    """(b, c, h, w) as (b, h, w, c), in the precision of the product: what is gathered is not to be cast sixteen times."""
+    return x.to(_product_dtype(weight)).permute(0, 2, 3, 1)
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """(a, b, k, k) as (a, k·k·b): a view, since weights are channels_last."""
+    return weight.permute(0, 2, 3, 1).flatten(1)

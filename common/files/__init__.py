@@ -1,0 +1,1 @@
+"""Files that survive a kill, locks, and checks of what was written."""

@@ -1,0 +1,62 @@
+"""Files that survive a kill: whole or absent, never half."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+TEMPORARY = ".tmp-"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file beside `path` and puts it in its place, durably, when the block ends without an error."""
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes `data` so that a reader, or a crash, sees the old file or the new one."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def clear_temporary(folder: Path, pattern: str = "*") -> None:
+    """Removes what a killed process left half written. Only the holder of the folder's lock may call it."""
+    for path in folder.glob(f"{TEMPORARY}{pattern}"):
+        path.unlink(missing_ok=True)
+
+
+def appear_whole(path: Path, make: Callable[[Path], None]) -> None:
+    """Lets `make` write a file beside its place and then moves it there, so that a kill leaves the whole file or none.
+
+    Nothing happens where the file is there already. The caller holds a lock that only one process can hold.
+    """
+    if path.exists():
+        return
+    clear_temporary(path.parent, f"new-{path.name}*")  # of a process that was killed
+    beside = path.with_name(f"{TEMPORARY}new-{path.name}")
+    try:
+        make(beside)
+        beside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        clear_temporary(path.parent, f"new-{path.name}*")

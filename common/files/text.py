@@ -1,0 +1,27 @@
+"""Names of files as text, whatever bytes they are made of."""
+
+import os
+import re
+
+
+def as_text(name: str) -> str:
+    """A file's name that any file, store or terminal can hold: bytes that are no UTF-8 as `\\xNN`; other names stay as they are."""
+    if "\\x" not in name and _is_utf8(name):
+        return name
+    escaped = name.replace("\\", r"\x5c").encode("utf-8", "surrogateescape")
+    return escaped.decode("utf-8", "backslashreplace")
+
+
+def from_text(text: str) -> str:
+    """The name that `as_text` was given: with it the file is found."""
+    if "\\x" not in text:
+        return text
+    return os.fsdecode(re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode()))
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

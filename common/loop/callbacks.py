@@ -1,0 +1,185 @@
+"""What happens beside training: losses logged, validation, previews, checkpoints, signals, a progress bar."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from torch import Tensor
+
+from common.colour.metrics import METRICS, SHOWN
+from common.config import Settings
+from common.errors import ColourbenchError
+from common.loop import checkpoint
+from common.loop.engine import is_first_rank
+from common.loop.training import Budget, Callback, Losses, Progress, Unit
+from common.tracking import Run
+from common.tracking.names import TRAIN
+
+
+class WatchConfig(Settings):
+    """How often a run is looked at and saved; none of it changes what is learnt, but where variant.inflection acts on looks."""
+
+    log_steps: int = Field(default=20, ge=1)
+    """Losses are averaged over this many steps and then logged."""
+    validations: int = Field(default=10, ge=1, le=1000)
+    """How many times the validation split is scored, evenly over the budget."""
+    validation_images: int = Field(default=256, ge=1)
+    """Images of the validation split used each time."""
+    preview_images: int = Field(default=8, ge=0, le=64)
+    """Photographs in the preview grid; 0 draws none."""
+    checkpoint_seconds: float = Field(default=120, gt=0)
+    """Time between checkpoints: at most this much work is lost when the process is killed."""
+    keep: Literal["generator", "all"] = "generator"
+    """What a finished run keeps: its generator, or also the last checkpoints with critic and optimisers."""
+
+
+class DivergedError(ColourbenchError):
+    """A loss is NaN or infinite."""
+
+
+def every(amount: float, unit: Unit, progress: Progress, act: Callable[[Progress], None]) -> Callback:
+    """Calls `act` each time the run passes a multiple of `amount` of `unit`, counted from where `progress` is now."""
+
+    def marks(now: Progress) -> int:
+        return int(now.count(unit) / amount + 1e-9)
+
+    passed = marks(progress)
+
+    def callback(now: Progress, losses: Losses) -> None:
+        nonlocal passed
+        if marks(now) > passed:
+            passed = marks(now)
+            act(now)
+
+    return callback
+
+
+class LogLosses:
+    """Averages losses over some steps, stops the run where one is not finite, and buffers them for the tracker."""
+
+    def __init__(self, run: Run, steps: int, last_good: Callable[[], str]) -> None:
+        self._run, self._steps, self._last_good = run, steps, last_good
+        self._rows: list[Losses] = []
+
+    def __call__(self, progress: Progress, losses: Losses) -> None:
+        self._rows.append(losses)
+        if len(self._rows) >= self._steps:
+            self.settle(progress)
+
+    def settle(self, progress: Progress) -> None:
+        """Logs what has gathered; one transfer from the device for all of it.
+
+        Raises:
+            DivergedError: names the loss, the step and the last good checkpoint.
+        """
+        if not self._rows:
+            return
+        names = sorted({name for row in self._rows for name in row})
+        means = torch.stack([_mean_of(name, self._rows) for name in names]).tolist()
+        self._rows = []
+        for name, value in zip(names, means, strict=True):
+            if not np.isfinite(value):
+                raise DivergedError(
+                    f"the loss {name!r} became {value} within the {self._steps} steps before image {progress.images} "
+                    f"(update {progress.updates}); {self._last_good()}. Try a lower learning rate, or engine.precision=32"
+                )
+        logged = {f"{TRAIN}{name}": value for name, value in zip(names, means, strict=True)}
+        self._run.log(logged | cost(progress), progress.images)
+
+    def state_dict(self) -> list[dict[str, Tensor]]:
+        """The steps gathered since the last logging, so that a resumed run logs the same averages."""
+        return [{name: value.detach().cpu() for name, value in row.items()} for row in self._rows]
+
+    def load_state_dict(self, rows: list[dict[str, Tensor]]) -> None:
+        """Undoes the loss of a kill."""
+        self._rows = [dict(row) for row in rows]
+
+
+def cost(progress: Progress) -> dict[str, float]:
+    """What the run has cost so far, logged beside every metric so that curves can be drawn against each."""
+    return {
+        "seconds": progress.seconds,
+        "updates": float(progress.updates),
+        "critic_updates": float(progress.critic_updates),
+    }
+
+
+class Checkpointer:
+    """Saves the whole state of a run, by the clock and on demand."""
+
+    def __init__(
+        self, folder: Path, seconds: float, state: Callable[[], dict[str, Any]], saved: Callable[[], None], writes: bool = True
+    ) -> None:
+        self._folder, self._seconds, self._state, self._saved, self._writes = folder, seconds, state, saved, writes
+        self._last = time.monotonic()
+        self.path: Path | None = None
+
+    def __call__(self, progress: Progress, losses: Losses) -> None:
+        if time.monotonic() - self._last >= self._seconds:
+            self.save(progress)
+
+    def save(self, progress: Progress) -> None:
+        """Writes a checkpoint, then lets the tracker log what the checkpoint already holds; of several ranks one does."""
+        if not self._writes:
+            return
+        self.path = checkpoint.save(self._folder, self._state(), progress.images)
+        self._saved()
+        self._last = time.monotonic()
+
+    def last_good(self) -> str:
+        """For messages."""
+        return f"the last good checkpoint is {self.path}" if self.path else "no checkpoint had been written yet"
+
+
+def _mean_of(name: str, rows: list[Losses]) -> Tensor:
+    return torch.stack([row[name].float() for row in rows if name in row]).mean()
+
+
+class ProgressBar:
+    """Shows a run's progress in its budget's unit, its speed, and the latest validation."""
+
+    def __init__(self, name: str, budget: Budget, progress: Progress) -> None:
+        self._name, self._budget = name, budget
+        self._console = Console(file=sys.stderr, quiet=not is_first_rank())
+        self._first, self._started = progress.images, time.monotonic()
+        self._note = ""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._bar = RichProgress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task(name, total=budget.amount, completed=int(progress.count(budget.unit)), note="")
+
+    def __enter__(self) -> "ProgressBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def __call__(self, progress: Progress, losses: Losses) -> None:
+        speed = (progress.images - self._first) / max(time.monotonic() - self._started, 1e-9)
+        self._bar.update(self._task, completed=progress.count(self._budget.unit), note=f"{speed:.0f} images/s {self._note}")
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._console.print(f"{self._name}: {text}", highlight=False, markup=False)
+
+    def show(self, progress: Progress, metrics: dict[str, float]) -> None:
+        """Shows a validation's figures; in a log each is a line."""
+        self._note = ", ".join(f"{METRICS[name].title} {metrics[name]:.{METRICS[name].digits}f}" for name in SHOWN)
+        if not self._console.is_terminal:
+            done = progress.count(self._budget.unit)
+            self.say(f"{done:,.0f} of {self._budget.amount:,.0f} {self._budget.unit}, {self._note}")

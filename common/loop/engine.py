@@ -1,0 +1,185 @@
+"""Device, precision and ranks, through Lightning Fabric. Several ranks are started by torchrun.
+
+Networks stay plain modules: no wrapper hides their parameters, so that the gradient penalty and the functional calls of
+E-GAN work the same on one device and on many. Gradients are averaged over ranks in one place, `Engine.average`.
+"""
+
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from common.config import Settings
+from common.errors import ColourbenchError
+from common.fast import switch
+from common.fast.memory import keep_freed_memory
+from common.loop.costs import forget_process_peak, peak_memory
+from common.loop.processor import processor
+from common.loop.randomness import noise_of_rank
+from common.networks.shared_norm import share_statistics
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+T = TypeVar("T")
+Precision = Literal["32-true", "bf16-mixed"]
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the run's own log says which precision was chosen
+
+
+class EngineConfig(Settings):
+    """Where and how precisely a run computes."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU where there is one."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """`bf16` computes convolutions in bfloat16 and keeps float32 weights; `auto` does so where the device has instructions for it;
+    what it chose is kept with the run, also where that goes on on another machine."""
+    threads: int = Field(default=0, ge=0, le=1024)
+    """CPU threads; 0 takes torch's own choice. Sums are rounded otherwise with another number, and training magnifies that: after
+    60 steps a weight was 0.11 apart."""
+    fast: bool = True
+    """Own convolutions, Adam, colour conversion and memory settings; false trains in plain torch, equal to rounding and slower."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _number(cls, precision: object) -> object:
+        """YAML reads 32 as a number."""
+        return "32" if precision == 32 else precision
+
+
+class Engine:
+    """Where tensors live, in which precision forwards run, and how ranks agree."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        kind = device_kind(config.device)
+        self.fast = config.fast
+        switch.turn(config.fast)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.precision = _precision(config.precision, kind)
+        self._fabric = _fabric(kind, self.precision)
+        self.device = self._fabric.device
+        if kind == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            if config.fast:
+                keep_freed_memory()
+            forget_process_peak()
+        self.rank, self.ranks = self._fabric.global_rank, self._fabric.world_size
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which networks run forward."""
+        return self._fabric.autocast()
+
+    def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The mean of each tensor over all ranks; on one rank the tensors themselves."""
+        if self.ranks == 1:
+            return list(tensors)
+        return [cast(Tensor, self._fabric.all_reduce(tensor.float(), reduce_op="mean")) for tensor in tensors]
+
+    def broadcast(self, value: T) -> T:
+        """What rank 0 has, on every rank."""
+        return value if self.ranks == 1 else self._fabric.broadcast(value)
+
+    def any(self, flag: bool) -> bool:
+        """Whether a flag is set on any rank."""
+        if self.ranks == 1:
+            return flag
+        (share,) = self.average([torch.tensor(float(flag), device=self.device)])
+        return bool(share > 0)
+
+    def per_image(self, images: int) -> Tensor:
+        """A number from U[0, 1) for each image of this rank's share: drawn for the whole batch, so that ranks draw as one would."""
+        drawn = torch.rand(images * self.ranks, 1, 1, 1, device=self.device)
+        return drawn[self.rank * images : (self.rank + 1) * images]
+
+    def own_noise(self) -> AbstractContextManager[None]:
+        """Draws inside differ from rank to rank, for dropout; the random stream that all ranks share stays one."""
+        return nullcontext() if self.ranks == 1 else noise_of_rank(self.rank, self.device)
+
+    def share(self, network: nn.Module) -> nn.Module:
+        """A network whose batch norms are over the images of all ranks."""
+        return network if self.ranks == 1 else share_statistics(network)
+
+    def synchronise(self) -> None:
+        """Waits for the device, so that a clock read next tells the truth."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def peak_memory(self) -> int:
+        """Bytes: the device's peak since this engine was made; on a CPU the whole process's."""
+        return peak_memory(self.device)
+
+
+def device_kind(wanted: str) -> str:
+    """auto, cpu or cuda as cpu or cuda.
+
+    Raises:
+        ColourbenchError: a GPU is wanted and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ColourbenchError("engine.device is cuda and torch finds no GPU here; use cpu or auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def ranks() -> int:
+    """How many processes torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def is_first_rank() -> bool:
+    """Whether this process speaks and writes for all."""
+    return ranks() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def _fabric(kind: str, precision: Precision) -> "Fabric":
+    with _without_torchmetrics():
+        from lightning_fabric import Fabric  # it takes seconds to import, and settings are checked without it
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    if ranks() == 1:
+        # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a start over several nodes
+        return Fabric(accelerator=kind, devices=1, precision=precision, plugins=[LightningEnvironment()])
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    started: list[Any] = [TorchElasticEnvironment()]
+    fabric = Fabric(
+        accelerator=kind, devices=local, num_nodes=ranks() // local, strategy="ddp", precision=precision, plugins=started
+    )
+    fabric.launch()
+    atexit.register(_leave)
+    return fabric
+
+
+@contextmanager
+def _without_torchmetrics() -> Iterator[None]:
+    """Fabric imports torchmetrics, and with it torchvision, to look at a version that it needs for nothing here: six seconds."""
+    is_there = "torchmetrics" in sys.modules
+    if not is_there:
+        sys.modules["torchmetrics"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if not is_there:
+            del sys.modules["torchmetrics"]
+
+
+def _leave() -> None:
+    """Ends the group before the interpreter ends: its threads would abort the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _precision(wanted: str, kind: str) -> Precision:
+    if wanted == "auto":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if kind == "cuda" else processor().multiplies_bf16
+        return "bf16-mixed" if fast else "32-true"
+    return "bf16-mixed" if wanted == "bf16" else "32-true"

@@ -1,0 +1,37 @@
+"""A process that computes for this one: its memory is its own, and its errors arrive as themselves."""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Any, TypeVar
+
+from common.errors import ColourbenchError
+
+T = TypeVar("T")
+
+
+class OwnProcess:
+    """One fresh process, as a context; what a call leaves in its modules is there for the next one."""
+
+    def __init__(self) -> None:
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+    def __enter__(self) -> "OwnProcess":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Calls a function of a module there and returns what it returns.
+
+        Raises:
+            ColourbenchError: the process was killed, most often for want of memory.
+            Exception: whatever the function raises.
+        """
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise ColourbenchError("a process that computes was killed; is there enough memory?") from None

@@ -1,0 +1,64 @@
+"""The random generators of a process: seeded, saved, restored, and private streams beside them."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds python, numpy and torch on every device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def own_randomness() -> Iterator[None]:
+    """A private random stream; the one outside advances by one draw, whatever is drawn inside."""
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(int(torch.randint(2**62, ())))
+        yield
+
+
+@contextmanager
+def noise_of_rank(rank: int, device: torch.device) -> Iterator[None]:
+    """A private random stream for this rank; the shared one advances by one draw if anything was drawn inside."""
+    with own_randomness():
+        torch.manual_seed(torch.initial_seed() + rank)
+        before = _generator_state(device)
+        yield
+        drawn = not torch.equal(before, _generator_state(device))
+    if drawn:
+        torch.rand(())
+
+
+def _generator_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every global random generator, as tensors and plain values."""
+    version, internal, gauss = random.getstate()
+    _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Undoes everything drawn since `random_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

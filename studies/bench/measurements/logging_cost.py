@@ -1,0 +1,68 @@
+"""What logging and checkpoints cost beside training, in the product's own loop."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from common.data.batches import BatchConfig, Batches
+from common.loop.callbacks import Checkpointer, LogLosses, WatchConfig
+from common.loop.training import Budget, Callback, Losses, Progress, train
+from common.tracking import Store
+from studies.bench.measurements.photographs import prepared, write_photographs
+from studies.bench.result import Result, Side, own_store
+from studies.bench.tasks import Task, product_variant
+
+
+class TimedCallback:
+    """A callback, and the seconds that it took."""
+
+    def __init__(self, callback: Callback) -> None:
+        self.seconds = 0.0
+        self._callback = callback
+
+    def __call__(self, progress: Progress, losses: Losses) -> None:
+        begun = time.perf_counter()
+        self._callback(progress, losses)
+        self.seconds += time.perf_counter() - begun
+
+
+def logging_and_checkpoints(task: Task, steps: int, target: float | None = None) -> Result:
+    """The share of the time that goes to them with a run's defaults: losses every so many steps, a checkpoint by the clock."""
+    watch, progress = WatchConfig(), Progress()
+    with tempfile.TemporaryDirectory() as place:
+        variant, batches = product_variant(task), _batches(Path(place), task)
+        run = _own_store(Path(place)).open_run("bench", "bench", {}, {})
+        losses = LogLosses(run, watch.log_steps, str)
+        state = lambda: {"variant": variant.state_dict(), "batches": batches.state_dict(), "losses": losses.state_dict()}  # noqa: E731
+        saver = Checkpointer(run.folder, float("inf"), state, run.flush)
+        watchers = [TimedCallback(losses), TimedCallback(saver)]
+        budget = Budget(amount=steps * task.batch, unit="images")
+        with run.watch_machine():
+            train(variant.phases(budget), batches, "images", progress, variant.engine, watchers)
+        saving = min(_seconds_of_saving(saver, progress) for _ in range(3))
+    step = progress.seconds / steps
+    beside = sum(watcher.seconds for watcher in watchers) / steps
+    share = beside / step + saving / watch.checkpoint_seconds
+    sides = [Side("a step", step, 1 / step), Side("logging beside it", beside, 1 / max(beside, 1e-12))]
+    sides.append(Side(f"a checkpoint, each {watch.checkpoint_seconds:.0f} s", saving, 1 / saving))
+    name = f"logging and checkpoints, {task.variant}, {task.size} px, batch {task.batch}"
+    return Result(name, sides, share, target, at_most=True, ratio_of="of training time")
+
+
+def _own_store(place: Path) -> Store:
+    with own_store():
+        return Store(place)
+
+
+def _seconds_of_saving(saver: Checkpointer, progress: Progress) -> float:
+    begun = time.perf_counter()
+    progress.images += 1  # another file
+    saver.save(progress)
+    return time.perf_counter() - begun
+
+
+def _batches(place: Path, task: Task) -> Batches:
+    dataset = prepared(write_photographs(place / "photographs", task.size), place / "shards", task.size)
+    return Batches(dataset.split("train"), BatchConfig(size=task.batch), 0, torch.device(task.device))

@@ -1,0 +1,83 @@
+"""Training steps in a process of their own: their memory, and how it is allocated, are theirs alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+
+from common.errors import ColourbenchError, first_line
+from common.loop.costs import CountFlops, peak_memory
+from common.loop.own_process import OwnProcess
+from studies.bench.tasks import Task, plain_step, product_step, product_variant
+from studies.bench.timing import seconds
+
+Who = Literal["plain", "product"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class End:
+    """What a stepper says when it ends: its process's peak (on a GPU what torch took there), operations of a step, precision."""
+
+    memory_gb: float
+    flops: int
+    precision: str
+
+
+class Stepper:
+    """A process of its own that makes a training step when asked, as a context."""
+
+    def __init__(self, task: Task, who: Who) -> None:
+        self._name = f"{who} {task.variant} of {task.size} px, batch {task.batch}"
+        self._process = OwnProcess()
+        self._call(_make, who, task)
+
+    def __enter__(self) -> "Stepper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.__exit__(None, None, None)
+
+    def step(self) -> float:
+        """Makes a step and returns its seconds.
+
+        Raises:
+            ColourbenchError: it does not fit into memory.
+        """
+        return self._call(_timed_step)
+
+    def end(self) -> End:
+        """Makes a last step to count its operations."""
+        return self._call(_last_step)
+
+    def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        try:
+            return self._process.call(function, *arguments)
+        except (ColourbenchError, MemoryError, RuntimeError) as error:
+            raise ColourbenchError(f"{self._name}: {first_line(error)}") from None
+
+
+_made: dict[str, Any] = {}  # in the stepper's process: the step, its device, its precision
+
+
+def _make(who: Who, task: Task) -> None:
+    _made["device"] = torch.device(task.device)
+    if who == "plain":
+        if task.threads:
+            torch.set_num_threads(task.threads)
+        _made.update(step=plain_step(task), precision="32-true")
+        return
+    variant = product_variant(task)
+    _made.update(step=product_step(task, variant), precision=variant.engine.precision)
+
+
+def _timed_step() -> float:
+    return seconds(_made["step"], _made["device"])
+
+
+def _last_step() -> End:
+    memory = peak_memory(_made["device"]) / 1e9
+    with CountFlops() as counter:
+        _made["step"]()
+    return End(memory, int(counter.flops), _made["precision"])

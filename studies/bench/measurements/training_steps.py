@@ -1,0 +1,62 @@
+"""A training step of the product against the plain one: time, operations, memory."""
+
+import statistics
+from dataclasses import replace
+
+import torch
+
+from common.errors import ColourbenchError
+from studies.bench.measurements.stepper import End, Stepper
+from studies.bench.result import Result, Side
+from studies.bench.tasks import Task, difference
+from studies.bench.timing import alternate, matrix_rate
+
+MOST_DIFFERENT = 2e-3  # share of a layer's weights; those whose gradient is about 0
+
+
+def against_plain(task: Task, rounds: int, target: float | None) -> Result:
+    """The product's step against the plain one, when a small case of both has been found equal.
+
+    Raises:
+        ColourbenchError: they are not, or it does not fit into memory.
+    """
+    checked = _check_equal(Task(task.variant, 64, 4, 16, device=task.device))
+    with Stepper(task, "plain") as plain, Stepper(task, "product") as product:
+        times = alternate(plain.step, product.step, rounds)
+        ends = [plain.end(), product.end()]
+    device, precision = torch.device(task.device), ends[1].precision
+    own = torch.bfloat16 if precision == "bf16-mixed" else torch.float32
+    # a GPU's float32 convolutions are TF32 unless told otherwise, and so is the plain side there
+    rates = [matrix_rate(torch.float32, device) if task.device == "cpu" else None, matrix_rate(own, device)]
+    names = ("plain float32" if task.device == "cpu" else "plain float32 (TF32)", f"product {precision}")
+    columns = zip(names, (times.plain, times.product), ends, rates, strict=True)
+    sides = [_side(name, task, seconds, end, rate) for name, seconds, end, rate in columns]
+    what = "critic update" if task.variant == "wgan_gp" else "step"
+    return Result(f"{task.variant} {what}, {task.size} px, batch {task.batch}", sides, times.ratio, target, checked=checked)
+
+
+def _check_equal(small: Task) -> str:
+    share = difference(small)
+    if share > MOST_DIFFERENT:
+        raise ColourbenchError(f"the plain {small.variant} and the product's differ in {share:.1%} of a layer: nothing is timed")
+    return f"three steps of a small one in float32: at most {share:.1e} of a layer's weights differ by more than 2e-5"
+
+
+def evolution_against_cgan(task: Task, rounds: int, targets: tuple[float, float] | None) -> list[Result]:
+    """What a step of E-GAN costs in steps of cGAN, same engine: time, and memory of the whole process; `task` names E-GAN."""
+    with Stepper(task, "product") as egan, Stepper(replace(task, variant="cgan"), "product") as cgan:
+        times = alternate(egan.step, cgan.step, rounds)
+        ends = [egan.end(), cgan.end()]
+    name = f"egan step, {task.size} px, batch {task.batch}, against cgan's"
+    sides = [_side("egan", task, times.plain, ends[0], None), _side("cgan", task, times.product, ends[1], None)]
+    memory, most = ends[0].memory_gb / ends[1].memory_gb, targets or (None, None)
+    return [
+        Result(f"{name}: time", sides, times.ratio, most[0], at_most=True, ratio_of="times as long"),
+        Result(f"{name}: memory", sides, memory, most[1], at_most=True, ratio_of="times as much (whole processes)"),
+    ]
+
+
+def _side(name: str, task: Task, seconds: list[float], end: End, rate: float | None) -> Side:
+    median = statistics.median(seconds)
+    share = end.flops / median / rate if rate else None
+    return Side(name, median, task.batch / median, end.flops / median / 1e9, share, end.memory_gb)

@@ -1,0 +1,1 @@
+"""The plain implementations that the product is measured by."""

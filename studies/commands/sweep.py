@@ -1,0 +1,106 @@
+"""Verbs of a sweep: search a variant's hyper-parameters, and look at what was found."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from common.config import as_json, parse, read_yaml_file
+from common.tracking import redacted
+from studies.commands.options import DataOption, ImagesOption, with_options_of
+from studies.sweeps.settings import SweepOptions
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from studies.home import Home
+    from studies.sweeps.sweep import Sweep
+
+from studies.commands.options import (
+    DEFAULT_HOME,
+    ConfigOption,
+    HomeOption,
+    SetOption,
+    VariantArgument,
+    check_exists,
+    one_process,
+    open_home,
+    run_settings,
+    say,
+    valid_name,
+)
+
+
+@with_options_of(SweepOptions, objectives="--objective")
+def sweep(
+    variant: VariantArgument,
+    data: DataOption = None,
+    name: Annotated[str | None, typer.Option(help="Name of the sweep; by default VARIANT-DATASET.")] = None,
+    images: ImagesOption = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes on this machine.")] = 1,
+    hours: Annotated[float | None, typer.Option(min=0, help="Begin no trial after so many hours.")] = None,
+    space: Annotated[Path | None, typer.Option(help="YAML file that narrows, widens or adds ranges of fields.")] = None,
+    status: Annotated[bool, typer.Option("--status", help="Only show how the sweep stands: what ran, what runs, where.")] = False,
+    changes: SetOption = None,
+    config: ConfigOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    **options: Any,
+) -> None:
+    """Searches a variant's hyper-parameters with Optuna; every trial is a run in MLflow. The same command again goes on.
+
+    Example: colourbench sweep egan --data flowers-64 --trials 30 --images 20000 --workers 4
+
+    Example: colourbench sweep cgan --data flowers-64 --objective delta_e --objective seconds --sampler gp
+
+    Example: colourbench sweep egan --data flowers-64 --status
+    """
+    one_process("sweep")
+    check_exists(space)
+    given = {option: value for option, value in options.items() if value not in (None, [])}
+    told = parse(SweepOptions, given, "the sweep")
+    settings = run_settings(variant, data, None, images, changes, config, home)
+    name = valid_name(name or f"{variant}-{settings.dataset}")
+    if status:
+        _show_status(open_home(home), name, told.storage)
+        return
+    from studies.sweeps.launcher import run_sweep  # after the settings are known to be right
+    from studies.sweeps.sweep import Sweep
+
+    wanted = {"name": name, "base": as_json(settings), "space": read_yaml_file(space) if space else {}}
+    order = parse(Sweep, as_json(told) | wanted, "the sweep")
+    _say_best(order, run_sweep(open_home(home), order, say, workers, hours))
+
+
+def _say_best(order: "Sweep", best: "FrozenTrial") -> None:
+    figures = ", ".join(f"{title} {value:.4g}" for title, value in zip(order.objectives, best.values, strict=True))
+    say(f"\nbest {figures}, with")
+    for path, value in best.params.items():
+        say(f"  --set {path}={value}")
+    # studies read the home's store
+    use = "copy these fields into a study's arm" if order.storage else f"use it in a study with `best_of: {order.name}`"
+    where = f" --storage {redacted(order.storage)}" if order.storage else ""
+    say(f"{use}; look at it with colourbench sweeps {order.name}{where}, or colourbench ui")
+
+
+def _show_status(home: "Home", name: str, storage: str) -> None:
+    from rich.console import Console
+
+    from studies.sweeps import status, sweep
+
+    Console().print(status.table(sweep.load(home, name, storage)))
+
+
+def sweeps(
+    name: Annotated[str | None, typer.Argument(help="A sweep; without it, all are listed.")] = None,
+    storage: Annotated[str, typer.Option(help="Optuna store; by default an SQLite file in the home folder.")] = "",
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Shows the history of a sweep, trial by trial, and draws it: history, importance, slices, pruning, Pareto front.
+
+    Example: colourbench sweeps demo-cgan
+    """
+    from studies.sweeps import status
+
+    say(status.text(open_home(home), name, storage))
+    if name:
+        say(f"page with pictures: {status.page(open_home(home), name, storage)}")

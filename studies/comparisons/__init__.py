@@ -1,0 +1,1 @@
+"""A study: every arm and seed under one budget, what is scored beside them, and its report."""

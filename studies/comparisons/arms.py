@@ -1,0 +1,80 @@
+"""The runs of a study: the settings of each arm, with each of its seeds."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from common.config import merge, override, parse
+from common.errors import ColourbenchError, did_you_mean
+from studies.comparisons.study import Study, read
+from studies.runs.configuration import RunConfig
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study."""
+
+    arm: str
+    seed: int
+    config: RunConfig
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return f"{self.arm} seed {self.seed}"
+
+
+BestOf = Callable[[str], dict[str, Any]]  # a sweep's name -> the run fields that it found best
+
+
+def cells(study: Study, best_of: BestOf) -> list[Cell]:
+    """Every arm x seed, seeds outermost, so that a half-finished study has all arms.
+
+    Raises:
+        ColourbenchError: an arm has a wrong field.
+    """
+    configs = {arm: arm_fields(study, arm, best_of) for arm in study.trained}
+    return list(_cells(study, configs))
+
+
+def _cells(study: Study, configs: dict[str, dict[str, Any]]) -> Iterator[Cell]:
+    for seeds in zip_longest(*(study.seeds_of(arm) for arm in configs)):
+        for (arm, fields), seed in zip(configs.items(), seeds, strict=True):
+            if seed is not None:
+                yield Cell(arm, seed, parse(RunConfig, fields | {"seed": seed}, f"study {study.name}, arm {arm}"))
+
+
+def arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
+    """All fields of an arm's runs but the seed.
+
+    Raises:
+        ColourbenchError: the arm sets what is the study's.
+    """
+    own = study.arms[arm]
+    changes = merge(study.arms[own["like"]], own) if "like" in own else dict(own)
+    changes = {name: value for name, value in changes.items() if name not in ("like", "seeds")}
+    for fixed in ("dataset", "budget", "seed"):
+        if fixed in changes or fixed in study.defaults:
+            raise ColourbenchError(
+                f"study {study.name}, arm {arm}: {fixed} is the study's and the same for every arm; set it at the top"
+            )
+    sweep = changes.pop("best_of", None)
+    tuned = best_of(sweep) if sweep else {}
+    fields = merge(merge(study.defaults, tuned), changes)
+    return fields | {"dataset": study.dataset, "budget": study.budget.model_dump()}
+
+
+def arm_settings(path: Path, arm: str, dataset: str | None, changes: list[str]) -> RunConfig:
+    """The settings of one arm of a study's file, some fields of a run changed.
+
+    Raises:
+        ColourbenchError: there is no such arm.
+    """
+    study = read(path)
+    if arm not in study.trained:
+        known = ", ".join(study.trained)
+        raise ColourbenchError(f"{path} trains no arm {arm!r}{did_you_mean(arm, study.trained)}; it trains {known}")
+    fields = arm_fields(study, arm, lambda sweep: {})
+    return parse(RunConfig, override(fields | ({"dataset": dataset} if dataset else {}), changes), f"{path}, arm {arm}")

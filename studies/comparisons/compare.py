@@ -1,0 +1,169 @@
+"""Runs a study: every arm x seed under one budget, and what is scored beside them; finished cells are not run again."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from common.config import as_json, sha256
+from common.data.domain import domain_of
+from common.errors import Busy, ColourbenchError
+from common.files.atomic import write_atomically
+from common.files.names import FAMILY, STUDY
+from common.tracking import Run
+from common.tracking.names import COMPARED, DECLARED
+from studies.comparisons import until, untrained
+from studies.comparisons.arms import Cell, cells
+from studies.comparisons.outside import Outside
+from studies.comparisons.study import Study
+from studies.comparisons.until import Until
+from studies.comparisons.untrained import Comparison
+from studies.home import Home
+from studies.runs.life import Place, RunOptions, train_run
+from studies.sweeps.outcome import best_fields
+
+POLL_SECONDS = 5.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """CompareOptions a study is run, beside what it is."""
+
+    retrain: bool = False
+    """Whether finished runs whose files are gone or damaged are trained again, instead of being told."""
+    pilot: int | None = None
+    """Runs only so many seeds of each arm, its first ones; the study stays as it was declared."""
+    until: Until | None = None
+    """Adds seeds, all arms alike, until intervals are as narrow as this."""
+
+
+def compare(home: Home, study: Study, say: Say = print, options: CompareOptions | None = None) -> list[ColourbenchError]:
+    """Runs what is missing of the study and returns the errors of the runs that failed; the others go on.
+
+    Raises:
+        Interrupted: a signal came; the same command goes on.
+        ColourbenchError: the study or its data set is wrong.
+    """
+    options = options or CompareOptions()
+    failures: list[ColourbenchError] = []
+    for part in study.parts:
+        if len(study.parts) > 1:
+            say(f"data set {part.dataset}:")
+        failures += _compare_on_one(home, part, say, options)
+    if len(study.parts) > 1:
+        _open_family(home, study)
+    return failures
+
+
+def _compare_on_one(home: Home, study: Study, say: Say, options: CompareOptions) -> list[ColourbenchError]:
+    record = until.recorded(home, study)
+    added = 0 if options.pilot else until.added(record, say)
+    while True:
+        rule = options.until.record(added) if options.until else record
+        grown = study.with_more_seeds(added)
+        failures = _run_once(home, grown, say, options, rule)
+        if not options.until or failures or until.is_over(home, grown, options.until, say):
+            return failures
+        added += 1
+
+
+def _run_once(home: Home, study: Study, say: Say, options: CompareOptions, rule: dict[str, Any] | None) -> list[ColourbenchError]:
+    dataset = home.dataset(study.dataset)
+    planned = cells(study, lambda name: best_fields(home, name))
+    domain = domain_of(dataset)
+    for cell in planned:  # a mistake in the last arm is told before the first one is trained
+        try:
+            cell.config.variant.check(domain)
+        except ColourbenchError as error:
+            raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
+    outside = untrained.read_outside(study, dataset)  # a folder that lacks a result is told before anything is begun
+    now = Comparison(home, study, dataset, _open_parent(home, study, say))
+    _record(now, planned, outside, rule)
+    try:
+        for name, found in outside.items():
+            for remark in untrained.score_outside(now, name, found):
+                say(f"{name}: {remark}")
+        chosen = [cell for cell in planned if options.pilot is None or cell.seed in study.seeds_of(cell.arm)[: options.pilot]]
+        failures = _run_all(now, chosen, say, options)
+    except BaseException:
+        now.parent.abandon("KILLED")
+        raise
+    now.parent.note(_note(study))
+    now.parent.finish("FAILED" if failures else "FINISHED")
+    return failures
+
+
+def _run_all(now: Comparison, planned: list[Cell], say: Say, options: CompareOptions) -> list[ColourbenchError]:
+    for name in now.study.baselines:
+        untrained.run_baseline(now, name)
+    failures: list[ColourbenchError] = []
+    left = list(enumerate(planned, 1))
+    while left:
+        busy = []
+        for number, cell in left:
+            say(f"run {number} of {len(planned)}: {cell.name}")
+            try:
+                _run_cell(now, cell, options)
+            except Busy:
+                say("  another process is at it")
+                busy.append((number, cell))
+            except ColourbenchError as error:
+                failures.append(ColourbenchError(f"{cell.name}: {error}"))
+        if busy and len(busy) == len(left):
+            say(f"others are at the last {len(busy)} runs; waiting for them")
+            time.sleep(POLL_SECONDS)
+        left = busy
+    return failures
+
+
+def _run_cell(now: Comparison, cell: Cell, options: CompareOptions) -> None:
+    place = Place(now.study.name, cell.name, {"kind": "cell", "arm": cell.arm}, now.parent)
+    run = train_run(now.home.store, now.dataset, cell.config, place, RunOptions(retrain=options.retrain))
+    if cell.config.variant.generator.labels:
+        untrained.score_without_labels(now, cell, run)
+
+
+def _open_parent(home: Home, study: Study, say: Say) -> Run:
+    """The study's own run, and its declaration at the first time."""
+    tags = {"kind": "comparison", "dataset": study.dataset, "config_sha256": study.identity}
+    before = home.store.find(study.name, {"kind": "comparison"})
+    parent = home.store.open_run(study.name, "comparison", tags, study.declaration)
+    if DECLARED not in parent.tags:
+        parent.tag(**{DECLARED: datetime.now(UTC).isoformat(timespec="seconds"), "declaration_sha256": sha256(study.declaration)})
+        if before:
+            say(
+                f"data set, budget, primary metric or margin differ from those declared on {before[-1].tags.get(DECLARED, '?')}: "
+                "this is a new study, declared now"
+            )
+    return parent
+
+
+def _record(now: Comparison, planned: list[Cell], outside: dict[str, Outside], rule: dict[str, Any] | None) -> None:
+    """study.json names the settings' hash of every planned run, so that a report takes these and no older ones."""
+    identities = {cell.name: cell.config.identity(now.dataset.fingerprint) for cell in planned}
+    identities |= untrained.identities(now, planned, outside)
+    known = {"cells": identities, DECLARED: now.parent.tags[DECLARED], until.RECORD: rule}
+    write_atomically(now.parent.folder / STUDY, json.dumps(as_json(now.study) | known, indent=2).encode())
+    now.parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
+
+
+def _open_family(home: Home, study: Study) -> None:
+    """Names the studies of the single data sets, for a report over all of them."""
+    tags = {"kind": "family", "config_sha256": sha256([study.name, "family"])}
+    run = home.store.open_run(study.name, "family", tags, {})
+    record = {"parts": [part.name for part in study.parts], "question": study.question, "primary": study.primary}
+    write_atomically(run.folder / FAMILY, json.dumps(record, indent=2).encode())
+    run.note(f"**{study.question}**\n\nOn {len(study.parts)} data sets, each a study: {', '.join(record['parts'])}.")
+    run.finish()
+
+
+def _note(study: Study) -> str:
+    parts = [f"**{study.question}**" if study.question else "", f"Source: {study.source}" if study.source else ""]
+    parts.append(
+        f"Arms: {', '.join(study.arms)}. Seeds: {', '.join(map(str, study.seeds))}. Report: `colourbench report {study.name}`."
+    )
+    return "\n\n".join(part for part in parts if part)

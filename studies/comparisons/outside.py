@@ -1,0 +1,173 @@
+"""Other programs in a study: the test images written for them, and what they made of these, matched by name.
+
+A result must exist for every test image, and once: a score over the easy half is no score. What had to be changed, or
+looks wrong, is said in `remarks`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from analysis.evaluation import BATCH, colourised
+from analysis.evaluation import grey as grey_ab
+from common.colour import lab
+from common.config import sha256
+from common.data.decoding.images import SUFFIXES, BadImage, decode
+from common.data.shards import Dataset, Split
+from common.errors import ColourbenchError
+from common.files.integrity import file_sha256
+from common.files.text import as_text, from_text
+
+SHOWN = 3  # names in a message
+TOLERANCE = 3.0  # mean |ΔL|, in units of L, that compression and another program's rounding leave
+
+
+@dataclass
+class Outside:
+    """A folder's results in the order of a split; `resized` and `other_L` are known once `batches` were read."""
+
+    folder: Path
+    split: Split
+    files: list[Path]
+    superfluous: list[str]
+    resized: list[str] = field(default_factory=list)
+    other_L: list[str] = field(default_factory=list)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with any file."""
+        return sha256([[as_text(str(file.relative_to(self.folder))), file_sha256(file)] for file in self.files])
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader must know of these results."""
+        size = self.split.dataset.config.size
+        found = {
+            "belong to no test image and were left aside": self.superfluous,
+            f"were of another size and were resized to {size} px": self.resized,
+            f"change L by more than {TOLERANCE:g} on average (another crop?); the true L was used": self.other_L,
+        }
+        return [
+            f"of the files in {self.folder.name}, {len(names)} {what}: {_some(names)}" for what, names in found.items() if names
+        ]
+
+    def batches(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]:
+        """As `evaluation.colourised`: what was given, coloured, truth; the coloured ab are joined with the photograph's own L.
+
+        Raises:
+            ColourbenchError: a result cannot be decoded, or is not square.
+        """
+        self.resized, self.other_L = [], []
+        for start in range(0, len(self.files), BATCH):
+            files = self.files[start : start + BATCH]
+            true = self.split.photographs(np.arange(start, start + len(files)))
+            theirs = torch.cat([_tensor(self._read(file)[None]) for file in files])
+            (L, ab), (their_L, their_ab) = lab.to_network(true), lab.to_network(theirs)
+            self._compare(files, L, their_L)
+            yield (L,), lab.to_photographs(L, their_ab), lab.to_photographs(L, ab)
+
+    def _read(self, file: Path) -> np.ndarray:
+        size = self.split.dataset.config.size
+        try:
+            rgb = decode(file).rgb
+        except BadImage as error:
+            raise ColourbenchError(f"{file}: {error}") from None
+        height, width = rgb.shape[:2]
+        if (height, width) == (size, size):
+            return rgb
+        if height != width:
+            raise ColourbenchError(
+                f"{file} has {width}x{height} pixels; the test images are squares of {size} px (`colourbench data export`)"
+            )
+        self.resized.append(file.name)
+        return np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.LANCZOS))
+
+    def _compare(self, files: list[Path], L: Tensor, their_L: Tensor) -> None:
+        change = (L - their_L).abs().mean(dim=(1, 2, 3)) * lab.L_CENTRE
+        self.other_L += [file.name for file, distance in zip(files, change.tolist(), strict=True) if distance > TOLERANCE]
+
+
+def read(folder: Path, split: Split) -> Outside:
+    """Matches a folder's files with the images of a split: by the photograph's path without its ending, with `/` or `__`.
+
+    Raises:
+        ColourbenchError: the folder is not there, a result is missing, or there are two for one image.
+    """
+    if not folder.is_dir():
+        raise ColourbenchError(f"there is no folder {folder}")
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in SUFFIXES and file.is_file():
+            found.setdefault(_key(as_text(str(file.relative_to(folder)))), []).append(file)
+    wanted = names(split)
+    if missing := [name for name in wanted if name not in found]:
+        raise ColourbenchError(
+            f"{folder} has no result for {len(missing)} of {len(wanted)} test images: {_some(missing)}; "
+            f"`colourbench data export {split.dataset.name} --out DIR` writes what is to be coloured, under these names"
+        )
+    if twice := [name for name in wanted if len(found[name]) > 1]:
+        raise ColourbenchError(f"{folder} has several results for one test image: {_some(twice)}; keep one of each")
+    superfluous = [str(file) for name in found.keys() - set(wanted) for file in found[name]]
+    return Outside(folder, split, [found[name][0] for name in wanted], sorted(superfluous))
+
+
+def names(split: Split) -> list[str]:
+    """What the result for each image of a split is called, without an ending: `scenes__lake`, or `scenes__lake-2` for a tile.
+
+    Where two photographs differ in their ending alone, the ending belongs to the name: `lake.jpg`.
+    """
+    entries = split.entries()
+    several = split.dataset.config.tile is not None
+    tails = [f"-{entry.tile}" if several else "" for entry in entries]
+    short = [_key(entry.photograph) + tail for entry, tail in zip(entries, tails, strict=True)]
+    times = Counter(short)
+    long = [entry.photograph.replace("/", "__") + tail for entry, tail in zip(entries, tails, strict=True)]
+    return [one if times[one] == 1 else other for one, other in zip(short, long, strict=True)]
+
+
+def export(dataset: Dataset, split: str, out: Path, grey: bool = True) -> int:
+    """Writes a PNG an image, named as a study's `images: DIR` expects the results, and returns how many.
+
+    Args:
+        grey: the photograph without colours, as networks see it; else in its colours.
+
+    Raises:
+        ColourbenchError: the folder holds files already.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise ColourbenchError(f"{out} is not empty; name a new folder with --out")
+    part = dataset.split(split)
+    called, places = names(part), np.arange(len(part))
+    written = 0
+    for _, images, truth in colourised(grey_ab, part, places, "cpu"):
+        for image in (_without_rounding(images) if grey else truth).permute(0, 2, 3, 1).numpy():
+            Image.fromarray(image).save(out / from_text(f"{called[written]}.png"))
+            written += 1
+    return written
+
+
+def _key(path: str) -> str:
+    stem, dot, ending = path.rpartition(".")
+    return (stem if dot and f".{ending.lower()}" in SUFFIXES else path).replace("/", "__")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _tensor(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)  # a copy: what Pillow gives cannot be written to
+
+
+def _without_rounding(images: Tensor) -> Tensor:
+    """Equal channels: rounding leaves those of a photograph without ab up to 1 apart."""
+    return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8).expand(-1, 3, -1, -1)

@@ -1,0 +1,66 @@
+"""Makes the report of a study, and of one that ran on several data sets."""
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from analysis import results
+from analysis.report import report as reports
+from analysis.report import several
+from analysis.results import Results
+from common.files import integrity
+from common.files.names import FAMILY, STUDY_YAML, VERDICT
+from studies.comparisons import perceptual
+from studies.comparisons.study import Study
+from studies.home import Home
+
+Say = Callable[[str], None]
+
+
+def report(home: Home, study: str, formats: Sequence[str] = ("html",), say: Say = print) -> Path:
+    """Writes a study's tables, figures and page; returns the page's path.
+
+    Raises:
+        ColourbenchError: it never ran, or a format cannot be written here.
+    """
+    reports.check_formats(formats)
+    families = home.store.find(study, {"kind": "family"})
+    if not families:
+        return _report_one(home, results.load(home.store, home.data, study), formats, say)
+    family = integrity.read_json(families[-1].folder / FAMILY, "compare again")
+    parts = [results.load(home.store, home.data, name) for name in family["parts"]]
+    pages = [_report_one(home, part, formats, say) for part in parts]
+    return several.write(study, family["question"], parts, pages, home.report(study))
+
+
+def _report_one(home: Home, found: Results, formats: Sequence[str], say: Say) -> Path:
+    missing = perceptual.measure(home, found, say)  # before any table is read
+    folder = home.report(found.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STUDY_YAML).write_text(_as_yaml(found), encoding="utf-8")
+    page = reports.write(found, folder, _commands(home, found), missing, formats)
+    if found.parent:
+        answer = integrity.read_json(folder / VERDICT, "write the report again")
+        lines = [f"* {item['text']}" for item in answer["answers"]] + [f"* {remark}" for remark in answer["remarks"]]
+        found.parent.note(f"**{found.settings['question']}**\n\n" + "\n".join(lines))
+    return page
+
+
+def _commands(home: Home, found: Results) -> list[str]:
+    """What makes the study again from its data set, seen from where the report was written."""
+    where = shlex.quote(os.path.relpath(home.path))
+    file = shlex.quote(os.path.relpath(home.report(found.name) / STUDY_YAML))
+    return [
+        f"colourbench data show {found.dataset.name} --home {where}   # the data set, {found.dataset.fingerprint[:12]}",
+        f"colourbench compare {file} --home {where}",
+        f"colourbench report {found.name} --home {where}",
+    ]
+
+
+def _as_yaml(found: Results) -> str:
+    """The study's settings as a file that `colourbench compare` takes."""
+    fields = {name: value for name, value in found.settings.items() if name in Study.model_fields and value not in ("", [], None)}
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,155 @@
+"""The cells of a study that are scored and not trained: baselines, what other programs coloured, and labels withheld."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from analysis import evaluation
+from analysis.evaluation import Batches, Evaluation
+from common.config import sha256
+from common.data.shards import Dataset, Split
+from common.files import integrity
+from common.files.locks import locked
+from common.files.names import SCORED
+from common.tracking import Run
+from common.tracking.names import OUTSIDE, REMARKS, WITHOUT
+from studies.comparisons.arms import Cell
+from studies.comparisons.outside import Outside
+from studies.comparisons.outside import read as read_folder
+from studies.comparisons.study import Study
+from studies.home import Home
+from studies.runs.finish import SAMPLE_IMAGES, write_evaluation
+from studies.runs.trained import evaluate, load_run
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A study while it runs."""
+
+    home: Home
+    study: Study
+    dataset: Dataset
+    parent: Run
+
+    @property
+    def test(self) -> Split:
+        """What everything is scored on."""
+        return self.dataset.split("test")
+
+    def open_cell(self, name: str, arm: str, identity: str, tags: dict[str, str], params: dict[str, str]) -> Run:
+        """The run of a cell that needs no training."""
+        common = {"kind": "cell", "seed": "0", "dataset": self.study.dataset, "dataset_sha256": self.dataset.fingerprint}
+        own = {"arm": arm, "config_sha256": identity, **tags}
+        return self.home.store.open_run(self.study.name, name, common | own, params, self.parent)
+
+
+def identities(now: Comparison, planned: list[Cell], outside: dict[str, Outside]) -> dict[str, str]:
+    """The settings' hash of every such cell, by its run's name."""
+    labelled = [cell for cell in planned if cell.config.variant.generator.labels]
+    return (
+        {without_label(cell.name): _unlabelled_identity(cell, now.dataset) for cell in labelled}
+        | {name: _baseline_identity(name, now) for name in now.study.baselines}
+        | {name: _outside_identity(found, now) for name, found in outside.items()}
+    )
+
+
+def run_baseline(now: Comparison, name: str) -> None:
+    """A baseline needs no training, and one seed stands for all."""
+    tags = {"baseline": "yes", "variant": name}
+    run = now.open_cell(name, name, _baseline_identity(name, now), tags, {"baseline": name})
+    _score_once(now, run, lambda: evaluation.evaluate(baseline(name, now.dataset), now.test, samples=SAMPLE_IMAGES))
+
+
+def baseline(name: str, dataset: Dataset) -> evaluation.Colourise:
+    """The baseline of that name."""
+    return evaluation.grey if name == "grey" else evaluation.constant(evaluation.mean_ab(dataset.split("train")))
+
+
+def read_outside(study: Study, dataset: Dataset) -> dict[str, Outside]:
+    """What other programs coloured, matched with the test images.
+
+    Raises:
+        ColourbenchError: a folder is not there, or has not one result for each test image.
+    """
+    return {name: read_folder(folder, dataset.split("test")) for name, folder in study.outside.items()}
+
+
+def score_outside(now: Comparison, name: str, found: Outside) -> list[str]:
+    """Scores another program's folder and returns what a reader must know of it."""
+    tags = {OUTSIDE: str(found.folder.resolve()), "variant": "outside"}
+    run = now.open_cell(name, name, _outside_identity(found, now), tags, {"images": str(found.folder)})
+
+    def score() -> Evaluation:
+        scored = evaluation.measure(found.batches(), now.test, SAMPLE_IMAGES)
+        run.tag(**{REMARKS: "\n".join(found.remarks)})
+        return scored
+
+    _score_once(now, run, score)
+    return found.remarks
+
+
+def score_without_labels(now: Comparison, cell: Cell, trained: Run) -> None:
+    """A run that was trained with labels is scored a second time as an arm of its own, its labels withheld."""
+    tags = {"seed": str(cell.seed), "view_of": trained.id, "variant": cell.config.variant.name}
+    identity = _unlabelled_identity(cell, now.dataset)
+    run = now.open_cell(without_label(cell.name), without_label(cell.arm), identity, tags, {"labels": "withheld"})
+    with locked(run.folder / ".lock"):
+        if not _is_scored(now, run):
+            colouriser, _ = load_run(trained, cell.config.engine.device)
+            write_evaluation(run, evaluate(colouriser, now.test, labelled=False, samples=SAMPLE_IMAGES))
+            _end(run)
+
+
+def without_label(name: str) -> str:
+    """How a run or an arm is called whose labels are withheld."""
+    return f"{name} {WITHOUT}"
+
+
+def coloured(home: Home, run: Run, dataset: Dataset) -> Batches:
+    """The test split as a finished cell colours it, trained or not: for what is measured later."""
+    test, places = dataset.split("test"), torch.arange(len(dataset.split("test"))).numpy()
+    if OUTSIDE in run.tags:
+        return read_folder(Path(run.tags[OUTSIDE]), test).batches()
+    if run.tags.get("baseline") == "yes":
+        return evaluation.colourised(baseline(run.tags["arm"], dataset), test, places, "cpu")
+    view = run.tags.get("view_of")
+    colouriser, config = load_run(home.store.run(view) if view else run)
+    labelled = config.variant.generator.labels and not view
+    return evaluation.colourised(colouriser, test, places, colouriser.engine.device, labelled)
+
+
+def _score_once(now: Comparison, run: Run, score: Callable[[], Evaluation]) -> None:
+    with locked(run.folder / ".lock"):
+        if not _is_scored(now, run):
+            write_evaluation(run, score())
+            _end(run)
+
+
+def _is_scored(now: Comparison, run: Run) -> bool:
+    """Whether a cell that trains nothing is finished and whole; scoring it again is cheap."""
+    if now.home.store.run(run.id).status != "FINISHED":
+        return False
+    try:
+        integrity.check_sealed(run.folder, SCORED, "")
+    except integrity.Damaged:
+        return False
+    return True
+
+
+def _end(run: Run) -> None:
+    integrity.seal(run.folder, SCORED)
+    run.finish()
+
+
+def _baseline_identity(name: str, now: Comparison) -> str:
+    return sha256([name, now.dataset.fingerprint, now.parent.id])
+
+
+def _outside_identity(found: Outside, now: Comparison) -> str:
+    return sha256([found.fingerprint, now.dataset.fingerprint])
+
+
+def _unlabelled_identity(cell: Cell, dataset: Dataset) -> str:
+    return sha256([cell.config.identity(dataset.fingerprint), WITHOUT])

@@ -1,0 +1,1 @@
+"""One run's life: configuration, session, resume, finish; and a trained run taken up again."""

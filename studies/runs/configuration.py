@@ -1,0 +1,63 @@
+"""The settings of one run."""
+
+from typing import TYPE_CHECKING, Annotated, Union
+
+from pydantic import Field, model_validator
+
+from common.config import Settings, as_json, sha256
+from common.data.batches import BatchConfig
+from common.loop.callbacks import WatchConfig
+from common.loop.engine import EngineConfig, ranks
+from common.loop.training import Budget
+from variants.contract.variant import VariantConfig
+from variants.registry import CLASSES, variant_class
+
+if TYPE_CHECKING:
+    AnyVariantConfig = VariantConfig
+else:
+    _CONFIGS = tuple(variant_class(name).Config for name in CLASSES)
+    AnyVariantConfig = Annotated[Union[_CONFIGS], Field(discriminator="name")]  # noqa: UP007
+
+
+class RunConfig(Settings):
+    """One training run."""
+
+    variant: AnyVariantConfig
+    """The training method and its hyper-parameters."""
+    dataset: str
+    """Name of a prepared data set."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Decides the first weights and every random draw."""
+    budget: Budget = Budget()
+    """How long to train."""
+    batches: BatchConfig = BatchConfig()
+    """How images are drawn."""
+    engine: EngineConfig = EngineConfig()
+    """Device and precision."""
+    watch: WatchConfig = WatchConfig()
+    """How often to look and to save."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "RunConfig":
+        if self.batches.size % self.variant.accumulation:
+            raise ValueError(f"variant.accumulation={self.variant.accumulation} does not divide batches.size={self.batches.size}")
+        if self.budget.unit == "seconds" and ranks() > 1:
+            raise ValueError("budget.unit=seconds would end each device at another step; use images or updates")
+        if self.budget.unit == "updates" and getattr(self.variant, "critic_pretraining", None):
+            raise ValueError(
+                "budget.unit counts generator updates, and variant.critic_pretraining makes none; use images or seconds"
+            )
+        return self
+
+    def identity(self, dataset_sha256: str) -> str:
+        """Hash of all that decides what is learnt: runs with the same identity have the same result on the same machine.
+
+        How a run is watched belongs to it only where the schedule acts on what is seen.
+        """
+        settings = as_json(self)
+        watch = settings.pop("watch")
+        if settings["engine"].pop("fast") is False:  # rounding is another one only then
+            settings["engine"]["fast"] = False
+        del settings["dataset"]
+        looks = {name: watch[name] for name in ("validations", "validation_images")} if self.variant.acts_on_validation else {}
+        return sha256([settings, dataset_sha256, *([looks] if looks else [])])

@@ -1,0 +1,115 @@
+"""What a run will cost, measured on a few of its own steps: parameters, FLOPs, memory, hours.
+
+The steps run in a process of their own, so that its peak memory is theirs and a machine that is too small fails there.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis import evaluation
+from common.data.batches import Batches
+from common.data.shards import Dataset
+from common.errors import ColourbenchError
+from common.loop import checkpoint
+from common.loop.costs import CountFlops, is_out_of_memory
+from common.loop.engine import Engine
+from common.loop.own_process import OwnProcess
+from common.loop.training import Phase
+from common.tracking import load_backend
+from studies.runs.configuration import RunConfig
+from studies.runs.session import compose
+
+STEPS = 4  # the first one pays for allocations and is not counted
+
+
+@dataclass(frozen=True)
+class PhaseCost:
+    """One kind of step."""
+
+    name: str
+    images: float  # that a step draws, on average
+    seconds: float  # of a step
+    gflops: float  # of a step, forward and backward
+    hours: float  # in the whole run
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run costs."""
+
+    generator_parameters: int
+    critic_parameters: int
+    peak_memory_gb: float
+    precision: str
+    device: str
+    phases: list[PhaseCost]
+
+    @property
+    def hours(self) -> float:
+        """Of training, validation and previews left out."""
+        return sum(phase.hours for phase in self.phases)
+
+
+def estimate(dataset: Dataset, config: RunConfig) -> Estimate:
+    """Measures a run of `config` on `dataset`.
+
+    Raises:
+        ColourbenchError: it does not fit into memory, or cannot be built.
+    """
+    with OwnProcess() as process:
+        try:
+            return process.call(_measure, dataset.folder, config)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ColourbenchError(
+                f"it does not fit into this machine's memory with batches.size={config.batches.size}; lower it, raise "
+                "variant.accumulation, or set variant.generator.recompute=true"
+            ) from None
+
+
+def _measure(folder: Path, config: RunConfig) -> Estimate:
+    """In the other process: the steps, a validation and a checkpoint, as in a run."""
+    dataset = Dataset(folder)
+    load_backend()  # what tracking itself takes of memory
+    engine, variant, batches, _ = compose(config, dataset, Engine(config.engine))
+    phases = variant.phases(config.budget)
+    totals = {name: sum(phase.amount for phase in phases if phase.name == name) for name in {phase.name for phase in phases}}
+    once = {phase.name: phase for phase in phases}
+    costs = [_phase_cost(phase, batches, engine, totals[name], config) for name, phase in once.items()]
+    validation, labelled = dataset.split("validation"), config.variant.generator.labels
+    evaluation.score(variant.colourise, validation, config.watch.validation_images, engine.device, labelled)
+    with tempfile.TemporaryDirectory() as place:
+        checkpoint.save(Path(place), {"variant": variant.state_dict()}, 0)
+    critic = getattr(variant, "critic", None)
+    return Estimate(
+        generator_parameters=_parameters(variant.generator),
+        critic_parameters=_parameters(critic) if critic else 0,
+        peak_memory_gb=engine.peak_memory() / 1e9,
+        precision=engine.precision,
+        device=str(engine.device),
+        phases=costs,
+    )
+
+
+def _phase_cost(phase: Phase, batches: Batches, engine: Engine, amount: float, config: RunConfig) -> PhaseCost:
+    with CountFlops() as counter:
+        phase.step(batches)
+    start, updates, seconds = batches.images, phase.updates()[0], []
+    for _ in range(STEPS):
+        begun = time.perf_counter()
+        phase.step(batches)
+        engine.synchronise()
+        seconds.append(time.perf_counter() - begun)
+    images = (batches.images - start) / STEPS  # steps with a threshold draw unlike numbers
+    step = sum(seconds) / STEPS
+    made = max(1.0, (phase.updates()[0] - updates) / STEPS)
+    steps = {"images": amount / images, "updates": amount / made, "seconds": amount / step}[config.budget.unit]
+    return PhaseCost(phase.name, images, step, counter.flops / 1e9, steps * step / 3600)
+
+
+def _parameters(player: Any) -> int:
+    return sum(parameter.numel() for parameter in player.network.parameters())

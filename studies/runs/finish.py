@@ -1,0 +1,70 @@
+"""What a trained run leaves: its generator, its figures on the test split, what it cost, and the checksums of all that."""
+
+import json
+
+import numpy as np
+import torch
+
+from analysis.evaluation import DIVERSITY, Evaluation
+from common.colour.metrics import MEASURED
+from common.files import integrity
+from common.files.atomic import replacing, write_atomically
+from common.files.names import CONFIG, GENERATOR, LABELS, PER_IMAGE, SAMPLES
+from common.loop import checkpoint
+from common.loop.costs import CountFlops
+from common.tracking.names import TEST
+from common.tracking.run import Run
+from studies.runs.session import Session
+from studies.runs.trained import evaluate
+from variants.players.calibration import TEST_IMAGES
+from variants.players.colouriser import Colouriser
+
+SAMPLE_IMAGES = 64
+
+
+def finish(session: Session, test: bool) -> None:
+    """Saves the generator as users get it, scores the test split, logs the cost and ends the run; one rank does."""
+    if session.engine.rank:
+        return
+    run, images = session.run, session.progress.images
+    colouriser = session.variant.colouriser(TEST_IMAGES)
+    calibration = colouriser.prepare()
+    domain = {"size": session.dataset.config.size, "classes": len(session.dataset.labels)}
+    checkpoint.save_file(
+        run.folder / GENERATOR, {**domain, "network": colouriser.state_dict(), "identity": run.tags["config_sha256"]}
+    )
+    write_atomically(run.folder / LABELS, json.dumps(session.dataset.labels).encode())
+    parameters = sum(parameter.numel() for parameter in colouriser.network.parameters())
+    cost = {
+        "peak_memory_gb": session.engine.peak_memory() / 1e9,
+        "generator_parameters": float(parameters),
+        "generator_gflops": _gflops(colouriser, session.dataset.config.size),
+        "images": float(images),
+    }
+    run.log(cost | calibration, images)
+    if test:
+        labelled = session.config.variant.generator.labels
+        write_evaluation(run, evaluate(colouriser, session.dataset.split("test"), labelled, SAMPLE_IMAGES), images)
+    integrity.seal(run.folder, [CONFIG, GENERATOR, LABELS, *([PER_IMAGE, SAMPLES] if test else [])])
+    if session.config.watch.keep == "generator":
+        checkpoint.remove_all(run.folder)  # before the end is marked: a finished run is never looked at again
+    run.finish()
+
+
+@torch.no_grad()
+def _gflops(colouriser: Colouriser, size: int) -> float:
+    """Of colourising one image."""
+    with CountFlops() as counter:
+        colouriser(torch.zeros(1, 1, size, size, device=colouriser.engine.device))
+    return float(counter.flops / 1e9)
+
+
+def write_evaluation(run: Run, found: Evaluation, images: int = 0) -> None:
+    """Per-image metrics of the test split, sample photographs, and the metrics' means."""
+    with replacing(run.folder / PER_IMAGE) as file:
+        found.table.to_parquet(file, index=False)
+    with replacing(run.folder / SAMPLES) as file:
+        np.save(file, found.samples)
+    columns = [*MEASURED, DIVERSITY]
+    finite = found.table[columns].replace([np.inf, -np.inf], np.nan).mean()  # identical photographs have PSNR inf
+    run.log({f"{TEST}{name}": float(value) for name, value in finite.items()}, images)

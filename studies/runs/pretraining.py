@@ -1,0 +1,46 @@
+"""Generator pretraining that is done once and shared by every run that would do exactly the same.
+
+Runs share it whose generator, reconstruction loss, schedule, batches, engine, seed and data set are the same, whatever their
+critic and objective. What is shared is the state at the end: weights, optimiser, stream, random state and logged metrics, so that a
+run that takes it over is bit for bit the run that would have pretrained by itself. The files may be deleted at any time.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from common.config import as_json, sha256
+from common.loop import checkpoint
+from studies.runs.configuration import RunConfig
+
+FOLDER = "pretrained"
+FORMAT = 3  # of the state; files of another one are not taken over
+
+
+def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
+    """Where the shared pretraining of such runs lies; None for a run without."""
+    variant = config.variant
+    if not 0 < variant.pretraining < 1:
+        return None
+    shared = ("generator", "reconstruction", "pretraining", "label_dropout", "accumulation", "test_time")
+    decides = {name: value for name, value in as_json(variant).items() if name in shared}
+    parents = getattr(variant, "parents", 1)
+    run = {name: value for name, value in as_json(config).items() if name in ("seed", "budget", "batches", "engine")}
+    looks = {name: getattr(config.watch, name) for name in ("validations", "validation_images", "log_steps")}  # what is logged
+    return home / FOLDER / f"{sha256([FORMAT, decides, parents, run, looks, dataset_sha256])[:32]}.pt"
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Keeps the state at the end of pretraining."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_file(path, state)
+
+
+def load(path: Path | None) -> dict[str, Any] | None:
+    """The state, where it is there and whole."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return checkpoint.load(path)
+    except checkpoint.DamagedCheckpoint:
+        path.unlink(missing_ok=True)  # it is only a saving: this run pretrains by itself
+        return None

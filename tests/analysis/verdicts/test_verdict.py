@@ -1,0 +1,141 @@
+"""From a table of figures to the sentence that is read first."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.results import Results
+from analysis.statistics import differences
+from analysis.statistics.scores import matrix
+from analysis.verdicts import itself, planning
+from analysis.verdicts.verdict import Verdict, verdict
+from common.errors import ColourbenchError
+from common.tracking import Run
+
+
+class Made(Results):
+    """Results whose table is given instead of read."""
+
+    def __init__(self, table: pd.DataFrame, **settings: Any) -> None:
+        arms: dict[str, Any] = {arm: {} for arm in table.loc[~table["fixed"], "arm"].unique()}
+        given = {"primary": "delta_e", "margin": 0.5, "question": "Which?", "arms": arms, "baselines": ["grey"], **settings}
+        vars(self).update(table=table, name="made", settings=given, dataset=None, cells=_cells(table), parent=None)
+
+
+def _cells(table: pd.DataFrame) -> list[Run]:
+    """A run a cell, of an hour each."""
+    found = []
+    for row in table[["arm", "seed", "fixed"]].drop_duplicates().to_dict("records"):
+        run = object.__new__(Run)  # without a store: what was logged is all that is asked for
+        run.tags = {"arm": row["arm"], "seed": str(row["seed"]), "baseline": "yes" if row["fixed"] else "no"}
+        run.metrics = {"seconds": 3600.0}
+        found.append(run)
+    return found
+
+
+def figures(
+    shifts: dict[str, float], seeds: int = 4, photographs: int = 100, deviation: float = 0.3, grey: float = 15.0, draw: int = 0
+) -> pd.DataFrame:
+    """ΔE of arms around 12 plus their shift, and of grey."""
+    random = np.random.default_rng(draw)
+    hard = random.normal(scale=2, size=photographs)
+    rows = []
+    for arm, shift in {**shifts, "grey": grey - 12}.items():
+        for seed in range(1 if arm == "grey" else seeds):
+            luck = 0.0 if arm == "grey" else random.normal(scale=deviation)
+            for p in range(photographs):
+                value = 12 + shift + hard[p] + luck + random.normal(scale=0.5)
+                rows.append(
+                    {"arm": arm, "seed": seed, "image": f"{p}#0", "photograph": f"{p}", "fixed": arm == "grey", "delta_e": value}
+                )
+    return pd.DataFrame(rows)
+
+
+def asked(table: pd.DataFrame, **settings: Any) -> Verdict:
+    return verdict(Made(table, **settings), differences.differences(table, "delta_e", resamples=200))
+
+
+def test_what_is_better_is_said_with_its_size_and_what_it_rests_on() -> None:
+    found = asked(figures({"wgan_gp": 0.0, "cgan": 2.0}))
+    assert found.lines[0].startswith("wgan_gp is better than cgan by ") and "ΔE₀₀ [" in found.lines[0]
+    assert found.lines[0].endswith("(4 seeds, 100 photographs)") and found.answers[0].outcome == "better"
+
+
+def test_equivalent_within_the_margin() -> None:
+    found = asked(figures({"a": 0.0, "b": 0.05}, seeds=10, deviation=0.05))
+    assert found.answers[0].outcome == "equivalent" and "are equivalent within 0.5 ΔE₀₀" in found.lines[0]
+
+
+def test_not_settled_names_the_seeds_and_hours_that_would_do() -> None:
+    found = asked(figures({"a": 0.0, "b": 0.1}, seeds=3, deviation=0.7))
+    answer = found.answers[0]
+    assert answer.outcome == "not settled" and answer.seeds_needed is not None and answer.seeds_needed > 3
+    assert answer.hours_needed == pytest.approx(2 * (answer.seeds_needed - 3))  # two arms, an hour a run
+    assert f"about {answer.seeds_needed} seeds would see 0.5" in answer.text
+
+
+def test_one_seed_settles_nothing() -> None:
+    found = asked(figures({"a": 0.0, "b": 9.0}, seeds=1))
+    assert found.answers[0].outcome == "not settled" and "says nothing about a method" in found.lines[0]
+
+
+def test_grey_is_a_line_and_who_does_not_beat_it_is_told() -> None:
+    worse = asked(figures({"a": 0.0, "b": 0.1}, grey=11.0))
+    assert worse.lines[-1] == "No trained arm is better than grey (ab = 0) in ΔE₀₀"
+    assert not any("grey" in line for line in worse.lines[:-1])
+    assert not any("No trained arm" in line for line in asked(figures({"a": 0.0, "b": 0.1})).lines)
+
+
+def test_the_record_is_plain_data() -> None:
+    record = asked(figures({"a": 0.0, "b": 9.0}, seeds=1), declared_at="2026-01-01").record()
+    assert json.loads(json.dumps(record, allow_nan=False))["declared_at"] == "2026-01-01"
+    assert record["answers"][0]["low"] is None
+
+
+def test_against_itself_counts_every_split_once_and_pools_arms_that_are_alike() -> None:
+    table = pd.concat(
+        [figures({"a": 0.0}, draw=1), figures({"a again": 0.0}, draw=2).query("arm != 'grey'").assign(seed=lambda t: t["seed"] + 4)]
+    )
+    for metric in ("psnr_rgb", "psnr_ab", "ssim", "colourfulness_difference", "ab_distance"):
+        table[metric] = table["delta_e"]
+    found = itself.against_itself(Made(table, arms={"a": {}, "a again": {"like": "a"}}))
+    assert set(found["method"]) == {"a"} and (found["splits"] == 35).all()  # C(8, 4) / 2
+    assert "called different from itself in" in itself.summary(found)
+
+
+def test_the_suite_calls_a_method_different_from_itself_at_its_nominal_rate_and_the_old_tests_at_many_times_it() -> None:
+    frames = []
+    for draw in range(12):
+        table = figures({"a": 0.0}, seeds=6, photographs=60, deviation=0.5, draw=draw)
+        frames.append(itself._splits(matrix(table[table["arm"] == "a"], "delta_e")))
+    called, as_runs, splits = (sum(frame[name] for frame in frames) for name in ("called", "called_as_runs", "splits"))
+    assert called / splits <= 0.08 and as_runs / splits > 0.4
+
+
+def test_few_seeds_have_no_rate_and_many_are_drawn_from() -> None:
+    assert itself.against_itself(Made(figures({"a": 0.0}, seeds=3))).empty and itself.summary(pd.DataFrame()) == ""
+    assert 150 < len(itself._halves(40)) <= itself.MOST_SPLITS and len(itself._halves(5)) == 10 and len(itself._halves(10)) == 126
+
+
+def test_a_plan_foretells_what_comes() -> None:
+    """The pilot of 4 seeds foretells the interval of 12, over studies that were made alike."""
+    ratios = []
+    for draw in range(20):
+        table = figures({"a": 0.0, "b": 0.3}, seeds=12, deviation=0.6, draw=draw)
+        found = planning.plan(Made(table[table["seed"] < 4]), 0.5)
+        foretold = found.designs.query("seeds == 12 and photographs == 100")["half_width"].item()
+        came = differences.difference(table, "delta_e", "a", "b", resamples=10)
+        ratios.append(foretold / ((came.high - came.low) / 2))
+    assert np.median(ratios) == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_plan_takes_the_pair_that_is_hardest_and_counts_all_arms() -> None:
+    found = planning.plan(Made(figures({"a": 0.0, "b": 0.3, "c": 0.1}, deviation=0.6)), 0.5)
+    assert found.pilot_seeds == 4 and found.seeds is not None
+    assert found.hours == pytest.approx(3 * max(0, found.seeds - 4))
+    assert found.designs["half_width"].is_monotonic_decreasing or len(found.designs) == 18
+    with pytest.raises(ColourbenchError, match="two seeds each"):
+        planning.plan(Made(figures({"a": 0.0, "b": 0.3}, seeds=1)), 0.5)

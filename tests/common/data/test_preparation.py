@@ -1,0 +1,232 @@
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from analysis import evaluation
+from common.data import preparation, sources
+from common.data.manifest import SPLITS, ShardConfig
+from common.data.preparation import prepare
+from common.data.shards import Dataset
+from common.data.sources import SourceFile
+from common.errors import ColourbenchError
+from common.files.text import from_text
+
+CONFIG = ShardConfig(size=32, margin=4, validation=0.2, test=0.2)
+
+
+def files(root: Path) -> list[SourceFile]:
+    return sources.list_files("folder", root)
+
+
+def test_whole_photographs_go_to_one_split_each(photo_folder: Path, tmp_path: Path) -> None:
+    dataset = prepare(files(photo_folder), tmp_path / "tiles", ShardConfig(size=32, margin=0, tile=40, validation=0.2, test=0.2))
+    homes = {name: {entry.photograph for entry in dataset.split(name).entries()} for name in SPLITS}
+    assert [len(homes[name]) for name in SPLITS] == [14, 5, 5]
+    assert (
+        not homes["train"] & homes["test"] and not homes["train"] & homes["validation"] and not homes["validation"] & homes["test"]
+    )
+    assert len(dataset.entries) == 24 * 4  # two by two tiles of 40 in 80 x 96
+
+
+def test_splits_do_not_depend_on_names_or_order(photo_folder: Path, tmp_path: Path) -> None:
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for number, path in enumerate(sorted(photo_folder.rglob("*.png"), reverse=True)):
+        shutil.copy(path, renamed / f"x{number}.png")
+    one, other = prepare(files(photo_folder), tmp_path / "one", CONFIG), prepare(files(renamed), tmp_path / "other", CONFIG)
+
+    def content(dataset: Dataset) -> set[bytes]:
+        split = dataset.split("test")
+        return {image.tobytes() for image in split.read(np.arange(len(split)))}
+
+    assert content(one) == content(other)
+
+
+def test_stored_pixels_are_the_resized_centre_square(photo_folder: Path, tmp_path: Path) -> None:
+    dataset = prepare(files(photo_folder), tmp_path / "d", CONFIG)
+    entry = dataset.entries[0]
+    picture = Image.open(photo_folder / entry.photograph).crop((8, 0, 88, 80)).resize((36, 36), Image.Resampling.LANCZOS)
+    assert np.array_equal(dataset.read(np.array([0]))[0], np.asarray(picture))
+    assert dataset.labels == ["field", "sea"]
+    assert dataset.labels[entry.label] == Path(entry.photograph).parent.name
+
+
+def test_bad_files_are_counted_with_reasons(photo_folder: Path, tmp_path: Path, make_photograph: Callable[..., np.ndarray]) -> None:
+    root = tmp_path / "mixed"
+    shutil.copytree(photo_folder, root)
+    (root / "sea" / "broken.jpg").write_bytes(b"\xff\xd8\xff nonsense")
+    (root / "sea" / "copy.png").write_bytes((root / "sea" / "00.png").read_bytes())
+    Image.fromarray(make_photograph(0)).save(root / "sea" / "00-again.bmp")
+    Image.new("L", (64, 64), 99).save(root / "sea" / "grey.png")
+    Image.fromarray(make_photograph(99, (20, 20))).save(root / "sea" / "tiny.png")
+    dataset = prepare(files(root), tmp_path / "d", CONFIG)
+    reasons = {
+        item.photograph: f"{item.kind} of {item.detail}" if item.kind == "duplicate" else item.kind
+        for item in dataset.manifest.removed
+    }
+    assert reasons == {
+        "sea/00.png": "duplicate of sea/00-again.bmp",
+        "sea/copy.png": "duplicate of sea/00-again.bmp",
+        "sea/broken.jpg": "unreadable",
+        "sea/grey.png": "grey",
+        "sea/tiny.png": "too small",
+    }
+
+
+def test_only_grey_photographs_say_why(tmp_path: Path) -> None:
+    root = tmp_path / "grey"
+    root.mkdir()
+    for number in range(5):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (64, 64), dtype=np.uint8)).save(root / f"{number}.png")
+    with pytest.raises(ColourbenchError, match=r"only 0 of 5 files are colour photographs \(5 grey\)"):
+        prepare(files(root), tmp_path / "d", CONFIG)
+    assert not (tmp_path / "d").exists() and not list(tmp_path.glob(".d.part"))
+
+
+def test_a_failed_preparation_leaves_the_old_data_set(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = prepare(files(photo_folder), tmp_path / "d", CONFIG)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(preparation, "write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        prepare(files(photo_folder)[:10], tmp_path / "d", CONFIG)
+    assert Dataset(tmp_path / "d").fingerprint == old.fingerprint
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".d.lock", "d"]
+
+
+def test_a_kill_while_the_new_one_takes_its_place_loses_nothing(photo_folder: Path, tmp_path: Path) -> None:
+    old = prepare(files(photo_folder), tmp_path / "d", CONFIG)
+    (tmp_path / "d").rename(tmp_path / ".d.old")  # the moment between the two renames
+    (tmp_path / ".d.part").mkdir()
+    with pytest.raises(ColourbenchError, match="only 2 of 2"):
+        prepare(files(photo_folder)[:2], tmp_path / "d", CONFIG)
+    assert Dataset(tmp_path / "d").fingerprint == old.fingerprint and not (tmp_path / ".d.part").exists()
+
+
+def test_damage_is_found(photo_folder: Path, tmp_path: Path) -> None:
+    dataset = prepare(files(photo_folder), tmp_path / "d", CONFIG)
+    dataset.check()
+    shard = tmp_path / "d" / "images-00000.npy"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(bytes(data))
+    with pytest.raises(ColourbenchError, match="damaged"):
+        Dataset(tmp_path / "d").check()
+    shard.write_bytes(bytes(data[:500]))
+    with pytest.raises(ColourbenchError, match="damaged"):
+        Dataset(tmp_path / "d")
+
+
+def test_manifest_of_another_version(photo_folder: Path, tmp_path: Path) -> None:
+    prepare(files(photo_folder), tmp_path / "d", CONFIG)
+    path = tmp_path / "d" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    with pytest.raises(ColourbenchError, match="another version"):
+        Dataset(tmp_path / "d")
+
+
+def test_a_manifest_of_the_version_before_is_read(photo_folder: Path, tmp_path: Path) -> None:
+    prepare(files(photo_folder), tmp_path / "d", CONFIG)
+    path = tmp_path / "d" / "manifest.json"
+    sentences = ["unreadable: it is: empty", "near duplicate of a.png", "grey"]
+    removed = [{"photograph": "x", "reason": sentence, "figures": {}} for sentence in sentences]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1, "removed": removed}))
+    found = [(item.kind, item.detail) for item in Dataset(tmp_path / "d").manifest.removed]
+    assert found == [("unreadable", "it is: empty"), ("near duplicate", "a.png"), ("grey", "")]
+
+
+def test_a_full_disk_names_folder_and_remedy(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError("2286144 requested and 204672 written")  # all that numpy says
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(ColourbenchError, match=r"cannot write the data set into .*the disk is full .*free some space there"):
+        prepare(files(photo_folder), tmp_path / "d", CONFIG)
+    assert not (tmp_path / ".d.part").exists()
+
+
+def test_names_that_are_no_utf8_go_all_the_way(photo_folder: Path, tmp_path: Path) -> None:
+    """Old archives hold them; manifest, table and lists carry them as text that leads back to the file."""
+    root = tmp_path / "old"
+    shutil.copytree(photo_folder, root)
+    for path in sorted(root.rglob("*.png")):
+        path.rename(path.with_name(os.fsdecode(b"r\xe9sum\xe9 " + path.name.encode())))
+    dataset = prepare(files(root), tmp_path / "d", CONFIG)
+    for entry in dataset.entries:
+        assert entry.photograph.startswith(("sea/r\\xe9", "field/r\\xe9")) and (root / from_text(entry.photograph)).is_file()
+    table = evaluation.evaluate(evaluation.grey, dataset.split("test")).table
+    table.to_parquet(tmp_path / "t.parquet")
+    assert list(pd.read_parquet(tmp_path / "t.parquet")["photograph"]) == list(table["photograph"])
+
+
+class TestSources:
+    def test_links_to_folders_are_followed_but_not_in_a_circle(self, photo_folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "in").symlink_to(photo_folder)
+        (tmp_path / "in again").mkdir()
+        (tmp_path / "in again" / "circle").symlink_to(tmp_path)
+        names = [file.name for file in sources.list_files("folder", tmp_path)]
+        assert len(names) == 24 and all(name.startswith("in/") for name in names)
+
+    def test_endings_in_capitals_and_rare_ones(self, tmp_path: Path) -> None:
+        for name in ("A.JPG", "b.JFIF", "c.Avif", "d.jp2", "e.HEIC", "f.txt"):
+            (tmp_path / name).touch()
+        assert [file.name for file in sources.list_files("folder", tmp_path)] == ["A.JPG", "b.JFIF", "c.Avif", "d.jp2", "e.HEIC"]
+
+    def test_packaged_photographs_need_no_network(self) -> None:
+        names = [file.name for file in sources.list_files("packaged", None)]
+        assert "chelsea.png" in names and "china.jpg" in names and "grace_hopper.jpg" in names
+
+    def test_wrong_name_and_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(ColourbenchError, match="choose one of"):
+            sources.list_files("flickr", None)
+        with pytest.raises(ColourbenchError, match="--root"):
+            sources.list_files("folder", None)
+        with pytest.raises(ColourbenchError, match="there is no folder"):
+            sources.list_files("folder", tmp_path / "none")
+        with pytest.raises(ColourbenchError, match="holds no image files"):
+            sources.list_files("folder", tmp_path)
+
+    def test_oxford_pets(self, tmp_path: Path) -> None:
+        self._image(tmp_path / "oxford-iiit-pet" / "images" / "great_pyrenees_12.jpg")
+        assert [(f.name, f.label) for f in sources.list_files("oxford-pets", tmp_path)] == [
+            ("great_pyrenees_12.jpg", "great_pyrenees")
+        ]
+
+    def test_flowers102(self, tmp_path: Path) -> None:
+        for number in (1, 2):
+            self._image(tmp_path / "flowers-102" / "jpg" / f"image_{number:05d}.jpg")
+        savemat(tmp_path / "flowers-102" / "imagelabels.mat", {"labels": np.array([[77, 5]])})
+        assert [f.label for f in sources.list_files("flowers102", tmp_path)] == ["class_077", "class_005"]
+
+    def test_places365(self, tmp_path: Path) -> None:
+        self._image(tmp_path / "data_256_standard" / "a" / "airfield" / "1.jpg")
+        assert sources.list_files("places365", tmp_path)[0].label == "airfield"
+
+    def test_stanford_dogs(self, tmp_path: Path) -> None:
+        self._image(tmp_path / "Images" / "n02085620-Chihuahua" / "1.jpg")
+        assert sources.list_files("stanford-dogs", tmp_path)[0].label == "Chihuahua"
+
+    def test_coco(self, tmp_path: Path) -> None:
+        self._image(tmp_path / "val2017" / "000001.jpg")
+        self._image(tmp_path / "annotations" / "no.jpg")
+        assert [(f.name, f.label) for f in sources.list_files("coco", tmp_path)] == [("val2017/000001.jpg", None)]
+
+    @pytest.mark.parametrize("name", ["oxford-pets", "flowers102", "places365", "stanford-dogs", "coco"])
+    def test_a_missing_layout_says_what_to_do(self, name: str, tmp_path: Path) -> None:
+        with pytest.raises(ColourbenchError, match=r"download|unpack"):
+            sources.list_files(name, tmp_path)
+
+    @staticmethod
+    def _image(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)

@@ -1,0 +1,72 @@
+"""Every study of the suite in miniature, each arm, and its report."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis.figures import study_figures
+from analysis.report import classes, study_tables
+from analysis.report.report import warnings
+from analysis.results import Results, load
+from common.data.shards import Dataset
+from common.errors import ColourbenchError
+from common.tracking.names import WITHOUT
+from studies.comparisons.arms import cells
+from studies.comparisons.compare import compare
+from studies.comparisons.smoke import smoke_study
+from studies.comparisons.study import read
+from studies.home import Home
+
+STUDIES = sorted((Path(__file__).resolve().parents[3] / "studies").glob("*.yaml"))
+ASKED = {"variants", "reconstruction", "backbones", "pretraining", "nogan", "labels", "deoldify", "dataset_size"}
+
+
+def test_the_studies_of_the_source_projects_are_there() -> None:
+    assert {path.stem for path in STUDIES} >= ASKED
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_says_what_it_asks_and_every_arm_is_valid(path: Path) -> None:
+    study = read(path)
+    assert study.name == path.stem
+    assert all(len(text) > 60 for text in (study.question, study.source, study.settled_by))
+    assert {cell.arm for cell in cells(study, lambda sweep: {})} == set(study.arms)
+
+
+LARGE = ("backbones", "deoldify")  # a dozen encoders, and 200 M parameters: they run with `make integration`
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.integration] if path.stem in LARGE else []) for path in STUDIES],
+)
+def test_runs_in_miniature(path: Path, home: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studies.comparisons.smoke.IMAGES", 32)
+    rooms = Home(home)
+    study = smoke_study(read(path), dataset.name).model_copy(update={"seeds": (0,)})
+    failures: list[ColourbenchError] = compare(rooms, study, lambda text: None)
+    assert failures == []
+    results = load(rooms.store, rooms.data, study.name)
+    assert [arm for arm in results.arms if not arm.endswith(WITHOUT)] == [*study.baselines, *study.arms]
+    assert not any("not finished" in text for text in warnings(results))
+    for run in results.trained:
+        assert run.metrics["images"] >= study.budget.amount
+    if check := SPECIAL.get(path.stem):
+        check(results)
+
+
+def labels_are_reported(results: Results) -> None:
+    """A table by class, and arms without label."""
+    per_class = classes.per_class(results)
+    rows = {tuple(row) for row in per_class.iloc[:, :4].astype(str).to_numpy().tolist()}
+    assert ("field", "delta_e", "labels", "none") in rows and ("sea", "delta_e", "labels", "labels without label") in rows
+    assert len(classes.readable(per_class)) == len(per_class) and not study_tables.diversity(results).empty
+
+
+def the_critics_accuracy_is_drawn(results: Results) -> None:
+    """And where adversarial training stopped; there is no table by class where no arm knows labels."""
+    assert study_figures.critic_accuracy(results) is not None and classes.per_class(results).empty
+
+
+SPECIAL = {"labels": labels_are_reported, "nogan": the_critics_accuracy_is_drawn}

@@ -1,0 +1,94 @@
+"""Where a sweep looks: plain ranges of hyper-parameters, which each variant names for its own."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from common.config import Settings
+
+Value = str | int | float | bool
+
+
+class Dimension(Settings):
+    """One field's range."""
+
+    when: dict[str, Value] = Field(default={})
+    """Only where other fields of the space have these values."""
+
+    def applies(self, chosen: Mapping[str, Any]) -> bool:
+        """Whether the fields chosen so far call for this one."""
+        return all(chosen.get(path) == value for path, value in self.when.items())
+
+
+class Number(Dimension):
+    """A real field between two bounds, on a linear or a logarithmic scale."""
+
+    kind: Literal["number"] = "number"
+    """The kind of range."""
+    low: float
+    """The least value."""
+    high: float
+    """The greatest value."""
+    log: bool = False
+    """Whether orders of magnitude are searched evenly."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Number":
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low} is not below high={self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError("a logarithmic scale needs low above 0")
+        return self
+
+    def grid(self, points: int) -> list[Any]:
+        """Evenly spaced values, both bounds included."""
+        steps = [i / max(1, points - 1) for i in range(points)]
+        if self.log:
+            return [math.exp(math.log(self.low) + s * (math.log(self.high) - math.log(self.low))) for s in steps]
+        return [self.low + s * (self.high - self.low) for s in steps]
+
+
+class Whole(Number):
+    """A whole number between two bounds."""
+
+    kind: Literal["whole"] = "whole"  # type: ignore[assignment]
+    """The kind of range."""
+
+    def grid(self, points: int) -> list[Any]:
+        """Evenly spaced whole numbers, none twice."""
+        return list(dict.fromkeys(round(value) for value in super().grid(points)))
+
+
+class Choice(Dimension):
+    """A field with a few options."""
+
+    kind: Literal["choice"] = "choice"
+    """The kind of range."""
+    options: tuple[Value, ...] = Field(min_length=1)
+    """The options."""
+
+    def grid(self, points: int) -> list[Any]:
+        """All options."""
+        return list(self.options)
+
+
+Space = dict[str, Number | Whole | Choice]  # path of a field in a run's settings -> where to look
+
+
+def orders(low: float, high: float) -> Number:
+    """A range whose orders of magnitude are searched evenly."""
+    return Number(low=low, high=high, log=True)
+
+
+GENERATOR: Space = {
+    "variant.generator.adam.learning_rate": orders(5e-5, 2e-3),
+    "variant.generator.adam.decay": Choice(options=("constant", "linear")),
+    "variant.generator.adam.decay_from": Number(low=0.2, high=0.8, when={"variant.generator.adam.decay": "linear"}),
+    "variant.reconstruction.loss": Choice(options=("l1", "l2")),
+}
+ADVERSARIAL: Space = GENERATOR | {
+    "variant.critic.adam.learning_rate": orders(2e-5, 1e-3),
+    "variant.reconstruction_weight": orders(10.0, 1000.0),
+}

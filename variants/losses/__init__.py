@@ -1,0 +1,1 @@
+"""What players minimise: against each other, and towards the true photograph."""

@@ -1,0 +1,1 @@
+"""A network with its optimiser, and a trained generator as users get it."""

@@ -1,0 +1,167 @@
+"""A player of the game: a network and its optimiser."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils.parametrize import is_parametrized
+
+from common.errors import ColourbenchError
+from common.fast.adam import FusedAdam
+from common.loop.engine import Engine
+from common.loop.training import Losses
+from variants.players.adam import AdamConfig, PlainAdam, new_adam
+
+T = TypeVar("T")
+Loss = tuple[Tensor, Losses]  # what a player descends, and the figures to log
+
+
+class Player:
+    """A network with its Adam state; the only place where weights change.
+
+    The float32 weights are the truth. Where the engine computes in bfloat16, forwards take working weights, which follow them.
+    """
+
+    def __init__(self, network: nn.Module, config: AdamConfig, engine: Engine) -> None:
+        self.network = engine.share(network).to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        learning = {name: parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad}
+        self.names, self.parameters = list(learning), list(learning.values())
+        self.updates = 0
+        self._engine, self._config = engine, config
+        self._working = working_weights(self.network, engine) if engine.fast else {}
+        self.adam = self._new_adam(config)
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """The network's forward, in the engine's precision; what comes out is float32."""
+        return forward(self.network, self._engine, *inputs, weights=self._working)
+
+    def decay(self, used: float) -> None:
+        """Sets the learning rates for a run that has used this share of its budget."""
+        self.adam.learning_rate = self._config.learning_rate_at(used)
+
+    def restart_adam(self, config: AdamConfig, encoder_rate: float | None = None) -> None:
+        """A fresh Adam with other settings, and where it is given another rate for the encoder; the weights stay."""
+        self._config = config
+        self.adam = self._new_adam(config, encoder_rate)
+
+    def gradients(self, loss: Tensor, retain_graph: bool = False) -> list[Tensor]:
+        """d loss / d parameters, the mean over all ranks; the other player's weights get none.
+
+        A loss may have seen the working weights, the float32 ones (a gradient penalty), or both; a gradient is float32 but
+        where it is that of a working weight alone.
+        """
+        worked = [self._working.get(name, parameter) for name, parameter in zip(self.names, self.parameters, strict=True)]
+        masters = {name: p for name, p in zip(self.names, self.parameters, strict=True) if name in self._working}
+        leaves = [*worked, *masters.values()]
+        found = torch.autograd.grad(loss, leaves, retain_graph=retain_graph, allow_unused=bool(masters))
+        through_masters = dict(zip(masters, found[len(worked) :], strict=True))
+        pairs = [(gradient, through_masters.get(name)) for name, gradient in zip(self.names, found, strict=False)]
+        return self._engine.average([_sum(*pair) for pair in pairs])
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """One Adam step."""
+        self.adam.step(gradients)
+        self.updates += 1
+
+    def update(self, loss: Callable[[T], Loss], parts: Sequence[T]) -> Losses:
+        """One Adam step down the mean of a loss over the parts of a batch, one graph at a time in memory.
+
+        Returns:
+            The mean of each figure over the parts.
+        """
+        total: list[Tensor] = []
+        figures: list[Losses] = []
+        for part in parts:
+            value, found = loss(part)
+            gradients = self.gradients(value)
+            total = [a.float() + b for a, b in zip(total, gradients, strict=True)] if total else gradients
+            figures.append({name: figure.detach() for name, figure in found.items()})
+            del value, found  # lets go of the graph before the next part makes one
+        self.step([gradient / len(parts) for gradient in total] if len(parts) > 1 else total)
+        return means(figures)
+
+    def stepped(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The weights by name as forwards would take them after `step(gradients)`, while the player stays as it is."""
+        return dict(zip(self.names, self.adam.stepped(gradients), strict=True))
+
+    def copy_from(self, other: "Player") -> None:
+        """Takes over another player's weights, buffers and Adam state."""
+        self.load_state_dict(other.state_dict())
+
+    def _new_adam(self, config: AdamConfig, encoder_rate: float | None = None) -> FusedAdam | PlainAdam:
+        own_rate = getattr(self.network, "rate_of", lambda name: 1.0)
+        copies = [self._working.get(name) for name in self.names]
+        encoder = {} if encoder_rate is None else {name: encoder_rate for name in self.names if name.startswith("encoder.")}
+        rates = [encoder.get(name, own_rate(name)) for name in self.names]
+        return new_adam(config, self.parameters, copies, rates, self._engine.fast)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, buffers and optimiser state."""
+        return {"network": self.network.state_dict(), "adam": self.adam.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores `state_dict`; tensors are copied.
+
+        Raises:
+            ColourbenchError: the state is of another version.
+        """
+        if "adam" not in state:
+            raise ColourbenchError(
+                "the checkpoint was written by another version of colourbench; move it away to train from the start"
+            )
+        self.network.load_state_dict(state["network"])
+        self.adam.load_state_dict(state["adam"])
+        self.adam.refresh()
+        self.updates = state["updates"]
+
+
+def forward(network: nn.Module, engine: Engine, *inputs: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
+    """A network's forward in the engine's precision; tensors that come out, alone or in a tuple or list, are float32.
+
+    Args:
+        weights: take the place of the network's own, by name.
+    """
+    with engine.autocast(), engine.own_noise():
+        output = functional_call(network, dict(weights), inputs) if weights else network(*inputs)
+    return in_float32(output)
+
+
+def working_weights(network: nn.Module, engine: Engine) -> dict[str, Tensor]:
+    """The weights of convolutions and linear layers in bfloat16, which forwards take instead of casting the float32 ones each time.
+
+    The float32 weights stay the truth, which Adam changes; weights that are only evaluated take half the room. Empty where the
+    engine computes in float32.
+    """
+    if engine.precision != "bf16-mixed":
+        return {}
+    kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+    found: dict[str, Tensor] = {}
+    for prefix, module in network.named_modules():
+        if isinstance(module, kinds) and not is_parametrized(module) and module.weight.requires_grad:
+            found[f"{prefix}.weight" if prefix else "weight"] = module.weight.detach().to(torch.bfloat16).requires_grad_()
+    return found
+
+
+def _sum(*gradients: Tensor | None) -> Tensor:
+    there = [gradient for gradient in gradients if gradient is not None]
+    if not there:
+        raise RuntimeError("a loss does not depend on one of the weights that it should train")
+    return there[0] if len(there) == 1 else there[0].float() + there[1].float()
+
+
+def in_float32(output: Any) -> Any:
+    """Tensors as float32, alone, in a list or in a named tuple."""
+    if output is None:
+        return None
+    if isinstance(output, Tensor):
+        return output.float()
+    parts = [in_float32(part) for part in output]
+    return parts if isinstance(output, list) else type(output)(*parts)
+
+
+def means(figures: Sequence[Losses]) -> Losses:
+    """The mean of each figure."""
+    names = dict.fromkeys(name for found in figures for name in found)
+    return {name: torch.stack([found[name] for found in figures if name in found]).mean() for name in names}

@@ -1,0 +1,54 @@
+"""The fakes that a critic is pretrained on: made once by a generator that stands still (DeOldify's NoGAN)."""
+
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from common.colour import lab
+from common.data.batches import Batch
+
+
+class StoredFakes:
+    """Colourised photographs and their labels, in 8 bits as the real ones are, so that precision does not tell them apart."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._photographs: UInt8[Tensor, "n 3 h w"] | None = None
+        self._labels: Tensor | None = None
+        self._made_at = -1  # the generator's updates when they were made
+
+    def __len__(self) -> int:
+        return 0 if self._photographs is None else len(self._photographs)
+
+    def wants_more(self, updates: int) -> bool:
+        """Whether more must be made; a generator that has learnt since makes all of them outdated."""
+        if updates != self._made_at:
+            self._photographs, self._labels, self._made_at = None, None, updates
+        return len(self) < self._capacity
+
+    def add(self, L: Tensor, ab: Tensor, label: Tensor) -> None:
+        """Keeps some fakes."""
+        new = lab.to_photographs(L, ab)
+        self._photographs = new if self._photographs is None else torch.cat([self._photographs, new])
+        self._labels = label if self._labels is None else torch.cat([self._labels, label])
+
+    def draw(self, count: int) -> Batch:
+        """Some of them, with replacement."""
+        if self._photographs is None or self._labels is None:
+            raise LookupError("no fakes are stored")
+        places = torch.randint(len(self), (count,)).to(self._photographs.device)
+        L, ab = lab.to_network(self._photographs[places])
+        return Batch(L, ab, self._labels[places])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+        return {"photographs": self._photographs, "labels": self._labels, "made_at": self._made_at}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Restores `state_dict`."""
+        self._photographs, self._labels = (
+            None if state[name] is None else state[name].to(device) for name in ("photographs", "labels")
+        )
+        self._made_at = state["made_at"]
