@@ -1,1 +1,1 @@
-"""The ground: data, Lab, networks, the training loop, checkpoints and the door to MLflow."""
+"""What everything stands on: photographs, colour, networks, the training loop, MLflow, files."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from common.fast import lab_loops, switch
 from common.fast.compiled import F, for_each
+from common.fast.lab_loops import EPSILON, OFFSET, ROOT_EDGE, SLOPE, SRGB_EDGE
 
 L_CENTRE = 50.0  # L in [0, 100] becomes L / 50 - 1
 AB_RANGE = 110.0  # ab in about [-110, 110] becomes ab / 110
@@ -23,8 +24,6 @@ PIXELS = 2**16  # whose three channels in float32 take 0.8 MB: what is converted
 
 _XYZ_FROM_RGB = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
-_EPSILON = 0.008856  # below it the cube root is replaced by a line
-_SLOPE, _OFFSET = 7.787, 16.0 / 116.0
 
 
 def rgb_to_lab(rgb: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -103,16 +102,16 @@ def _in_cache(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 def _rgb_to_lab(rgb: Tensor) -> Tensor:
     t = _matrix(_to_xyz, rgb) @ _linear(rgb).flatten(2)
-    f = _in_two_pieces(t, _EPSILON, lambda t: _SLOPE * t + _OFFSET, lambda t: _power(t, 1 / 3))
+    f = _in_two_pieces(t, EPSILON, lambda t: SLOPE * t + OFFSET, lambda t: _power(t, 1 / 3))
     return (_matrix(_to_lab, f) @ f + _matrix(_lab_offset, f)).view(rgb.shape)
 
 
 def _lab_to_rgb(lab: Tensor) -> Tensor:
     f = _matrix(_from_lab, lab) @ (lab.flatten(2) - _matrix(_lab_offset, lab))
     f = torch.cat([f[:, :2], f[:, 2:].clamp(min=0.0)], dim=1)
-    t = _in_two_pieces(f, 0.2068966, lambda f: (f - _OFFSET) / _SLOPE, lambda f: f * f * f)
+    t = _in_two_pieces(f, ROOT_EDGE, lambda f: (f - OFFSET) / SLOPE, lambda f: f * f * f)
     linear = _matrix(_from_xyz, lab) @ t
-    rgb = _in_two_pieces(linear, 0.0031308, lambda x: 12.92 * x, lambda x: 1.055 * _power(x, 1 / 2.4) - 0.055)
+    rgb = _in_two_pieces(linear, SRGB_EDGE, lambda x: 12.92 * x, lambda x: 1.055 * _power(x, 1 / 2.4) - 0.055)
     return rgb.clamp(0.0, 1.0).view(lab.shape)
 
 

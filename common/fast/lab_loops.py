@@ -7,6 +7,10 @@ from jaxtyping import Float32, UInt8
 
 from common.fast.compiled import F, inlined, kernel
 
+EPSILON = 0.008856  # below it CIE's cube root is replaced by a line …
+SLOPE, OFFSET = 7.787, 16.0 / 116.0  # … SLOPE t + OFFSET
+ROOT_EDGE = 0.2068966  # the cube root of EPSILON
+SRGB_EDGE = 0.0031308  # below it sRGB's curve is a line
 BIAS = np.int32(0x2A5137A0)  # two thirds of that of the exponent, tuned
 
 Numbers = tuple[float, ...]
@@ -62,21 +66,21 @@ def _copy(row: Float32[np.ndarray, " w"], out: Float32[np.ndarray, " w"]) -> Non
 @inlined
 def _f(t: float) -> float:
     """CIE's curve: both pieces, then the choice, so that nothing branches."""
-    root = _cube_root(max(t, F(0.008856)))
-    return root if t > F(0.008856) else F(7.787) * t + F(16 / 116)
+    root = _cube_root(max(t, F(EPSILON)))
+    return root if t > F(EPSILON) else F(SLOPE) * t + F(OFFSET)
 
 
 @inlined
 def _inverse_f(f: float) -> float:
-    return f * f * f if f > F(0.2068966) else (f - F(16 / 116)) * F(1 / 7.787)
+    return f * f * f if f > F(ROOT_EDGE) else (f - F(OFFSET)) * F(1 / SLOPE)
 
 
 @inlined
 def _encoded(x: float) -> float:
     """The sRGB curve, x^(1 / 2.4) = ∛(x ∜x), clipped to [0, 1]; no number stays no number."""
-    bright = min(max(x, F(0.0031308)), F(2))
+    bright = min(max(x, F(SRGB_EDGE)), F(2))
     curve = F(1.055) * _cube_root(bright * math.sqrt(math.sqrt(bright))) - F(0.055)
-    encoded = curve if x > F(0.0031308) else F(12.92) * x
+    encoded = curve if x > F(SRGB_EDGE) else F(12.92) * x
     encoded = F(0) if encoded < F(0) else encoded
     return F(1) if encoded > F(1) else encoded
 
