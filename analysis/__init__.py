@@ -1,1 +1,1 @@
-"""What came out: metrics, statistics, tables, figures, the report, and the human study."""
+"""Analysis of finished runs: metrics, statistics, tables, figures, the report, and the human study."""

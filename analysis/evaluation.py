@@ -1,4 +1,4 @@
-"""A colouriser on a split: the per-image table, means for validation, and photographs to show."""
+"""Evaluates a colouriser on a split: the per-image table, mean metrics for validation, and sample photographs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from common.colour import lab
 from common.colour.metrics import MEASURED
 from common.data.shards import Split
 
-Colourise = Callable[..., Tensor]  # L (B, 1, H, W) and, where it takes them, labels (B,) -> ab (B, 2, H, W), as networks see them
-Batches = Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]  # what a colouriser was given, coloured and true photographs
+Colourise = Callable[..., Tensor]  # L (B, 1, H, W) and, if it takes them, labels (B,) -> ab (B, 2, H, W), in the networks' scale
+Batches = Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]  # the colouriser's inputs, coloured and true photographs
 BATCH = 32
-VERSIONS = 4  # of each photograph, to see how diverse a noisy colouriser is
+VERSIONS = 4  # per photograph, to measure the diversity of a colouriser with noise
 
-DIVERSITY = "diversity"  # of versions of one photograph; a column of its own, 0 for a colouriser without noise
+DIVERSITY = "diversity"  # between versions of one photograph; an extra column, 0 for a colouriser without noise
 
 
 def grey(L: Tensor) -> Tensor:
@@ -28,12 +28,12 @@ def grey(L: Tensor) -> Tensor:
 
 
 def constant(ab: Tensor) -> Colourise:
-    """The baseline that gives every pixel the same ab (2,), for instance the training split's mean."""
+    """The baseline that gives every pixel the same ab (2,), for instance the mean of the training split."""
     return lambda L: ab.to(L).view(1, 2, 1, 1).expand(len(L), 2, *L.shape[2:])
 
 
 def mean_ab(train: Split, images: int = 2000) -> Tensor:
-    """The mean ab (2,), as networks see it, over at most `images` training images spread evenly."""
+    """The mean ab (2,), in the networks' scale, over at most `images` training images spread evenly over the split."""
     places = train.spread(images)
     total = torch.zeros(2, dtype=torch.float64)
     for chunk in np.array_split(places, max(1, len(places) // BATCH)):
@@ -44,7 +44,7 @@ def mean_ab(train: Split, images: int = 2000) -> Tensor:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one pass over a split found: `table` has a row an image, `samples` are some of the colourised photographs."""
+    """The result of one pass over a split: `table` has one row per image; `samples` are some of the colourised photographs."""
 
     table: pd.DataFrame
     samples: UInt8[np.ndarray, "n h w 3"]
@@ -59,18 +59,18 @@ def evaluate(
     labelled: bool = False,
     version: Colourise | None = None,
 ) -> Evaluation:
-    """All metrics of every image of a split, in its order, and `samples` photographs spread over it (see `Split.spread`).
+    """Computes all metrics of every image of a split, in order, and keeps `samples` photographs spread over it (`Split.spread`).
 
     Args:
         labelled: whether `colourise` is also given the labels.
-        version: a colouriser that gives another version at each call; then the versions' diversity is measured too.
+        version: a colouriser that returns a new version at each call; if given, the diversity of the versions is measured too.
     """
     return measure(colourised(colourise, split, np.arange(len(split)), device, labelled), split, samples, version)
 
 
 @torch.no_grad()
 def measure(batches: Batches, split: Split, samples: int = 0, version: Colourise | None = None) -> Evaluation:
-    """The same of photographs that are coloured already, in the split's order, as `colourised` gives them."""
+    """Evaluates photographs that are already colourised, in the split's order, as `colourised` yields them."""
     wanted = split.spread(samples)
     parts, kept, seen = [], [], 0
     for inputs, images, truth in batches:
@@ -104,7 +104,7 @@ def score(
 def colourised(
     colourise: Colourise, split: Split, places: np.ndarray, device: torch.device | str, labelled: bool = False
 ) -> Batches:
-    """Batches of (what the colouriser is given, colourised, truth); the truth takes the same Lab round trip to uint8."""
+    """Yields batches of (colouriser's inputs, colourised, truth); the truth takes the same Lab round trip to uint8."""
     labels = torch.from_numpy(split.labels())
     for start in range(0, len(places), BATCH):
         here = places[start : start + BATCH]

@@ -1,4 +1,4 @@
-"""A finished study as tables: reads its runs through the tracker, and the photographs that the runs kept."""
+"""A finished study as tables: reads its runs through the tracker, and the photographs that the runs stored."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from common.files.names import PER_IMAGE, PERCEPTUAL, SAMPLES, SETS, STUDY
 from common.tracking import Run, Store
 from common.tracking.names import COMPARED, OUTSIDE, REMARKS, WITHOUT
 
-LATER = ("bleeding", "lpips")  # metrics that not every run has: of an older version, or without the weights
+LATER = ("bleeding", "lpips")  # metrics that some runs lack: those of an older version, or without the weights
 COLUMNS = ("image", "photograph", "label", *(name for name in METRICS if name not in LATER))
 REMEDY = "run `colourbench compare STUDY.yaml --retrain` to make it again"
 CURVES = ("validation/delta_e", "validation/psnr_rgb", "validation/colourfulness", "seconds", "updates")
@@ -34,8 +34,8 @@ class Results:
     settings: dict[str, Any]
     dataset: Dataset
     cells: list[Run]
-    parent: Run | None = None  # that stands for the study
-    others: tuple[str, ...] = ()  # other comparisons of the same name, which are not these runs
+    parent: Run | None = None  # the tracked run that represents the study
+    others: tuple[str, ...] = ()  # descriptions of other comparisons of the same name, whose runs are not included
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -43,7 +43,7 @@ class Results:
         return pd.concat([_of_one(run) for run in self.cells], ignore_index=True)
 
     def scores(self, metric: str) -> Scores:
-        """One metric as matrices of seeds x photographs, made once."""
+        """One metric as matrices of seeds x photographs, computed once."""
         if metric not in self._scores:
             self._scores[metric] = scores(self.table, metric)
         return self._scores[metric]
@@ -54,7 +54,7 @@ class Results:
 
     @property
     def trained(self) -> list[Run]:
-        """The cells that were trained: no baseline, no other program's, and no other look at a trained one."""
+        """The cells that were trained: no baseline, no arm of another program, and no second evaluation of a trained cell."""
         return [run for run in self.cells if not _is_fixed(run) and "view_of" not in run.tags]
 
     @cached_property
@@ -69,32 +69,32 @@ class Results:
 
     @property
     def remarks(self) -> list[str]:
-        """What must be known of single arms, and of runs that are not here."""
+        """Remarks that readers must know about single arms, and about runs that are not included."""
         found = [f"{run.tags['arm']}: {text}" for run in self.cells for text in run.tags.get(REMARKS, "").splitlines()]
         return found + list(self.others)
 
     @property
     def outside(self) -> list[str]:
-        """Arms that other programs coloured."""
+        """Arms that were colourised by other programs."""
         return [run.tags["arm"] for run in self.cells if OUTSIDE in run.tags]
 
     @property
     def baselines(self) -> list[str]:
-        """Arms to compare with, which are never the best."""
+        """Arms that serve as a reference, which are never the best."""
         return [str(name) for name in self.settings["baselines"]]
 
     def seconds_a_seed(self, arm: str) -> float:
-        """What training one seed of an arm takes, the mean over its seeds; 0 where nothing was trained."""
+        """The training time of one seed of an arm, averaged over its seeds; 0 if nothing was trained."""
         seconds = [run.metrics.get("seconds", 0.0) for run in self.trained if run.tags["arm"] == arm]
         return sum(seconds) / len(seconds) if seconds else 0.0
 
     def runs_of(self, arm: str) -> list[Run]:
-        """An arm's cells, by their seeds."""
+        """The cells of an arm, by seed."""
         return [run for run in self.cells if run.tags["arm"] == arm]
 
     @property
     def arms(self) -> list[str]:
-        """Arms in the study's order."""
+        """The arms in the study's order."""
         return list(dict.fromkeys(run.tags["arm"] for run in self.cells))
 
     @cached_property
@@ -104,11 +104,11 @@ class Results:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def samples(self, arm: str) -> UInt8[np.ndarray, "n h w 3"]:
-        """An arm's colourised sample photographs, of its first seed."""
+        """The sample photographs as the first seed of an arm colourises them."""
         return self.samples_of(self.runs_of(arm)[0])
 
     def samples_of(self, run: Run) -> UInt8[np.ndarray, "n h w 3"]:
-        """One cell's."""
+        """The sample photographs as one cell colourises them."""
         return integrity.read_photographs(run.folder / SAMPLES, REMEDY)
 
     @cached_property
@@ -118,7 +118,7 @@ class Results:
 
     @cached_property
     def grey(self) -> UInt8[np.ndarray, "n h w 3"]:
-        """The sample photographs as the networks see them, without colour."""
+        """The sample photographs as the networks receive them, without colour."""
         return self._shown[0]
 
     @cached_property
@@ -144,10 +144,10 @@ class Results:
 
 
 def load(store: Store, data: Path, name: str) -> Results:
-    """The results of the study `name`.
+    """Loads the results of the study `name`.
 
     Raises:
-        ColourbenchError: no such study, or none of its cells is finished.
+        ColourbenchError: there is no such study, or none of its cells is finished.
     """
     parents = store.find(name, {"kind": "comparison"})
     if not parents:
@@ -155,7 +155,7 @@ def load(store: Store, data: Path, name: str) -> Results:
         raise ColourbenchError(f"there is no compared study {name!r}; run `colourbench compare STUDY.yaml` first (known: {known})")
     parent = max(parents, key=lambda run: run.tags.get(COMPARED, ""))  # a study may have been run under several budgets
     settings = integrity.read_json(parent.folder / STUDY, "run `colourbench compare STUDY.yaml` to write it again")
-    settings = {"primary": "delta_e", "margin": 0.5, **settings}  # of a study that ran before it had to name them
+    settings = {"primary": "delta_e", "margin": 0.5, **settings}  # defaults for a study that ran before these were required
     cells = [run for run in store.find(name, {"kind": "cell"}) if _is_planned(run, settings["cells"])]
     arms = [name for arm in settings["arms"] for name in (arm, f"{arm} {WITHOUT}")]
     order = {arm: number for number, arm in enumerate([*settings["baselines"], *arms])}
@@ -167,7 +167,7 @@ def load(store: Store, data: Path, name: str) -> Results:
 
 
 def _other(run: Run) -> str:
-    """A comparison of the same name that was declared otherwise: its runs are not comparable with these."""
+    """Describes a comparison of the same name with other declared settings: its runs are not comparable with these."""
     declared = ", ".join(f"{key} {run.params[key]}" for key in ("budget", "unit", "primary", "margin") if key in run.params)
     return (
         f"This study was also run on {run.tags.get('dataset', '?')} with {declared}. Those runs are not in this report: "
@@ -176,7 +176,7 @@ def _other(run: Run) -> str:
 
 
 def _is_fixed(run: Run) -> bool:
-    """Whether no seed decided anything in it."""
+    """Whether the run does not depend on a seed: a baseline, or an arm of another program."""
     return run.tags.get("baseline") == "yes" or OUTSIDE in run.tags
 
 
@@ -190,7 +190,7 @@ def _of_one(run: Run) -> pd.DataFrame:
 
 
 def _is_planned(run: Run, cells: dict[str, str]) -> bool:
-    """Finished, and with the settings of the last comparison: an arm that was changed since has older runs too."""
+    """Whether a run is finished and has the settings of the last comparison; an arm that was changed since has older runs too."""
     return run.status == "FINISHED" and cells.get(run.name) == run.tags["config_sha256"]
 
 

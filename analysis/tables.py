@@ -1,4 +1,4 @@
-"""A table as CSV, Markdown and LaTeX."""
+"""Writes a table as CSV, Markdown and LaTeX."""
 
 import math
 from pathlib import Path
@@ -9,7 +9,7 @@ from pyarrow import csv
 
 
 def write(frame: pd.DataFrame, readable: pd.DataFrame, folder: Path, name: str) -> None:
-    """Writes NAME.csv with every figure, and NAME.md and NAME.tex for people."""
+    """Writes NAME.csv in full precision, and NAME.md and NAME.tex formatted for readers."""
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / f"{name}.csv", index=False)
     (folder / f"{name}.md").write_text(markdown(readable), encoding="utf-8")
@@ -17,7 +17,7 @@ def write(frame: pd.DataFrame, readable: pd.DataFrame, folder: Path, name: str) 
 
 
 def write_large(frame: pd.DataFrame, path: Path) -> None:
-    """A CSV of hundreds of thousands of rows, which pandas itself writes slowly."""
+    """Writes a CSV of hundreds of thousands of rows, for which pandas' own writer is slow."""
     path.parent.mkdir(parents=True, exist_ok=True)
     csv.write_csv(pa.Table.from_pandas(frame, preserve_index=False), path)
 
@@ -37,7 +37,7 @@ def latex(frame: pd.DataFrame) -> str:
 
 
 def with_half(value: float, half: float, digits: int) -> str:
-    """`value ± half`; a dash where nothing is known, and no half where that is not."""
+    """`value ± half`; a dash if the value is unknown, and the value alone if the half-width is."""
     if not math.isfinite(value):
         return "–"
     return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else "")

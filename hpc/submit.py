@@ -1,4 +1,4 @@
-"""Writes a job array from a readable template, and submits it."""
+"""Writes the script of a job array from a template, and submits it."""
 
 import shlex
 import shutil
@@ -21,7 +21,7 @@ SUBMITTERS = {"slurm": "sbatch", "lsf": "bsub"}
 
 @dataclass(frozen=True)
 class Array:
-    """A job array: `elements` copies of one command of colourbench, which share its work through the stores."""
+    """A job array: `elements` copies of one colourbench command, which share the work through the stores."""
 
     name: str
     elements: int
@@ -31,7 +31,7 @@ class Array:
 
 
 def script(array: Array, profile: Profile, scheduler: Scheduler) -> str:
-    """The job script."""
+    """The text of the job script."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -45,7 +45,7 @@ def script(array: Array, profile: Profile, scheduler: Scheduler) -> str:
 
 
 def check_stores(urls: Mapping[str, str], array: Array, profile: Profile) -> None:
-    """SQLite serves one host.
+    """Checks that the stores work on several hosts, which SQLite does not.
 
     Raises:
         ColourbenchError: a store is an SQLite file and the elements may run on several hosts.
@@ -65,7 +65,7 @@ def submit(array: Array, profile: Profile, scheduler: Scheduler, dry_run: bool) 
     """Writes the script below the home folder and submits it unless `dry_run`; returns its path and the scheduler's answer.
 
     Raises:
-        ColourbenchError: the scheduler's command is missing here, or refuses the job.
+        ColourbenchError: the scheduler's command is not on this machine, or it refuses the job.
     """
     path = array.home / "jobs" / f"{array.name}.{scheduler}.sh"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""cGAN: pix2pix (Isola et al. 2017), with the objective as a choice.
+"""cGAN: pix2pix (Isola et al. 2017), with a choice of adversarial objectives.
 
 min_G max_D  E[log D(L, ab)] + E[log(1 - D(L, G(L)))] + λ E‖ab - G(L)‖_p
 """
@@ -28,9 +28,9 @@ class CganConfig(AdversarialConfig):
     name: Literal["cgan"] = "cgan"
     """The variant."""
     objective: objectives.ObjectiveName = "vanilla"
-    """What the players minimise; pix2pix's is vanilla. relativistic is its average form (RaSGAN)."""
+    """Adversarial objective of generator and critic. pix2pix: vanilla. `relativistic` is the relativistic average GAN (RaSGAN)."""
     penalty_weight: float = Field(default=0.0, ge=0)
-    """Weight of a gradient penalty on the critic; the Wasserstein objective needs one (10)."""
+    """Weight of a gradient penalty on the critic; 0 switches it off. The Wasserstein objective needs one (usual: 10)."""
 
     @model_validator(mode="after")
     def _sensible_objective(self) -> "CganConfig":
@@ -47,7 +47,7 @@ class CganConfig(AdversarialConfig):
         return self
 
     def check(self, domain: Domain) -> None:
-        """Also whether the objective can be computed device by device."""
+        """Also checks that the objective can be computed separately on each device."""
         super().check(domain)
         if ranks() > 1 and objectives.OBJECTIVES[self.objective].compares:
             raise ColourbenchError("objective=relativistic compares with the mean over the whole batch; train it on one device")
@@ -55,29 +55,29 @@ class CganConfig(AdversarialConfig):
 
 @dataclass(frozen=True)
 class Shown:
-    """Photographs and the colours that the generator gives them."""
+    """A part of a batch, and the colours G(L) that the generator predicts for it."""
 
     batch: Batch
     fake: Colours
 
 
 class Cgan(AdversarialVariant):
-    """One critic update, then one generator update, on one batch and one generator forward."""
+    """One critic update, then one generator update, on one batch and one forward pass of G. Comments show the vanilla objective."""
 
     Config = CganConfig
     config: CganConfig
 
     def step(self, batches: Iterator[Batch]) -> Losses:
-        """Isola et al. 2017, §3.3; with a threshold the critic is updated until it is good enough (Antic 2018, NoGAN)."""
+        """Isola et al. 2017, §3.3. With `critic_threshold`, updates the critic until its loss is low enough (Antic 2018, NoGAN)."""
         critic: list[Losses] = []
         while self.schedule.wants_critic_update(critic):
-            shown: list[Shown] = []  # lets go of the graph of the update before
+            shown: list[Shown] = []  # releases the graph of the previous critic update
             shown += [self._show(part) for part in self.draw_parts(batches)]  # G(L)
-            critic.append(self.critic.update(self._critic_descent, shown))  # ½ E[log D(L, ab)] + ½ E[log(1 - D(L, G(L)))]
-        return means(critic) | self.generator.update(self._generator_descent, shown)  # E[log D(L, G(L))], λ E‖ab - G(L)‖_p
+            critic.append(self.critic.update(self._critic_descent, shown))  # max_D ½ E[log D(L, ab)] + ½ E[log(1 - D(L, G(L)))]
+        return means(critic) | self.generator.update(self._generator_descent, shown)  # min_G -E[log D(L, G(L))] + λ E‖ab - G(L)‖_p
 
     def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
-        """With a gradient penalty on fresh fakes: it needs real and fake colours of the same photograph."""
+        """With a gradient penalty, uses new fakes: the penalty needs real and fake colours of the same photograph."""
         if not self.config.penalty_weight:
             return super().pretrain_critic(batches)
         parts = self.draw_parts(batches)
@@ -85,11 +85,11 @@ class Cgan(AdversarialVariant):
         return self.critic.update(self._critic_descent, [Shown(part, Colours(self.colourise_now(part))) for part in parts])
 
     def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
-        """The objective's."""
+        """The critic's loss under the configured objective."""
         return self._objective.critic(real, fake, self.config.critic.real_label)
 
     def critic_accuracy(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
-        """By the objective's boundary, or by pairs where it has none."""
+        """Accuracy at the objective's decision boundary; where it has none, the share of correctly ranked pairs."""
         boundary = self._objective.boundary
         return objectives.ranking_accuracy(real, fake) if boundary is None else objectives.accuracy(real, fake, boundary)
 
@@ -98,18 +98,18 @@ class Cgan(AdversarialVariant):
         return objectives.OBJECTIVES[self.config.objective]
 
     def _show(self, part: Batch) -> Shown:
-        """With a graph for the generator's own update where one forward can serve both.
+        """Computes G(L), and keeps its graph if the generator's update can use the same forward pass.
 
-        Of several parts each graph is built again when its turn comes, and where the generator waits in evaluation mode these
-        are not the colours of its own update.
+        It cannot with several parts, whose graphs are built one at a time to save memory; nor if `waiting` is evaluation, where
+        the fakes for the critic are computed in evaluation mode and those for the generator's update in training mode.
         """
         one_forward = self.config.accumulation == 1 and self.config.waiting == "training"
         with torch.set_grad_enabled(one_forward), self.waits(self.generator):
             return Shown(part, self.generator(part.L, part.label))
 
     def _critic_descent(self, shown: Shown) -> Loss:
-        part, fake = shown.batch, shown.fake.ab.detach()
-        loss = self.critic_loss(*self.judge(part, fake))
+        part, fake = shown.batch, shown.fake.ab.detach()  # G(L), (B, 2, H, W)
+        loss = self.critic_loss(*self.judge(part, fake))  # -½ E[log D(L, ab)] - ½ E[log(1 - D(L, G(L)))]
         if not self.config.penalty_weight:
             return loss, {"critic": loss}
         penalty, norms = self.gradient_penalty(part, fake)
@@ -119,10 +119,10 @@ class Cgan(AdversarialVariant):
     def _generator_descent(self, shown: Shown) -> Loss:
         part, fake = shown.batch, shown.fake
         if not fake.ab.requires_grad:
-            fake = self.generator(part.L, part.label)
+            fake = self.generator(part.L, part.label)  # G(L) again, now with a graph
         with self.waits(self.critic):
-            maps = self.critic(part.L, fake.ab, part.label)
+            maps = self.critic(part.L, fake.ab, part.label)  # D(L, G(L)), one map of logits for each scale
             real = self.critic(part.L, part.ab, part.label) if self._objective.compares else maps
         adversarial, reconstruction = self._objective.generator(real, maps), self.reconstruction(fake, part)
-        loss = adversarial + self.config.reconstruction_weight * reconstruction
+        loss = adversarial + self.config.reconstruction_weight * reconstruction  # -E[log D(L, G(L))] + λ E‖ab - G(L)‖_p
         return loss, {"adversarial": adversarial, "reconstruction": reconstruction}

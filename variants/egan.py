@@ -1,9 +1,9 @@
 """E-GAN (Wang et al. 2019): a population of generators evolves against one critic.
 
-Nothing in the method needs a network for each child. The children of one parent share its forward and the critic's forward;
-only the backwards differ. A child's weights follow from the parent's weights and moments and one gradient, so a child is kept
-as its gradient, and its weights exist only while it is evaluated. The gradient that gives a winner its diversity fitness is
-exactly the critic's next update, which is therefore free.
+The method does not need a separate network for each child. The children of one parent share its forward pass and the critic's;
+only the backward passes differ. A child's weights follow from the parent's weights, its Adam moments and one gradient, so only the
+gradient is stored; the child's weights exist only while it is evaluated. The critic gradient that gives a survivor its diversity
+fitness is exactly the gradient of the critic's next update, which therefore costs nothing extra.
 """
 
 import math
@@ -32,7 +32,7 @@ MUTATIONS = {
     "least_squares": objectives.least_squares_generator,
 }
 MutationName = Literal["minimax", "heuristic", "least_squares"]
-TINY = 1e-12  # keeps log‖∇‖ finite when the critic's gradient vanishes
+TINY = 1e-12  # keeps log‖∇_D‖ finite when the critic's gradient vanishes
 
 
 class EganConfig(AdversarialConfig):
@@ -41,15 +41,15 @@ class EganConfig(AdversarialConfig):
     name: Literal["egan"] = "egan"
     """The variant."""
     mutations: tuple[MutationName, ...] = ("minimax", "heuristic", "least_squares")
-    """The objectives that children descend, any subset."""
+    """Adversarial losses that create the children, one child for each; any subset of the paper's three."""
     parents: int = Field(default=1, ge=1, le=16)
-    """μ, how many generators survive each step. Each starts with weights of its own, where the authors' start alike."""
+    """μ, number of generators that survive each step. Each starts with its own random weights; the authors' start equal."""
     diversity_weight: float = Field(default=0.05, ge=0)
-    """γ, the weight of diversity in the fitness. The paper: 0.01 to 0.1."""
+    """γ, the weight of diversity in the fitness F = F_q + γ F_d. The paper: 0.01 to 0.1."""
     n_critic: int = Field(default=1, ge=1, le=100)
-    """Critic updates in each step. The authors: 3."""
+    """Critic updates in each step (n_D in the paper). The authors: 3."""
     evaluation_size: int | None = Field(default=None, ge=1, le=4096)
-    """Images that judge the children; by default as many as a training batch."""
+    """Number of images on which the children are evaluated; by default as many as a training batch has."""
 
     @field_validator("mutations")
     @classmethod
@@ -74,7 +74,7 @@ class EganConfig(AdversarialConfig):
 
 @dataclass(frozen=True)
 class Judge:
-    """What judges all children alike: one batch, the noise of its forwards, and the real half of the critic's loss, once."""
+    """What all children are evaluated on: a batch, the seed of its dropout noise, and the critic's loss on real photographs."""
 
     batch: Batch
     noise: int
@@ -84,7 +84,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Judgement:
-    """F_q, F_d and F of a child, and the critic's loss and gradients on its photographs."""
+    """F_q, F_d and F of a child, and the critic's loss and gradients on the child's fakes."""
 
     quality: Tensor
     diversity: Tensor
@@ -95,7 +95,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Child:
-    """A parent one step further: its number, the mutation, the generator's gradient, and what evaluation found."""
+    """A parent after one mutation: the parent's number, the mutation, its gradient g_θ, and the result of the evaluation."""
 
     parent: int
     mutation: str
@@ -106,18 +106,18 @@ class Child:
 
     @property
     def fitness(self) -> float:
-        """F; a child whose fitness is no number never wins."""
+        """F; -∞ if it is NaN, so that such a child is never selected before a valid one."""
         value = float(self.judgement.fitness)
         return -math.inf if math.isnan(value) else value
 
 
 class Egan(AdversarialVariant):
-    """Variation, evaluation, selection, critic update (Algorithm 1, begun with the generators instead of the critic)."""
+    """Variation, evaluation, selection, critic update: Algorithm 1, but with the critic's updates after the generators'."""
 
     Config = EganConfig
     config: EganConfig
     space = ADVERSARIAL | {"variant.diversity_weight": orders(0.001, 0.5)}
-    presets = ({"variant.diversity_weight": 0.01},)  # the lower end of Wang et al. 2019
+    presets = ({"variant.diversity_weight": 0.01},)  # γ, the lower end of the range in Wang et al. 2019
 
     def __init__(self, config: EganConfig, engine: Engine, domain: Domain) -> None:
         super().__init__(config, engine, domain)
@@ -126,25 +126,25 @@ class Egan(AdversarialVariant):
 
     @property
     def parents(self) -> list[Player]:
-        """The population, the fittest first."""
+        """The population, fittest first."""
         return self.population
 
     def step(self, batches: Iterator[Batch]) -> Losses:
-        """One generation: every parent tries every mutation on one batch, and one more batch judges all children alike."""
+        """One iteration of Algorithm 1: every parent mutates on one batch, and all children are evaluated on a second one."""
         batch, judge = self.draw(batches), self._judge(self._evaluation_batch(batches))
         survivors: list[Child] = []
         judged: list[Losses] = []
-        for number, parent in enumerate(self.population):
-            for child in self._children(number, parent, batch, judge):
+        for number, parent in enumerate(self.population):  # j = 1 … μ
+            for child in self._children(number, parent, batch, judge):  # h = 1 … n_m: variation and evaluation
                 judged.append(_figures(child))
-                survivors = sorted([*survivors, child], key=lambda c: c.fitness, reverse=True)
-                del survivors[self.config.parents :]
-        self._replace_parents(survivors)
-        self._update_critic(survivors, batches)
+                survivors = sorted([*survivors, child], key=lambda c: c.fitness, reverse=True)  # sort by F
+                del survivors[self.config.parents :]  # keep the μ fittest
+        self._replace_parents(survivors)  # θ_1, …, θ_μ ← the survivors' θ_child
+        self._update_critic(survivors, batches)  # w ← Adam(g_w, w), n_D times
         return _history(survivors, judged, self.config.mutations)
 
     def load_generator_state(self, state: dict[str, Any]) -> None:
-        """Restores the population; the fittest comes first."""
+        """Restores the population, fittest first."""
         super().load_generator_state(state)
         self.generator = self.population[0]
 
@@ -153,50 +153,50 @@ class Egan(AdversarialVariant):
         return objectives.vanilla_critic(real, fake, self.config.critic.real_label)
 
     def _evaluation_batch(self, batches: Iterator[Batch]) -> Batch:
-        """Fresh images for the judge, as many as `evaluation_size` says."""
+        """A new batch of `evaluation_size` images, on which the children are evaluated."""
         drawn = [self.draw(batches)]
         wanted = self.config.evaluation_size or len(drawn[0])
         while sum(map(len, drawn)) < wanted:
             drawn.append(self.draw(batches))
-        L, ab, label = (torch.cat([getattr(batch, name) for batch in drawn])[:wanted] for name in ("L", "ab", "label"))
+        L, ab, label = (torch.cat([getattr(batch, name) for batch in drawn])[:wanted] for name in ("L", "ab", "label"))  # (N, …)
         return Batch(L, ab, label)
 
     def _judge(self, batch: Batch) -> Judge:
-        noise = int(torch.randint(2**62, ()))  # one seed for all children: they differ by their weights alone
+        noise = int(torch.randint(2**62, ()))  # one seed for all children, so that they differ in their weights only
         real_loss = objectives.vanilla_critic_real(self.critic(batch.L, batch.ab, batch.label), self.config.critic.real_label)
         return Judge(batch, noise, real_loss.detach(), self.critic.gradients(real_loss))
 
     def _children(self, number: int, parent: Player, batch: Batch, judge: Judge) -> Iterator[Child]:
-        """Variation (§3.2): one forward of generator and critic serves all mutations; each has its own backward."""
-        fake = parent(batch.L, batch.label)
-        maps = self.critic(batch.L, fake.ab, batch.label)
+        """Variation (§3.2): all mutations share one forward pass of generator and critic; each has its own backward pass."""
+        fake = parent(batch.L, batch.label)  # G_θ(L)
+        maps = self.critic(batch.L, fake.ab, batch.label)  # D(L, G_θ(L))
         reconstruction = self.reconstruction(fake, batch)
         buffers = dict(parent.network.named_buffers())
         for mutation in self.config.mutations:
-            loss = MUTATIONS[mutation](maps) + self.config.reconstruction_weight * reconstruction
-            gradients = parent.gradients(loss, retain_graph=mutation != self.config.mutations[-1])
+            loss = MUTATIONS[mutation](maps) + self.config.reconstruction_weight * reconstruction  # M_h + λ E‖ab - G_θ(L)‖_p
+            gradients = parent.gradients(loss, retain_graph=mutation != self.config.mutations[-1])  # g_θ
             own_buffers = {name: buffer.clone() for name, buffer in buffers.items()}
             judgement = self._evaluate(parent, gradients, own_buffers, judge)
             yield Child(number, mutation, gradients, own_buffers, reconstruction.detach(), judgement)
 
     def _evaluate(self, parent: Player, gradients: list[Tensor], buffers: dict[str, Tensor], judge: Judge) -> Judgement:
-        """Evaluation (§3.3): F = F_q + γ F_d, F_q = E[σ(D(fake))] (eq. 5), F_d = -log‖∇_D critic loss‖ (eq. 6).
+        """Evaluation (§3.3): F = F_q + γ F_d with F_q = E[σ(D(fake))] (eq. 5) and F_d = -log‖∇_D critic loss‖ (eq. 6).
 
-        Our critic's loss is half of the authors', so that F_d is theirs + log 2: the same for all children, and selection the same.
+        Our critic loss is half of the authors', so F_d is theirs + log 2. All children share this constant; selection is unchanged.
         """
         fake_maps = self.critic(judge.batch.L, self._colours(parent, gradients, buffers, judge), judge.batch.label)
         fake_loss = objectives.vanilla_critic_fake(fake_maps)
         fake_gradients = self.critic.gradients(fake_loss)
         critic_gradients = [real.float() + fake.float() for real, fake in zip(judge.real_gradients, fake_gradients, strict=True)]
         (quality,) = self.engine.average([objectives.over_scales(lambda x: torch.sigmoid(x).mean(), fake_maps).detach()])
-        norm = torch.stack([gradient.norm() for gradient in critic_gradients]).norm()
-        diversity = -torch.log(norm + TINY)
-        fitness = quality + self.config.diversity_weight * diversity
+        norm = torch.stack([gradient.norm() for gradient in critic_gradients]).norm()  # ‖∇_D‖ over all weights
+        diversity = -torch.log(norm + TINY)  # F_d
+        fitness = quality + self.config.diversity_weight * diversity  # F = F_q + γ F_d
         return Judgement(quality, diversity, fitness, judge.real_loss + fake_loss.detach(), critic_gradients)
 
     def _colours(self, parent: Player, gradients: list[Tensor], buffers: dict[str, Tensor], judge: Judge) -> Tensor:
-        """ab of a child on the judge's batch; its weights exist only in here."""
-        weights = parent.stepped(gradients)
+        """A child's ab (N, 2, H, W) on the evaluation batch; the child's weights exist only inside this method."""
+        weights = parent.stepped(gradients)  # θ_child ← Adam(g_θ, θ)
         devices = [self.engine.device] if self.engine.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices), self.engine.autocast():
             torch.manual_seed(judge.noise + self.engine.rank)
@@ -205,7 +205,7 @@ class Egan(AdversarialVariant):
         return ab
 
     def _replace_parents(self, survivors: list[Child]) -> None:
-        """Selection: the fittest children become the parents; a parent is copied only where two of its children live."""
+        """Selection: the fittest children become the parents; a parent is copied only if several of its children survive."""
         parents = self.population
         unused = [player for number, player in enumerate(parents) if number not in {child.parent for child in survivors}]
         taken: set[int] = set()
@@ -218,24 +218,24 @@ class Egan(AdversarialVariant):
             taken.add(child.parent)
             population.append(player)
         for child, player in zip(survivors, population, strict=True):
-            player.step(child.gradients)
+            player.step(child.gradients)  # θ_j ← θ_child
             for name, buffer in player.network.named_buffers():
                 buffer.copy_(child.buffers[name])
         self.population, self.generator = population, population[0]
 
     def _update_critic(self, survivors: list[Child], batches: Iterator[Batch]) -> None:
-        """The first update is the mean of the survivors' fitness gradients; further ones take fresh batches.
+        """The first update reuses the critic gradients of the survivors' evaluation, averaged; further ones use new batches.
 
-        The authors draw one batch of fakes from all survivors; with one parent that is the same.
+        The authors draw one batch of fakes from all survivors; with one parent (μ = 1) this is the same.
         """
         every = zip(*(child.judgement.critic_gradients for child in survivors), strict=True)
-        self.critic.step([torch.stack(gradients).mean(0) for gradients in every])
+        self.critic.step([torch.stack(gradients).mean(0) for gradients in every])  # g_w, the mean over the μ survivors
         done = [{"critic": torch.stack([child.judgement.critic_loss for child in survivors]).mean()}]
         while self.schedule.wants_critic_update(done, self.config.n_critic):
             done.append(self.critic.update(self._critic_descent, [self.draw(batches)]))
 
     def _critic_descent(self, batch: Batch) -> Loss:
-        """The mean over the population on a fresh batch."""
+        """The critic's loss on a new batch, averaged over the population."""
         losses = []
         for player in self.population:
             with torch.no_grad():
@@ -246,12 +246,12 @@ class Egan(AdversarialVariant):
 
 
 def _figures(child: Child) -> Losses:
-    """F_q and F_d of one child under its mutation's name."""
+    """F_q and F_d of one child, logged under the name of its mutation."""
     return {f"quality_{child.mutation}": child.judgement.quality, f"diversity_{child.mutation}": child.judgement.diversity}
 
 
 def _history(survivors: list[Child], judged: list[Losses], mutations: tuple[str, ...]) -> Losses:
-    """What the report draws: the share of the survivors that each mutation gave, F_q and F_d of each, and the fittest's figures."""
+    """Values for the report: each mutation's share of the survivors and mean F_q and F_d, and the values of the fittest child."""
     best = survivors[0].judgement
     shares = {name: sum(child.mutation == name for child in survivors) / len(survivors) for name in mutations}
     names = dict.fromkeys(name for figures in judged for name in figures)

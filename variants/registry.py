@@ -1,4 +1,4 @@
-"""Every variant by its name. Nothing heavy is imported before a class is asked for, so that a wrong name is told at once."""
+"""All variants by name. Their modules are imported only when a class is needed, so that a wrong name is reported at once."""
 
 from functools import cache
 from importlib import import_module
@@ -21,10 +21,10 @@ CLASSES = {
 
 
 def check_name(name: str) -> None:
-    """Whether there is a variant of this name.
+    """Checks that there is a variant of this name.
 
     Raises:
-        ColourbenchError: there is not; the message lists those there are.
+        ColourbenchError: there is none; the message lists the variants.
     """
     if name not in CLASSES:
         raise ColourbenchError(f"there is no variant {name!r}{did_you_mean(name, CLASSES)}; the variants are {', '.join(CLASSES)}")
@@ -32,10 +32,10 @@ def check_name(name: str) -> None:
 
 @cache
 def variant_class(name: str) -> "type[Variant]":
-    """The class of a named variant.
+    """The class of the variant with this name.
 
     Raises:
-        ColourbenchError: there is no such variant; the message lists those there are.
+        ColourbenchError: there is no such variant; the message lists the variants.
     """
     check_name(name)
     module, _, attribute = CLASSES[name].partition(":")
@@ -44,7 +44,7 @@ def variant_class(name: str) -> "type[Variant]":
 
 
 def build(config: "VariantConfig", engine: "Engine", domain: "Domain") -> "Variant":
-    """The variant that `config` describes, with freshly drawn weights."""
+    """The variant that `config` describes, with new random weights."""
     return variant_class(config.name)(config, engine, domain)
 
 

@@ -1,4 +1,4 @@
-"""The baseline without a critic: the generator learns by reconstruction alone ("L1-only")."""
+"""The baseline without a critic: the generator trains on the reconstruction loss alone ("L1-only")."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,7 +9,7 @@ from variants.contract.variant import Variant, VariantConfig
 
 
 class RegressionConfig(VariantConfig):
-    """Reconstruction alone."""
+    """Reconstruction loss alone."""
 
     name: Literal["regression"] = "regression"
     """The variant."""
@@ -21,5 +21,5 @@ class Regression(Variant):
     Config = RegressionConfig
 
     def step(self, batches: Iterator[Batch]) -> Losses:
-        """One generator update by reconstruction."""
+        """One generator update on the reconstruction loss."""
         return self.pretrain_generator(batches)

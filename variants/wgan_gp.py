@@ -32,9 +32,9 @@ class WganGpConfig(AdversarialConfig):
     critic: CriticConfig = CriticConfig(network=PatchCriticConfig(norm="layer"), adam=ADAM)
     """The critic."""
     n_critic: int = Field(default=5, ge=1, le=100)
-    """Critic updates for each generator update, each on a fresh batch."""
+    """Critic updates for each generator update, each on a new batch. The paper: 5."""
     penalty_weight: float = Field(default=10.0, gt=0)
-    """Weight of the gradient penalty (λ in the paper, which λ = reconstruction_weight is not)."""
+    """Weight of the gradient penalty. The paper calls it λ; here λ is reconstruction_weight."""
 
     @model_validator(mode="after")
     def _sensible_critic(self) -> "WganGpConfig":
@@ -49,28 +49,28 @@ class WganGpConfig(AdversarialConfig):
 
 
 class WganGp(AdversarialVariant):
-    """n_critic critic updates, each on a fresh batch, then one generator update on the last of them."""
+    """n_critic critic updates, each on a new batch, then one generator update on the last of these batches."""
 
     Config = WganGpConfig
     config: WganGpConfig
     space = ADVERSARIAL | {"variant.n_critic": Choice(options=(1, 2, 5)), "variant.penalty_weight": orders(1.0, 30.0)}
-    presets = ({"variant.n_critic": 1, "variant.generator.adam.learning_rate": 5e-5},)  # ChromaGAN's
+    presets = ({"variant.n_critic": 1, "variant.generator.adam.learning_rate": 5e-5},)  # as in ChromaGAN
 
     def step(self, batches: Iterator[Batch]) -> Losses:
-        """Algorithm 1, lines 2 to 11."""
-        for _ in range(self.config.n_critic):
-            parts = self.draw_parts(batches)
-            critic = self.critic_step(parts)
-        return critic | self.generator.update(self._generator_descent, parts)
+        """Algorithm 1, lines 2 to 12; line 11 draws no new batch but takes the last one of line 4."""
+        for _ in range(self.config.n_critic):  # line 2
+            parts = self.draw_parts(batches)  # line 4: x ~ P_r, here (L, ab)
+            critic = self.critic_step(parts)  # lines 3 to 9
+        return critic | self.generator.update(self._generator_descent, parts)  # lines 11 and 12
 
     def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
-        """One critic update on fresh fakes: the penalty needs real and fake colours of the same photograph, so none are stored."""
+        """One critic update on new fakes: the penalty needs real and fake colours of the same photograph, so none are stored."""
         self.schedule.begin_critic_pretraining()
         parts = self.draw_parts(batches)
         return self.critic_step(parts) | {"critic_accuracy": self._accuracy(parts[-1])}
 
     def critic_step(self, parts: list[Batch]) -> Losses:
-        """Lines 3 to 9: one critic update, distance and penalty in one backward."""
+        """Lines 3 to 9: one critic update; Wasserstein distance and penalty share one backward pass."""
         return self.critic.update(self._critic_descent, parts)
 
     def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
@@ -78,7 +78,7 @@ class WganGp(AdversarialVariant):
         return objectives.wasserstein_critic(real, fake)
 
     def critic_accuracy(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
-        """By pairs: the scores have no zero."""
+        """The share of pairs that the critic ranks correctly, because a Wasserstein critic's scores have no decision boundary."""
         return objectives.ranking_accuracy(real, fake)
 
     @torch.no_grad()
@@ -86,14 +86,14 @@ class WganGp(AdversarialVariant):
         return self.critic_accuracy(*self.judge(part, self.colourise_now(part)))
 
     def _critic_descent(self, part: Batch) -> Loss:
-        fake = self.colourise_now(part)  # x̃ = G(L)
-        distance = self.critic_loss(*self.judge(part, fake))
-        penalty, norms = self.gradient_penalty(part, fake)
+        fake = self.colourise_now(part)  # line 5: x̃ ← G(L), (B, 2, H, W)
+        distance = self.critic_loss(*self.judge(part, fake))  # line 7: D(x̃) - D(x)
+        penalty, norms = self.gradient_penalty(part, fake)  # lines 6 and 7: (‖∇_x̂ D(x̂)‖₂ - 1)²
         found = {"critic": distance, "penalty": penalty, "gradient_norm": norms.mean()}
-        return distance + self.config.penalty_weight * penalty, found
+        return distance + self.config.penalty_weight * penalty, found  # mean of L⁽ⁱ⁾, which line 9 descends
 
     def _generator_descent(self, part: Batch) -> Loss:
-        fake = self.generator(part.L, part.label)
+        fake = self.generator(part.L, part.label)  # line 12: G(L)
         with self.waits(self.critic):
             adversarial = objectives.wasserstein_generator(self.critic(part.L, fake.ab, part.label))  # -E[D(L, G(L))]
         reconstruction = self.reconstruction(fake, part)

@@ -1,4 +1,4 @@
-"""How all figures look, and how they are saved."""
+"""The common style of all figures, and how they are saved."""
 
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,16 @@ SAFE_COLOURS = 10
 
 
 def palette(arms: list[str]) -> dict[str, tuple[float, float, float]]:
-    """One colour for each arm, the same in every figure, and safe for the colour-blind as long as there are ten or fewer."""
+    """One colour per arm, the same in every figure; safe for colour-blind readers with ten arms or fewer."""
     name = "colorblind" if len(arms) <= SAFE_COLOURS else "husl"
     return dict(zip(arms, sns.color_palette(name, len(arms)), strict=True))
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
-    """Writes NAME.png, NAME.svg and NAME.pdf and returns the PNG's path."""
+    """Writes NAME.png, NAME.svg and NAME.pdf and returns the path of the PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.set_dpi(DPI)
-    figure.draw_without_rendering()  # finds the places once for all formats; `savefig` would draw twice for each
+    figure.draw_without_rendering()  # computes the layout once for all formats; `savefig` would draw twice for each
     figure.set_layout_engine("none")
     FigureCanvasAgg(figure).print_png(folder / f"{name}.png")
     FigureCanvasSVG(figure).print_svg(folder / f"{name}.svg", metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""Photographs side by side, and which ones are worth showing."""
+"""Galleries of photographs side by side, and the choice of the photographs to show."""
 
 from dataclasses import dataclass
 from textwrap import fill
@@ -14,20 +14,20 @@ from common.colour.metrics import METRICS
 
 SMALL: Any = {"font.size": 9}
 TITLE_WIDTH = 14  # characters in a line above a narrow panel
-MOST_SEEDS = 6  # shown of one arm
+MOST_SEEDS = 6  # at most, per arm
 ROWS = 3
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Sample photographs to show, by their place, each with the reason."""
+    """Sample photographs to show, by their position among the samples, each with the reason."""
 
     places: list[int]
     titles: list[str]
 
 
 def extremes(results: Results) -> Choice:
-    """Lowest, median and highest error by the arms' mean ΔE₀₀; the most and the least colourful truths."""
+    """The lowest, median and highest error by the arms' mean ΔE₀₀, and the most and least colourful true photographs."""
     means = _sampled(results)
     by_error, by_colour = means["delta_e"].sort_values().index, means["colourfulness_truth"].sort_values().index
     wanted = {
@@ -41,7 +41,7 @@ def extremes(results: Results) -> Choice:
 
 
 def disputed(results: Results) -> Choice:
-    """Where the arms differ most from one another in the primary metric, each arm taken as the mean of its seeds."""
+    """The photographs on which the arms differ most in the primary metric, each arm averaged over its seeds."""
     primary = results.settings["primary"]
     shown = _shown_arms(results)
     by_arm = results.table[results.table["arm"].isin(shown)].groupby(["image", "arm"])[primary].mean().unstack("arm")
@@ -52,7 +52,7 @@ def disputed(results: Results) -> Choice:
 
 
 def gallery(results: Results, choice: Choice) -> Figure | None:
-    """A row a photograph: input, every arm's first seed, truth."""
+    """One row per photograph: the input, the first seed of every arm, and the truth."""
     if not choice.places:
         return None
     columns = {
@@ -65,7 +65,7 @@ def gallery(results: Results, choice: Choice) -> Figure | None:
 
 
 def seeds(results: Results) -> Figure | None:
-    """A row an arm: the photograph on which its seeds differ most in the primary metric, as each of them colours it."""
+    """One row per arm: the photograph on which its seeds differ most in the primary metric, as each seed colours it."""
     primary, rows, titles = results.settings["primary"], [], []
     names = results.sample_names
     for arm in _shown_arms(results):

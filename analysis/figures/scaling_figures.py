@@ -14,7 +14,7 @@ ROWS = {"images_per_second": "images/s", "memory_gb": "peak memory, GB"}
 
 
 def scaling(table: pd.DataFrame, title: str) -> Figure:
-    """A column an axis, a row a measure; scales are logarithmic, memory's starts at 0."""
+    """One column per axis, one row per measure; scales are logarithmic, except the memory axis, which is linear from 0."""
     axes = [name for name in AXES if name in set(table["axis"])]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.4 * len(axes), 5.4), layout="constrained")

@@ -17,14 +17,14 @@ from common.colour import lab
 from common.colour.metrics import METRICS
 from common.tracking import Run
 
-PANELS = 6  # in a row
+PANELS = 6  # per row
 TITLE_WIDTH = 14  # characters in a line above a narrow panel
-DOTS = 1000  # photographs of an arm, at most
-SMOOTHING = 25  # points of a mutation's moving average
+DOTS = 1000  # photographs per arm, at most
+SMOOTHING = 25  # points in the moving average of a mutation's share
 
 
 def curves(results: Results) -> Figure | None:
-    """Validation ΔE and colourfulness by images and by seconds: a line a seed, their mean, a band of a standard deviation."""
+    """Validation ΔE and colourfulness by images and by seconds: a line per seed, their mean, and a ± 1 standard deviation band."""
     table = results.curves
     if table.empty:
         return None
@@ -53,7 +53,7 @@ def _draw_curves(axis: Axes, mine: pd.DataFrame, unit: str, metric: str, arm: st
 
 
 def colourfulness(results: Results) -> Figure:
-    """Colourfulness of test photographs against the truth's, an arm a panel, its seeds averaged; below the diagonal is too pale."""
+    """Colourfulness of test photographs against the truth's: one panel per arm, mean over seeds; below the diagonal is too pale."""
     arms = [arm for arm in results.arms if arm != "grey"]
     table = results.table[results.table["arm"].isin(arms)]
     means = table.groupby(["arm", "photograph"])[["colourfulness", "colourfulness_truth"]].mean()
@@ -74,7 +74,7 @@ def colourfulness(results: Results) -> Figure:
 
 
 def _panels(count: int, most: int, size: tuple[float, float]) -> tuple[Figure, Any]:
-    """Axes in rows of at most `most`, each of that size in inches; places that stay empty are off."""
+    """Axes in rows of at most `most`, each of the given size in inches; unused axes are switched off."""
     columns = min(count, most)
     rows = -(-count // columns)
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
@@ -85,7 +85,7 @@ def _panels(count: int, most: int, size: tuple[float, float]) -> tuple[Figure, A
 
 
 def distribution(results: Results) -> Figure:
-    """The share of the test photographs below each value of the primary metric, each the mean over the arm's seeds."""
+    """The share of the test photographs below each value of the primary metric, averaged over the seeds of each arm."""
     metric = results.settings["primary"]
     colours = palette(results.arms)
     with mpl.rc_context(STYLE):
@@ -101,7 +101,7 @@ def distribution(results: Results) -> Figure:
 
 
 def ab_histograms(results: Results) -> Figure:
-    """Where the colours lie in the ab plane, on a log scale: truth and every arm."""
+    """The distribution of colours in the ab plane, on a log scale: the truth and every arm."""
     shown = {"truth": results.truth, **{arm: results.samples(arm) for arm in results.arms if arm != "grey"}}
     edges = np.linspace(-100, 100, 81)
     with mpl.rc_context(STYLE):
@@ -117,7 +117,7 @@ def ab_histograms(results: Results) -> Figure:
 
 
 def mutations(results: Results) -> Figure | None:
-    """E-GAN's history: which mutation's child survived, smoothed, and the fitness of the fittest."""
+    """The history of E-GAN: the smoothed share of survivors by mutation, and the fitness of the fittest child."""
     runs = [run for run in results.cells if any(name.startswith("train/mutation_") for name in run.metrics)]
     if not runs:
         return None
@@ -142,7 +142,7 @@ def mutations(results: Results) -> Figure | None:
 
 
 def inflection(results: Results) -> Figure | None:
-    """Where adversarial training was stopped: the watched metric beside the adversarial loss, best and decision marked."""
+    """Where adversarial training stopped: the watched metric beside the adversarial loss, with best point and stop marked."""
     runs = [run for run in results.trained if "inflection/decided_at" in run.metrics]
     if not runs:
         return None
@@ -172,7 +172,7 @@ def _draw_inflection(axis: Axes, run: Run) -> None:
 
 
 def critic_accuracy(results: Results) -> Figure | None:
-    """How well the critic tells real from fake while it is pretrained."""
+    """The critic's accuracy at telling real from fake during its pretraining."""
     name = "train/critic_accuracy"
     runs = [run for run in results.trained if name in run.metrics]
     if not runs:

@@ -1,4 +1,4 @@
-"""The pictures of a sweep: history, pruning, importance, slices, parallel coordinates, Pareto front."""
+"""The figures of a sweep: history, pruning, importance, slices, parallel coordinates, Pareto front."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +22,8 @@ DOTS: Any = {"cmap": "Blues", "s": 20, "edgecolors": "0.4", "linewidths": 0.4}
 class Trials:
     """A sweep as tables.
 
-    `table` has a row a trial: `trial`, `state`, a column an objective, and a column a field (named as in the run's settings).
-    `curves` has a row a validation: `trial`, `images`, `value`. `importance` is the share of the variance that a field explains.
+    `table` has one row per trial: `trial`, `state`, one column per objective, and one per field (named as in the run's settings).
+    `curves` has one row per validation: `trial`, `images`, `value`. `importance` is the share of the variance a field explains.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Trials:
 
 
 def draw(trials: Trials) -> dict[str, Figure]:
-    """Every picture that the sweep has something for."""
+    """Draws every figure for which the sweep has data."""
     drawn = {"history": history(trials)}
     if trials.importance:
         drawn["importance"] = importance(trials)
@@ -60,7 +60,7 @@ def draw(trials: Trials) -> dict[str, Figure]:
 
 
 def history(trials: Trials) -> Figure:
-    """Each trial's value, and the best so far."""
+    """The value of each trial, and the best so far."""
     table, name = trials.complete.sort_values("trial"), trials.first
     best = table[name].cummin() if trials.objectives[name] == "minimize" else table[name].cummax()
     with mpl.rc_context(STYLE):
@@ -78,7 +78,7 @@ def history(trials: Trials) -> Figure:
 
 
 def importance(trials: Trials) -> Figure:
-    """Share of the variance of the objective that each field explains (fANOVA)."""
+    """The share of the objective's variance that each field explains (fANOVA)."""
     shares = dict(sorted(trials.importance.items(), key=lambda item: item[1]))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 0.8 + 0.4 * len(shares)), layout="constrained")
@@ -108,7 +108,7 @@ def slices(trials: Trials) -> Figure:
 
 
 def parallel(trials: Trials) -> Figure:
-    """A line a trial through all its fields, coloured by the objective: the good ones dark."""
+    """One line per trial through all its fields, coloured by the objective: good trials are dark."""
     table = trials.complete
     places = pd.DataFrame({name: _placed(table[name]) for name in trials.fields})
     value = table[trials.first]
@@ -132,7 +132,7 @@ def parallel(trials: Trials) -> Figure:
 
 
 def pruning(trials: Trials) -> Figure:
-    """The validation curves of all trials; the pruned ones grey."""
+    """The validation curves of all trials; pruned trials are grey."""
     states = trials.table.set_index("trial")["state"]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 3.8), layout="constrained")
@@ -165,7 +165,7 @@ def front(trials: Trials) -> Figure:
 
 
 def _short(name: str) -> str:
-    """`variant.generator.adam.learning_rate` as people say it."""
+    """A short readable name for a field such as `variant.generator.adam.learning_rate`."""
     parts = [part for part in name.split(".") if part not in ("variant", "adam", "network")]
     return " ".join(parts).replace("_", " ")
 
@@ -179,7 +179,7 @@ def _spans_magnitudes(values: pd.Series) -> bool:
 
 
 def _scale(axis: Axes, values: pd.Series) -> None:
-    """Few ticks, so that their labels do not touch in a narrow panel."""
+    """Sets few ticks, so that their labels do not touch in a narrow panel."""
     if not _is_number(values):
         return
     if _spans_magnitudes(values.dropna()):
@@ -192,7 +192,7 @@ def _scale(axis: Axes, values: pd.Series) -> None:
 
 
 def _placed(values: pd.Series) -> pd.Series:
-    """Between 0 and 1: numbers by size, on a logarithm where they span magnitudes, others by name."""
+    """Positions between 0 and 1: numbers by value (by logarithm if they span orders of magnitude), other values by name."""
     codes = values if _is_number(values) else pd.Series(pd.factorize(values.astype(str), sort=True)[0], index=values.index)
     scaled = np.log(codes) if _spans_magnitudes(codes.dropna()) else codes.astype(float)
     span = scaled.max() - scaled.min()

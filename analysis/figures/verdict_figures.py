@@ -1,4 +1,4 @@
-"""The verdict drawn: differences beside the margin, and where their uncertainty comes from."""
+"""Figures of the verdict: the differences beside the margin, and the sources of their uncertainty."""
 
 import math
 
@@ -14,7 +14,7 @@ from common.colour.metrics import METRICS
 
 
 def forest(verdict: Verdict) -> Figure | None:
-    """Each difference with its interval; the margin is a band around 0."""
+    """Each difference with its interval; a band around 0 shows the margin."""
     answers = [answer for answer in verdict.answers if math.isfinite(answer.estimate)][::-1]
     if not answers:
         return None
@@ -37,7 +37,7 @@ def forest(verdict: Verdict) -> Figure | None:
 
 
 def variance(results: Results, verdict: Verdict) -> Figure | None:
-    """Shares of the variance of each difference between trained arms: seeds, photographs x arm, and the error of single figures."""
+    """Shares of the variance of each difference between trained arms: seeds, photographs x arm, and error of single values."""
     answers = [answer for answer in verdict.answers if all(n > 1 for n in answer.seeds) and answer.photographs > 1]
     if not answers:
         return None

@@ -1,1 +1,1 @@
-"""What is measured of a colourised photograph, and of a set of them."""
+"""Metrics of single colourised photographs, and of sets of them."""

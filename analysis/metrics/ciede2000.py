@@ -1,6 +1,6 @@
-"""CIEDE2000 of every pixel (Sharma, Wu & Dalal 2005), compiled; their symbols and equation numbers.
+"""CIEDE2000 of every pixel (Sharma, Wu & Dalal 2005), compiled, in the paper's symbols and equation numbers.
 
-The paper's angles are never computed: cosines and sines of hues are coordinates, those of sums and multiples follow from them.
+The paper's angles are never computed: coordinates give the cosines and sines of hues, and those of sums and multiples follow.
 Only (16) needs an angle, and there a short polynomial.
 """
 
@@ -17,8 +17,8 @@ COS_6, SIN_6 = F(math.cos(math.radians(6))), F(math.sin(math.radians(6)))
 COS_63, SIN_63 = F(math.cos(math.radians(63))), F(math.sin(math.radians(63)))
 COS_275, SIN_275 = F(math.cos(math.radians(275))), F(math.sin(math.radians(275)))
 RADIANS_60 = F(math.radians(60))
-HALF_ANGLES = F(2 * math.degrees(1) / 25)  # (16) in halves of a radian
-# (arctan t - t) / t³ in powers of t², to 2e-8 (Abramowitz & Stegun 4.4.49), and eˣ; highest power first
+HALF_ANGLES = F(2 * math.degrees(1) / 25)  # turns half of an angle in radians into (h̄' - 275°) / 25° of (16)
+# coefficients of (arctan t - t) / t³ in powers of t², to 2e-8 (Abramowitz & Stegun 4.4.49), and of eˣ; highest power first
 ARCTAN = tuple(
     map(F, (0.0028662257, -0.0161657367, 0.0429096138, -0.075289640, 0.1065626393, -0.1420889944, 0.1999355085, -0.3333314528))
 )
@@ -36,11 +36,11 @@ def delta_e(first: Float32[np.ndarray, "3 h w"], second: Float32[np.ndarray, "3 
 @inlined
 def _pixel(L1: float, a1: float, b1: float, L2: float, a2: float, b2: float) -> float:
     G = F(0.5) * (F(1) - _seventh_power_ratio((_length(a1, b1) + _length(a2, b2)) * F(0.5)))  # (4)
-    across = (F(1) + G) * (a1 * b2 - a2 * b1)  # C1 C2 sin Δh; before the next line, so that opposite hues give 0
+    across = (F(1) + G) * (a1 * b2 - a2 * b1)  # C1 C2 sin Δh; computed before the next line, so that opposite hues give 0
     a1, a2 = (F(1) + G) * a1, (F(1) + G) * a2  # (5)
     C1, C2 = _length(a1, b1), _length(a2, b2)  # (6)
     along = a1 * a2 + b1 * b2  # C1 C2 cos Δh
-    # Δh > 0; of two opposite hues the larger less the smaller is 180° (10)
+    # true where Δh > 0; for opposite hues (10) gives h2 - h1 = ±180°, which is positive where h1 < 180°
     is_left = (across > F(0)) | ((across == F(0)) & ((b1 > F(0)) | ((b1 == F(0)) & (a1 > F(0)))))
     dL, dC, dH = L2 - L1, C2 - C1, _dH(C1 * C2, along, across, is_left)  # (8), (9)
 
@@ -56,7 +56,7 @@ def _pixel(L1: float, a1: float, b1: float, L2: float, a2: float, b2: float) -> 
 
 @inlined
 def _dH(product: float, along: float, across: float, is_left: bool) -> float:
-    """2 √(C1 C2) sin(Δh / 2) (10), (11), from the half angle's formula that does not cancel: sin x / 2cos(x/2) for small angles."""
+    """2 √(C1 C2) sin(Δh / 2) (10), (11), by a half-angle formula without cancellation: sin x / 2cos(x/2) for small angles."""
     small = F(2) * across / math.sqrt(max(F(2) * (product + along), TINY))
     large = math.sqrt(max(F(2) * (product - along), F(0)))
     signed = large if is_left else -large
@@ -65,9 +65,9 @@ def _dH(product: float, along: float, across: float, is_left: bool) -> float:
 
 @inlined
 def _mean_hue(a1: float, b1: float, C1: float, a2: float, b2: float, C2: float, along: float, is_left: bool) -> tuple[float, float]:
-    """cos and sin of h̄' (14): halfway along the shorter arc. Grey has the hue 0 here; dH = 0 and C = 0 leave it without effect.
+    """cos and sin of h̄' (14): halfway along the shorter arc. Grey has hue 0 here; dH = 0 and C = 0 make it irrelevant.
 
-    For hues far apart the sum of the two directions vanishes: there the difference is turned by a right angle.
+    For hues far apart the sum of the two directions vanishes, so their difference is rotated by a right angle instead.
     """
     x1, y1 = (a1 / max(C1, TINY), b1 / max(C1, TINY))
     x2, y2 = (a2 / max(C2, TINY), b2 / max(C2, TINY))
@@ -80,7 +80,7 @@ def _mean_hue(a1: float, b1: float, C1: float, a2: float, b2: float, C2: float, 
 
 @inlined
 def _T(cos: float, sin: float) -> float:
-    """(15), with the cosines of h, 2h, 3h, 4h from those of h."""
+    """T of (15); the cosines of 2h, 3h and 4h are computed from those of h."""
     cos_2, sin_2 = cos * cos - sin * sin, F(2) * cos * sin
     cos_3, sin_3 = cos_2 * cos - sin_2 * sin, sin_2 * cos + cos_2 * sin
     cos_4, sin_4 = cos_2 * cos_2 - sin_2 * sin_2, F(2) * cos_2 * sin_2
@@ -92,7 +92,7 @@ def _T(cos: float, sin: float) -> float:
 
 @inlined
 def _sin_twice_d_theta(cos: float, sin: float) -> float:
-    """sin 2Δθ (16), (21); a right angle and more from 275° it is 1e-6 and less."""
+    """sin 2Δθ (16), (21); at a right angle or more from 275° it is 1e-6 or less, and taken as 0."""
     ahead, aside = cos * COS_275 + sin * SIN_275, sin * COS_275 - cos * SIN_275
     angle = _arctan(aside / (F(1) + max(ahead, F(0)))) * HALF_ANGLES
     twice = RADIANS_60 * _exp(-angle * angle) if ahead > F(0) else F(0)
@@ -102,7 +102,7 @@ def _sin_twice_d_theta(cos: float, sin: float) -> float:
 
 @inlined
 def _arctan(t: float) -> float:
-    """For |t| <= 1."""
+    """arctan t for |t| <= 1."""
     square = t * t
     total = F(0)
     for c in ARCTAN:
@@ -112,7 +112,7 @@ def _arctan(t: float) -> float:
 
 @inlined
 def _exp(x: float) -> float:
-    """For -80 < x <= 0: a power of two by its exponent's bits, and a series for the rest."""
+    """eˣ for -80 < x <= 0: a power of two, set through the exponent bits, times a series for the rest."""
     whole = F(np.floor(x * F(1.4426950408889634) + F(0.5)))
     rest = x - whole * F(0.6931471805599453)
     total = F(0)

@@ -1,6 +1,6 @@
-"""Colour bleeding, compiled: how much of a photograph's change of colour does not lie on an edge of its lightness.
+"""Colour bleeding, compiled: the share of a photograph's colour change that does not lie on an edge of its lightness.
 
-In photographs colours mostly change where lightness does; a colour that runs over an object's outline changes elsewhere.
+In photographs colour mostly changes where lightness does; a colour that runs over an object's outline changes elsewhere.
 """
 
 import numpy as np
@@ -8,8 +8,8 @@ from jaxtyping import Float32
 
 from common.fast.compiled import F, kernel
 
-ROUNDING = F(1.0)  # |∇ab| a pixel up to which a change is that of rounding to 8 bits
-EDGE = F(3.0)  # |∇L| in units of L a pixel from which a place, or one beside it, is an edge
+ROUNDING = F(1.0)  # |∇ab| per pixel; changes up to this size count as rounding to 8 bits
+EDGE = F(3.0)  # |∇L| per pixel in units of L; from this size on, a pixel and its neighbours are an edge
 
 
 @kernel
@@ -17,7 +17,7 @@ def off_edges(image: Float32[np.ndarray, "3 h w"]) -> float:
     """Σ |∇ab| away from edges of L over Σ |∇ab|, by central differences; 0 where the colour does not change.
 
     Args:
-        image: Lab, of 3 x 3 pixels at least.
+        image: in Lab, at least 3 x 3 pixels.
     """
     height, width = image.shape[1] - 2, image.shape[2] - 2
     is_edge = np.zeros((height + 2, width + 2), np.uint8)

@@ -1,6 +1,6 @@
-"""Image metrics: pure functions from uint8 sRGB photographs (B, 3, H, W), or from Lab, to one figure for each.
+"""Image metrics: pure functions from uint8 sRGB photographs (B, 3, H, W), or from Lab, to one value per photograph.
 
-PSNR, SSIM, CIEDE2000 and colourfulness are measured on the CPU, one photograph a thread, wherever the photographs are;
+PSNR, SSIM, CIEDE2000 and colourfulness are measured on the CPU, one photograph per thread, whichever device holds the images;
 differences of uint8 never wrap around.
 """
 
@@ -39,7 +39,7 @@ def psnr_ab(images: Lab, truth: Lab) -> PerImage:
 
 
 def ssim(images: Images, truth: Images) -> PerImage:
-    """Structural similarity over RGB (Wang et al. 2004): Gaussian window of σ 1.5 and 11x11, K = (0.01, 0.03), borders left out.
+    """Structural similarity over RGB (Wang et al. 2004): 11x11 Gaussian window, σ 1.5, K = (0.01, 0.03), without borders.
 
     Raises:
         ValueError: the photographs are smaller than the window.
@@ -50,12 +50,12 @@ def ssim(images: Images, truth: Images) -> PerImage:
 
 
 def delta_e(images: Lab, truth: Lab) -> PerImage:
-    """CIEDE2000, the mean over pixels."""
+    """CIEDE2000, averaged over pixels."""
     return delta_e_pixels(images, truth).double().mean(dim=(1, 2))
 
 
 def delta_e_pixels(first: Lab, second: Lab) -> Float[Tensor, "b h w"]:
-    """CIEDE2000 (Sharma, Wu & Dalal 2005) of each pixel, in float32, on the CPU and without a gradient."""
+    """CIEDE2000 (Sharma, Wu & Dalal 2005) of each pixel, in float32, on the CPU and without gradients."""
     found = np.empty((len(first), 1, *first.shape[2:]), np.float32)
     _measured(ciede2000.delta_e, first.float(), second.float(), out=found)
     return torch.from_numpy(found[:, 0])
@@ -64,10 +64,10 @@ def delta_e_pixels(first: Lab, second: Lab) -> Float[Tensor, "b h w"]:
 def colourfulness(images: Images) -> PerImage:
     """M³ = √(σ²_rg + σ²_yb) + 0.3 √(μ²_rg + μ²_yb) (Hasler & Süsstrunk 2003, eq. 5); rg = R - G, yb = (R + G)/2 - B, signed.
 
-    0 is not, 15 slightly, 33 moderately, 45 averagely, 59 quite, 82 highly and 109 extremely colourful.
+    On the paper's scale 0 is not, 15 slightly, 33 moderately, 45 averagely, 59 quite, 82 highly and 109 extremely colourful.
     """
     sums = torch.tensor(_measured(photograph_sums.opponent_sums, images), dtype=torch.float64).view(-1, 2, 2)
-    mean, square = (sums / math.prod(images.shape[2:]) / torch.tensor([[1, 1], [2, 4]])).unbind(2)  # 2yb is summed, and its square
+    mean, square = (sums / math.prod(images.shape[2:]) / torch.tensor([[1, 1], [2, 4]])).unbind(2)  # sums are of 2yb and (2yb)²
     deviation = (square - mean**2).clamp(min=0).sum(dim=1).sqrt()
     found: Tensor = deviation + 0.3 * mean.norm(dim=1)
     return found
@@ -79,25 +79,25 @@ def chroma(images: Lab) -> PerImage:
 
 
 def grey_share(images: Lab) -> PerImage:
-    """Share of the pixels with C* below 2."""
+    """Share of pixels with C* below 2."""
     return (torch.hypot(images[:, 1], images[:, 2]) < GREY_CHROMA).float().mean(dim=(1, 2))
 
 
 def ab_distance(images: Lab, truth: Lab) -> PerImage:
-    """Wasserstein-1 distance between the photographs' a and b distributions, the mean of the two, in Lab units.
+    """Wasserstein-1 distance between the distributions of the photographs' a and of their b, averaged over both, in Lab units.
 
-    For samples of equal size it is the mean distance of the sorted values.
+    For samples of equal size this is the mean distance between the sorted values.
     """
     return torch.tensor(_measured(_sorted_distance, images, truth))
 
 
 def bleeding(images: Lab) -> PerImage:
-    """Share of the change of colour that lies off the edges of L (`colour_bleeding`); the truth has its own, above 0."""
+    """Share of the colour change that lies off the edges of L (`colour_bleeding`); the truth has a share of its own, above 0."""
     return torch.tensor(_measured(colour_bleeding.off_edges, images.float()), dtype=torch.float64)
 
 
 def diversity(versions: Float[Tensor, "n b 3 h w"]) -> PerImage:
-    """Mean ΔE*₇₆ over pixels and over all pairs of n versions of each photograph, in Lab; 0 where they are all the same."""
+    """Mean ΔE*₇₆ over pixels and over all pairs of n versions of each photograph, in Lab; 0 if all versions are the same."""
     pairs = list(combinations(versions, 2))
     return torch.stack([(a - b).norm(dim=1).mean(dim=(1, 2)) for a, b in pairs]).mean(dim=0)
 
@@ -128,10 +128,10 @@ def _psnr(mse: Tensor, span: float) -> Tensor:
 
 
 def _measured(kernel: Callable[..., Any], *images: Tensor, out: np.ndarray | None = None) -> list[Any]:
-    """What a kernel finds in each photograph, or writes; kernels look at no bounds.
+    """The value that a kernel returns for each photograph, or its output in `out`; kernels do not check array bounds.
 
     Raises:
-        ValueError: the photographs are no colour photographs, or not of one size.
+        ValueError: the photographs do not have three channels, or differ in size.
     """
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1 or {shape[1] for shape in shapes} != {3}:

@@ -1,6 +1,6 @@
-"""LPIPS, FID and KID, through torchmetrics and with the networks that they are defined by.
+"""LPIPS, FID and KID, through torchmetrics and with the networks that define them.
 
-They are measured on what a user sees: uint8 photographs after the Lab round trip, the truth after the same one.
+They are measured on what a user sees: uint8 photographs after the Lab round trip. The truth takes the same round trip.
 """
 
 import math
@@ -27,14 +27,14 @@ LPIPS = "lpips"
 
 @dataclass(frozen=True)
 class Networks:
-    """What is at hand; None where its weights are not."""
+    """The networks that are available; None where the weights are missing."""
 
-    compare: Compare | None  # LPIPS of pairs
+    compare: Compare | None  # LPIPS of pairs of photographs
     extract: Extract | None  # Inception's 2048 pooled features
 
     @property
     def missing(self) -> list[str]:
-        """What cannot be computed, and what would help."""
+        """What cannot be computed, and how to get the missing weights."""
         needs = {"LPIPS": (self.compare, weights.ALEXNET), "FID and KID": (self.extract, weights.INCEPTION)}
         return [
             f"{what}, for want of {needed.name}; `colourbench data weights` says how to get it"
@@ -55,17 +55,17 @@ class SetFigures:
 
 
 def networks(device: torch.device | str = "cpu") -> Networks:
-    """The networks whose weights are in the cache.
+    """Loads the networks whose weights are in the cache.
 
     Raises:
-        ColourbenchError: weights are there and are not the published ones.
+        ColourbenchError: weights exist but are not the published ones.
     """
     compare = lpips_network(device) if weights.ALEXNET.is_here() else None
     return Networks(compare, inception(device) if weights.INCEPTION.is_here() else None)
 
 
 def lpips_network(device: torch.device | str = "cpu") -> Compare:
-    """LPIPS with AlexNet, version 0.1 (Zhang et al. 2018): 0 for equal photographs."""
+    """LPIPS with AlexNet, version 0.1 (Zhang et al. 2018); identical photographs give 0."""
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     weights.ALEXNET.check()
@@ -80,7 +80,7 @@ def lpips_network(device: torch.device | str = "cpu") -> Compare:
 
 
 def inception(device: torch.device | str = "cpu") -> Extract:
-    """FID's own Inception v3: 2048 features after the last pooling."""
+    """The Inception v3 that FID uses: 2048 features after the last pooling."""
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     path = weights.INCEPTION.check()
@@ -90,7 +90,7 @@ def inception(device: torch.device | str = "cpu") -> Extract:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the networks say of a split; None where one is missing."""
+    """The networks' outputs for a split; None where a network is missing."""
 
     lpips: Float[np.ndarray, " n"] | None
     features: Features | None
@@ -98,16 +98,16 @@ class Measured:
 
     @property
     def sets(self) -> SetFigures | None:
-        """FID and KID."""
+        """FID and KID, or None without features."""
         return None if self.features is None or self.truth is None else set_figures(self.features, self.truth)
 
 
 @torch.no_grad()
 def measure(batches: Iterable[tuple[Any, Images, Images]], found: Networks, truth: Features | None = None) -> Measured:
-    """LPIPS and features of batches as `evaluation.colourised` gives them.
+    """Computes LPIPS and features of batches from `evaluation.colourised`.
 
     Args:
-        truth: features of the true photographs, where they are known: they are the same for every arm.
+        truth: features of the true photographs, if known: they are the same for every arm.
     """
     distances, theirs, true = [], [], []
     for _, images, real in batches:
@@ -123,7 +123,7 @@ def measure(batches: Iterable[tuple[Any, Images, Images]], found: Networks, trut
 
 
 def set_figures(features: Features, truth: Features) -> SetFigures:
-    """FID and KID; row i of both is the same photograph, coloured and true. NaN where there are fewer than 3."""
+    """FID and KID; row i of both is the same photograph, coloured and true. NaN for fewer than 3 photographs."""
     if len(features) < 3:
         return SetFigures(math.nan, math.nan, math.nan, math.nan, len(features))
     value, error = kid(features, truth)
@@ -132,7 +132,7 @@ def set_figures(features: Features, truth: Features) -> SetFigures:
 
 
 def fid(features: Features, truth: Features) -> float:
-    """‖μ - μ_w‖² + tr(Σ + Σ_w - 2 (Σ Σ_w)^½) (Heusel et al. 2017, eq. 6). Biased for few photographs: only equal n compare."""
+    """‖μ - μ_w‖² + tr(Σ + Σ_w - 2 (Σ Σ_w)^½) (Heusel et al. 2017, eq. 6). Biased for few photographs: compare only at equal n."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     metric = FrechetInceptionDistance(feature=_Given(features.shape[1]))
@@ -144,8 +144,8 @@ def fid(features: Features, truth: Features) -> float:
 def kid(features: Features, truth: Features) -> tuple[float, float]:
     """The unbiased MMD² with the kernel (x·y / d + 1)³ (Bińkowski et al. 2018, section 4), and its standard error.
 
-    Over all photographs at once, not over subsets, whose spread is no standard error. The error is the jackknife's: each
-    photograph in turn is left out of both sets.
+    Computed over all photographs at once, not over subsets, whose spread is not a standard error. The error is the jackknife's:
+    each photograph in turn is left out of both sets.
     """
     from torchmetrics.image.kid import poly_kernel
 
@@ -154,7 +154,7 @@ def kid(features: Features, truth: Features) -> tuple[float, float]:
     n = len(x)
     within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
     value = within / (n * (n - 1)) - 2 * xy.sum() / n**2
-    own = 2 * (xx.sum(1) - xx.diag() + yy.sum(1) - yy.diag())  # terms in which a photograph stands
+    own = 2 * (xx.sum(1) - xx.diag() + yy.sum(1) - yy.diag())  # terms that involve each photograph
     across = xy.sum(0) + xy.sum(1) - xy.diag()
     left_out = (within - own) / ((n - 1) * (n - 2)) - 2 * (xy.sum() - across) / (n - 1) ** 2
     error = torch.sqrt((n - 1) * left_out.var(correction=0))
@@ -162,7 +162,7 @@ def kid(features: Features, truth: Features) -> tuple[float, float]:
 
 
 def over_seeds(values: Sequence[float]) -> tuple[float, float]:
-    """The mean of a figure that each seed has, and half of its 95 % interval; NaN for one seed."""
+    """The mean over seeds, and half of the width of its 95 % interval; NaN for one seed."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, math.nan
@@ -170,12 +170,12 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float]:
 
 
 class _Given(nn.Module):
-    """Stands where torchmetrics has its extractor: the features are there already."""
+    """Replaces the torchmetrics extractor, as the features are already computed."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.num_features = features
 
     def forward(self, features: Tensor) -> Tensor:
-        """The same."""
+        """Returns the features unchanged."""
         return features

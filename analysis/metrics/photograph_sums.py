@@ -1,4 +1,4 @@
-"""What PSNR, SSIM and colourfulness sum over a photograph, compiled; sums of whole numbers are exact."""
+"""Per-photograph sums for PSNR, SSIM and colourfulness, compiled; sums of integers are exact."""
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -11,7 +11,7 @@ _GAUSS = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 WINDOW = tuple(F(weight) for weight in _GAUSS / _GAUSS.sum())  # 11 wide, σ = 1.5
 BORDER = len(WINDOW) - 1
 C1, C2 = F((0.01 * 255) ** 2), F((0.03 * 255) ** 2)
-MIDDLE = F(128)  # taken off first: variances do not change, and squares lose fewer digits
+MIDDLE = F(128)  # subtracted first: the variances stay the same, and the squares lose fewer digits
 
 
 @kernel
@@ -43,9 +43,9 @@ def opponent_sums(image: Photograph) -> tuple[int, int, int, int]:
 
 @kernel
 def similarity(x: Photograph, y: Photograph) -> float:
-    """SSIM: its mean over the places where the window fits whole, and over the channels.
+    """SSIM, averaged over the positions where the whole window fits, and over the channels.
 
-    A row is blurred along itself as it comes; the last eleven, weighted, are the blur across.
+    Each row is blurred horizontally as it is read; the weighted sum of the last eleven gives the vertical blur.
     """
     height, width = x.shape[1], x.shape[2] - BORDER
     moments, blurred = np.empty((4, x.shape[2]), np.float32), np.empty((BORDER + 1, 4, width), np.float32)
@@ -62,7 +62,7 @@ def similarity(x: Photograph, y: Photograph) -> float:
 
 @inlined
 def _set_moments(x: UInt8[np.ndarray, " w"], y: UInt8[np.ndarray, " w"], moments: Float32[np.ndarray, "4 w"]) -> None:
-    """x, y, x² + y² (of the variances only the sum is wanted) and xy."""
+    """Fills `moments` with x, y, x² + y² (only the sum of the variances is needed) and xy."""
     for i in range(len(x)):
         u, v = F(x[i]) - MIDDLE, F(y[i]) - MIDDLE
         moments[0, i], moments[1, i], moments[2, i], moments[3, i] = u, v, u * u + v * v, u * v

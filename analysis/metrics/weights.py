@@ -1,7 +1,7 @@
-"""Weights of published networks: where they lie, whether they are whole, and how to get them.
+"""Weights of published networks: where they are stored, how they are verified, and how to get them.
 
-They lie in torch's own cache (TORCH_HOME, by default ~/.cache/torch), under the names that their publishers gave them; the
-eight hexadecimal digits in such a name begin the file's SHA-256.
+They are stored in torch's own cache (TORCH_HOME, by default ~/.cache/torch), under the names that their publishers gave them.
+The eight hexadecimal digits in such a name are the start of the file's SHA-256.
 """
 
 import re
@@ -21,7 +21,7 @@ _DIGITS = re.compile(r"-([0-9a-f]{8})\.")
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights under its published name; `address` asks the library that knows it, which takes seconds to import."""
+    """A file of weights under its published name; `address` asks the library that defines it, which takes seconds to import."""
 
     name: str
     file_name: str
@@ -31,7 +31,7 @@ class Weights:
 
     @property
     def file(self) -> Path:
-        """Where it lies, or would."""
+        """The path of the file, whether or not it exists."""
         import torch  # takes seconds to import
 
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file_name
@@ -43,14 +43,14 @@ class Weights:
         return match[1] if match else ""
 
     def is_here(self) -> bool:
-        """Whether there is such a file; `check` says whether it is whole."""
+        """Whether the file exists; `check` verifies its content."""
         return self.file.is_file()
 
     def check(self) -> Path:
-        """The file, when it is the published one.
+        """Returns the file if it is the published one.
 
         Raises:
-            ColourbenchError: it is missing or another one.
+            ColourbenchError: it is missing, or is another file.
         """
         if not self.is_here():
             raise ColourbenchError(f"{self.used_for} need the weights {self.name}: {self.remedy}")
@@ -61,10 +61,10 @@ class Weights:
         return self.file
 
     def fetch(self) -> None:
-        """Downloads it; nothing is left of a file that comes out wrong.
+        """Downloads the file; a wrong download leaves nothing behind.
 
         Raises:
-            ColourbenchError: there is no network, or what came is not the published file.
+            ColourbenchError: there is no network, or the download is not the published file.
         """
         import torch
 
@@ -73,14 +73,14 @@ class Weights:
             torch.hub.download_url_to_file(self.address(), str(self.file), hash_prefix=self.digits)
         except (URLError, OSError) as error:
             raise ColourbenchError(f"cannot download {self.address()}: {error}; get it elsewhere, then {self.remedy}") from None
-        except RuntimeError as error:  # torch's own check of the digits
+        except RuntimeError as error:  # torch's own check of the hash
             raise ColourbenchError(f"{self.address()}: {error}; try again") from None
 
     def take(self, file: Path) -> None:
-        """Copies a file that was got elsewhere to its place.
+        """Copies a file that was obtained elsewhere into the cache.
 
         Raises:
-            ColourbenchError: it is not the published one.
+            ColourbenchError: it is not the published file.
         """
         if not file_sha256(file).startswith(self.digits):
             raise ColourbenchError(f"{file} is not {self.name}: its SHA-256 does not begin with {self.digits}")
@@ -90,7 +90,7 @@ class Weights:
 
     @property
     def remedy(self) -> str:
-        """What a user does."""
+        """What the user can do to get the file."""
         return f"`colourbench data weights --fetch`, or `--take FILE` with {self.file_name} from {self.address()}"
 
 

@@ -1,1 +1,1 @@
-"""The human study: one blinded schedule, sheets to fill in, tables from the answers."""
+"""The human study: one blinded schedule, sheets to fill in, and tables of the answers."""

@@ -1,4 +1,4 @@
-"""Who rates what, in which order and on which side: one seeded, blinded schedule."""
+"""The schedule of the human study: who rates what, in which order and on which side. It is seeded and blinded."""
 
 import hashlib
 import hmac
@@ -16,13 +16,13 @@ Kind = Literal["test", "vigilance", "repeat"]
 TRUTH = "truth"
 RANDOM = "random colours"
 
-VIGILANCE = 0.10  # share of trials with random colours: who cannot tell these is not looking
+VIGILANCE = 0.10  # share of trials with random colours; a rater who misses these is not paying attention
 REPEATS = 0.05  # share of trials shown again with sides swapped
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One question. `side` is where the truth stands in a pair, and empty in an opinion test."""
+    """One question. `side` is the side of the truth in a pair, and empty in an opinion test."""
 
     code: str
     rater: str
@@ -35,7 +35,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Design:
-    """What a human study asks for."""
+    """The settings of a human study."""
 
     test: TestName
     raters: int
@@ -44,14 +44,14 @@ class Design:
 
 
 def plan(design: Design, images: Sequence[str], arms: Sequence[str], secret: str) -> list[Trial]:
-    """The trials of every rater.
+    """Plans the trials of every rater.
 
-    Each rater sees each photograph once, apart from the repeats; arms rotate over photographs and raters as in a Latin
-    square, so that every rater sees all arms and every photograph comes in all arms over the raters; the truth stands left
-    and right equally often. In an opinion test the truth is one of the arms (hidden reference).
+    Each rater sees each photograph once, apart from the repeats. Arms rotate over photographs and raters as in a Latin
+    square, so that every rater sees all arms and, over the raters, every photograph appears in all arms. The truth is equally
+    often left and right. In an opinion test the truth is one of the arms (hidden reference).
 
     Args:
-        secret: keys codes, order and sides; whoever lacks it can foretell none of them.
+        secret: keys the codes, order and sides; nobody can predict them without it.
 
     Raises:
         ColourbenchError: too few photographs for the trials, or too few trials for the arms.
@@ -59,7 +59,7 @@ def plan(design: Design, images: Sequence[str], arms: Sequence[str], secret: str
     shown = [*arms, TRUTH] if design.test == "opinion" else list(arms)
     _check(design, images, shown)
     names = [f"rater-{number + 1:02d}" for number in range(design.raters)]
-    hidden = int.from_bytes(hashlib.sha256(secret.encode()).digest()[:8])  # else the seed alone would tell order and sides
+    hidden = int.from_bytes(hashlib.sha256(secret.encode()).digest()[:8])  # otherwise the seed alone would reveal order and sides
     trials: list[Trial] = []
     for number, rater in enumerate(names):
         draw = np.random.default_rng([design.seed, number, hidden])
@@ -83,7 +83,7 @@ def _check(design: Design, images: Sequence[str], arms: Sequence[str]) -> None:
 
 
 def _controls(trials: int) -> tuple[int, int]:
-    """How many trials are repeats, and how many of the others are vigilance trials."""
+    """The number of repeats, and the number of vigilance trials among the others."""
     repeats = max(1, round(REPEATS * trials))
     return repeats, max(1, round(VIGILANCE * (trials - repeats)))
 
@@ -92,7 +92,7 @@ Row = tuple[Kind, str, str, str]
 
 
 def _rows(design: Design, images: Sequence[str], arms: list[str], rater: int, draw: np.random.Generator) -> Iterator[Row]:
-    """One rater's trials in order: test and vigilance mixed, then the repeats."""
+    """One rater's trials in order: test and vigilance trials mixed, then the repeats."""
     repeats, vigilance = _controls(design.trials)
     fresh = design.trials - repeats
     chosen = draw.permutation(len(images))[:fresh]
@@ -101,7 +101,7 @@ def _rows(design: Design, images: Sequence[str], arms: list[str], rater: int, dr
     for place, (image, side) in enumerate(zip(chosen, sides, strict=True)):
         if place < vigilance:
             rows.append(("vigilance", images[image], RANDOM, str(side)))
-        else:  # by the photograph's own number, so that arms rotate over raters
+        else:  # indexed by the photograph's own number, so that arms rotate over raters
             rows.append(("test", images[image], arms[(int(image) + rater) % len(arms)], str(side)))
     rows = [rows[i] for i in draw.permutation(len(rows))]
     yield from rows
@@ -112,5 +112,5 @@ def _rows(design: Design, images: Sequence[str], arms: list[str], rater: int, dr
 
 
 def _code(secret: str, rater: str, place: int) -> str:
-    """Hexadecimal; the leading letter keeps spreadsheets from reading a number into it."""
+    """A hexadecimal code; the leading letter keeps spreadsheets from reading it as a number."""
     return "f" + hmac.new(secret.encode(), f"{rater} {place}".encode(), hashlib.sha256).hexdigest()[:11]

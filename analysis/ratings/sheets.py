@@ -1,4 +1,4 @@
-"""Blinded rating sheets: an XLSX workbook and a CSV for each rater, with the key kept elsewhere."""
+"""Blinded rating sheets: an XLSX workbook and a CSV for each rater; the key is stored separately."""
 
 import csv
 import hashlib
@@ -30,7 +30,7 @@ from common.files.integrity import file_sha256
 
 SCHEMA = 1
 COMMITMENT = "commitment.txt"
-SHOWN = 256  # pixels: every photograph is enlarged alike to at least this
+SHOWN = 256  # pixels: all photographs are enlarged in the same way, to at least this size
 GAP = 16
 FIRST_ROW = 4
 ANSWERS: dict[TestName, tuple[str, ...]] = {"pair": ("left", "right"), "opinion": ("1", "2", "3", "4", "5")}
@@ -43,7 +43,7 @@ Photographs = UInt8[np.ndarray, "n h w 3"]
 
 @dataclass(frozen=True)
 class Material:
-    """The photographs of a study: names, truth, and every arm's colours in the same order."""
+    """The photographs of a study: names, truth, and every arm's colourised versions in the same order."""
 
     study: str
     names: list[str]
@@ -53,7 +53,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Key:
-    """What the sheets hide."""
+    """The information that the sheets hide from raters."""
 
     study: str
     design: Design
@@ -62,25 +62,25 @@ class Key:
     trials: list[Trial]
 
     def to_json(self) -> bytes:
-        """The key file's bytes."""
+        """The content of the key file."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1).encode()
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> "Key":
-        """The key in a key file's content."""
+        """The key from the content of a key file."""
         trials = [Trial(**trial) for trial in found["trials"]]
         return cls(found["study"], Design(**found["design"]), tuple(found["arms"]), found["secret"], trials)
 
 
 def write(material: Material, design: Design, folder: Path) -> Key:
-    """Writes key.json below `folder`, and below `folder/sheets` a folder for each rater: a workbook, a CSV and the pictures.
+    """Writes key.json below `folder`, and below `folder/sheets` one folder per rater: a workbook, a CSV and the pictures.
 
-    Each rater gets his own folder and no other: side by side, two raters' pictures of one photograph would show which half
-    never changes. The key's SHA-256 is written beside the sheets before the first answer, so that nobody can change it
-    afterwards unseen. The folder appears only when it is whole.
+    Each rater gets only their own folder: side by side, two raters' pictures of one photograph would show which half
+    never changes. The key's SHA-256 is written beside the sheets before the first answer, so that any later change to the
+    key is detected. The folder appears only when it is complete.
 
     Raises:
-        ColourbenchError: the folder exists already (its sheets may be in somebody's hands), or the design does not fit.
+        ColourbenchError: the folder already exists (its sheets may have been handed out), or the design does not fit.
     """
     if folder.exists():
         raise ColourbenchError(f"{folder} exists, and its sheets are perhaps in raters' hands; give another --out, or remove it")
@@ -110,10 +110,10 @@ def _write_rater(folder: Path, rater: str, key: Key, material: Material) -> None
 
 
 def read_key(folder: Path) -> Key:
-    """The key of a folder of sheets.
+    """Reads the key of a folder of sheets.
 
     Raises:
-        ColourbenchError: there is none, it is damaged, or it is not the one whose checksum lies with the sheets.
+        ColourbenchError: the key is missing or damaged, or its checksum differs from the one beside the sheets.
     """
     path, promise = folder / "key.json", folder / "sheets" / COMMITMENT
     if not path.is_file():
@@ -129,10 +129,10 @@ def read_key(folder: Path) -> Key:
 
 
 def read_answers(path: Path, key: Key) -> dict[str, str]:
-    """The answers of a filled workbook or CSV: trial code -> answer; blank ones are left out.
+    """The answers in a filled workbook or CSV: trial code -> answer; blank answers are left out.
 
     Raises:
-        ColourbenchError: names the file and row of a wrong answer, a formula, or an unknown trial.
+        ColourbenchError: a wrong answer, a formula, or an unknown trial; the message names the file and row.
     """
     known = {trial.code for trial in key.trials}
     answers: dict[str, str] = {}
@@ -150,12 +150,12 @@ def read_answers(path: Path, key: Key) -> dict[str, str]:
 
 
 def _rows_of(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Row number, trial code and answer of every row of a sheet."""
+    """Yields the row number, trial code and answer of every row of a sheet."""
     try:
         yield from _workbook_rows(path) if path.suffix.lower() == ".xlsx" else _csv_rows(path)
     except ColourbenchError:
         raise
-    except Exception as error:  # a damaged workbook raises whatever its first broken part provokes
+    except Exception as error:  # a damaged workbook can raise any exception, depending on the first broken part
         raise ColourbenchError(f"{path} cannot be read as a rating sheet: {str(error)[:120] or type(error).__name__}") from None
 
 
@@ -186,7 +186,7 @@ def _workbook_rows(path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def _picture(trial: Trial, material: Material, design: Design) -> bytes:
-    """One PNG a trial. A pair is a single picture, so that no file's size or name tells its halves apart."""
+    """One PNG per trial. A pair is a single picture, so that no file size or name reveals which half is which."""
     place = material.names.index(trial.image)
     truth = _enlarged(material.truth[place])
     if trial.arm == TRUTH:
@@ -200,12 +200,12 @@ def _picture(trial: Trial, material: Material, design: Design) -> bytes:
         left, right = (truth, rated) if trial.side == "left" else (rated, truth)
         rated = np.concatenate([left, gap, right], axis=1)
     buffer = io.BytesIO()
-    Image.fromarray(rated).save(buffer, format="PNG", compress_level=0)  # equal dimensions, equal size: it tells nothing
+    Image.fromarray(rated).save(buffer, format="PNG", compress_level=0)  # equal dimensions give equal size, so it reveals nothing
     return buffer.getvalue()
 
 
 def _random_colours(truth: Photographs, place: int, code: str) -> UInt8[np.ndarray, "h w 3"]:
-    """The photograph's L with the colours of another one, turned upside down (Zhang et al. 2016, "random")."""
+    """The photograph's L with the colours of another photograph, turned upside down (Zhang et al. 2016, "random")."""
     import torch
 
     from common.colour import lab
@@ -249,7 +249,7 @@ def _write_workbook(path: Path, rater: str, trials: Sequence[Trial], pictures: d
         _write_trial(sheet, row, trial, pictures[trial.code])
     _guard_answers(sheet, f"C{FIRST_ROW}:C{FIRST_ROW + len(trials) - 1}", test)
     sheet.freeze_panes = f"A{FIRST_ROW}"
-    sheet.page_setup.fitToHeight = 0  # printed: as wide as the page, as many pages as it takes
+    sheet.page_setup.fitToHeight = 0  # when printed: as wide as the page, over as many pages as needed
     sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     book.properties.creator = "colourbench"
     buffer = io.BytesIO()
@@ -271,7 +271,7 @@ def _write_trial(sheet: Worksheet, row: int, trial: Trial, picture: bytes) -> No
 
 
 def _guard_answers(sheet: Worksheet, cells: str, test: TestName) -> None:
-    """Only answers can be typed, only valid ones, and blank ones are yellow."""
+    """Restricts input to the answer cells and to valid answers, and marks blank answers in yellow."""
     choices = ",".join(ANSWERS[test])
     rule = DataValidation(type="list", formula1=f'"{choices}"', allow_blank=True, showErrorMessage=True)
     rule.error, rule.errorTitle = f"Choose one of {choices}", "Not an answer"
@@ -284,6 +284,6 @@ def _guard_answers(sheet: Worksheet, cells: str, test: TestName) -> None:
 
 
 def key_summary(key: Key) -> dict[str, Any]:
-    """Counts for people."""
+    """Counts that summarise the key for users."""
     raters = {trial.rater for trial in key.trials}
     return {"raters": len(raters), "trials": len(key.trials), "arms": sorted({trial.arm for trial in key.trials})}

@@ -1,4 +1,4 @@
-"""The human study of a compared study: its sheets, and what the filled ones say."""
+"""The human study of a compared study: writes its sheets, and analyses the filled ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from common.tracking.names import WITHOUT
 
 
 def write_sheets(found: Results, design: Design, folder: Path, arms: Sequence[str] = ()) -> Path:
-    """Writes blinded sheets of a study's arms and returns the folder to hand out; sheets that exist stay as they are."""
+    """Writes blinded sheets of a study's arms and returns the folder to hand out; existing sheets stay as they are."""
     photographs = material(found, arms)
     if (folder / KEY).exists():
         key = sheets.read_key(folder)
@@ -27,7 +27,7 @@ def write_sheets(found: Results, design: Design, folder: Path, arms: Sequence[st
 
 
 def material(found: Results, arms: Sequence[str] = ()) -> sheets.Material:
-    """The photographs that people rate: the chosen arms, by default all but the baselines."""
+    """The photographs to rate: those of the chosen arms, by default of all but the baselines."""
     unknown = set(arms) - set(found.arms)
     if unknown:
         raise ColourbenchError(
@@ -39,7 +39,7 @@ def material(found: Results, arms: Sequence[str] = ()) -> sheets.Material:
 
 
 def read_answers(folder: Path, files: Sequence[Path]) -> dict[str, pd.DataFrame]:
-    """Collects filled sheets into responses.csv and writes tables/; by default the sheets that lie in the folder."""
+    """Collects filled sheets, by default those in the folder, into responses.csv, and writes tables/."""
     key = sheets.read_key(folder)
     answered = list(files) or sorted([*(folder / "sheets").glob("*/*.xlsx"), *(folder / "sheets").glob("*/*.csv")])
     answers = rating_tables.collect(answered, key)

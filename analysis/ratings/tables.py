@@ -1,4 +1,4 @@
-"""Answers as one tidy table, and what they say by arm, with intervals that count raters and images."""
+"""Answers as one tidy table, and results by arm, with intervals that account for raters and images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ TIDY = (
 
 
 def collect(files: Sequence[Path], key: Key) -> pd.DataFrame:
-    """The answers of all sheets as one tidy table, one row an answered trial; sheets have no times, so those are empty.
+    """The answers of all sheets as one tidy table, one row per answered trial; sheets record no times, so those are empty.
 
     Raises:
-        ColourbenchError: a sheet is wrong, or two sheets of one rater contradict each other.
+        ColourbenchError: a sheet is invalid, or two sheets of one rater contradict each other.
     """
     answers: dict[str, tuple[str, Path]] = {}
     for file in files:
@@ -47,7 +47,7 @@ def _tidy_row(key: Key, trial: Trial, answer: str, file: Path) -> dict[str, obje
 
 
 def scored(answers: pd.DataFrame, test: str) -> pd.DataFrame:
-    """Adds `value`: in a pair 1 where the rater took the coloured photograph for the real one, else the 1 to 5 score."""
+    """Adds `value`: in a pair, 1 if the rater took the coloured photograph for the real one, else 0; otherwise the 1 to 5 score."""
     if test == "pair":
         return answers.assign(value=(answers["response"] != answers["side"]).astype(float))
     return answers.assign(value=answers["response"].astype(float))
@@ -56,10 +56,10 @@ def scored(answers: pd.DataFrame, test: str) -> pd.DataFrame:
 def by_arm(answers: pd.DataFrame, test: str) -> pd.DataFrame:
     """Mean by arm with its 95 % interval: the fooling rate of a pair test (0.5 is perfect), or the mean opinion score.
 
-    The interval is for other raters and other photographs: errors are clustered by both.
+    The interval generalises to other raters and other photographs: errors are clustered by both.
 
     Raises:
-        ColourbenchError: no test trial is answered yet.
+        ColourbenchError: no test trial has an answer yet.
     """
     table = _test_trials(answers, test)
     arms = sorted(table["arm"].unique(), key=lambda arm: (arm == TRUTH, arm))
@@ -74,9 +74,9 @@ def by_arm(answers: pd.DataFrame, test: str) -> pd.DataFrame:
 
 
 def pairs(answers: pd.DataFrame, test: str) -> pd.DataFrame:
-    """Differences between arms, adjusted for raters and photographs, with p and Holm's correction.
+    """Differences between arms, adjusted for raters and photographs, with p-values and Holm's correction.
 
-    Empty with fewer than two raters; a pair that the returned sheets cannot tell apart from their photographs is left out.
+    Empty for fewer than two raters; a pair is left out if the returned sheets confound its arms with the photographs.
     """
     table = _test_trials(answers, test)
     arms = sorted(table["arm"].unique())
@@ -105,7 +105,7 @@ def _test_trials(answers: pd.DataFrame, test: str) -> pd.DataFrame:
 
 
 def vigilance(answers: pd.DataFrame, test: str) -> pd.DataFrame:
-    """How attentive each rater was: vigilance trials answered rightly, and repeats answered alike."""
+    """The attention of each rater: shares of vigilance trials answered correctly, and of repeats answered the same way."""
     rows = []
     for rater, mine in scored(answers, test).groupby("rater"):
         watch, repeats = mine[mine["kind"] == "vigilance"], mine[mine["kind"] == "repeat"]
@@ -126,7 +126,7 @@ ONE_RATER = "over trials alone; too few raters to count their differences"
 
 @dataclass(frozen=True)
 class Fit:
-    """Arm means, three covariances of them that differ in what they cluster by, and which contrasts the design can tell."""
+    """Arm means, three covariances of them with different clustering, and which contrasts the design can estimate."""
 
     means: Float[np.ndarray, " arms"]
     by_rater: Float[np.ndarray, "arms arms"]
@@ -134,10 +134,10 @@ class Fit:
     by_both: Float[np.ndarray, "arms arms"]
     freedom: int
     method: str
-    projection: Float[np.ndarray, "arms columns"]  # rows of X⁺X: the identity where everything can be estimated
+    projection: Float[np.ndarray, "arms columns"]  # rows of X⁺X: the identity if every contrast can be estimated
 
     def can_estimate(self, contrast: Float[np.ndarray, " arms"]) -> bool:
-        """Whether the contrast of arms can be told apart from rater and photograph effects."""
+        """Whether the contrast of arms can be separated from rater and photograph effects."""
         padded = np.concatenate([contrast, np.zeros(self.projection.shape[1] - len(contrast))])
         return bool(np.allclose(contrast @ self.projection, padded, atol=1e-8))
 

@@ -1,4 +1,4 @@
-"""What labels bring, class by class: paired differences within each class of the test split, corrected over all of them."""
+"""The effect of labels by class: paired differences within each class of the test split, corrected over all of them."""
 
 import pandas as pd
 
@@ -12,9 +12,9 @@ METRIC = "delta_e"
 
 
 def per_class(results: Results) -> pd.DataFrame:
-    """Every arm that was trained with labels against every other trained arm, in ΔE₀₀ within each class.
+    """Compares every arm trained with labels with every other trained arm, in ΔE₀₀ within each class.
 
-    Empty for a study without such an arm. p is Holm's over all classes and pairs of the table.
+    Empty for a study without such an arm. p has Holm's correction over all classes and pairs of the table.
     """
     pairs = _pairs(results)
     classes = sorted(label for label in results.table["label"].unique() if label)
@@ -27,7 +27,7 @@ def per_class(results: Results) -> pd.DataFrame:
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table for people."""
+    """The table formatted for readers."""
     columns = study_tables.readable_pairs(frame)
     return pd.concat([frame[["label"]].rename(columns={"label": "class"}), columns], axis=1)
 

@@ -1,4 +1,4 @@
-"""A methods paragraph for a paper, every figure filled in, and its citations as BibTeX."""
+"""A methods paragraph for a paper, with all numbers filled in, and its citations as BibTeX."""
 
 import re
 from functools import cache
@@ -10,13 +10,13 @@ from common.colour.metrics import METRICS
 
 _KEY = re.compile(r"\[@([a-z0-9;@ ]+)\]")
 _ENTRY = re.compile(r"@\w+\{(\w+),.*?\n\}", re.DOTALL)
-METHODS = {  # a variant's name -> what it is called in print
+METHODS = {  # a variant's name -> its name in print
     "regression": "regression on ab",
     "cgan": "cGAN (pix2pix) [@isola2017image]",
     "wgan_gp": "WGAN-GP [@gulrajani2017improved]",
     "egan": "E-GAN [@wang2019evolutionary]",
 }
-SOURCES = {  # a metric -> its reference, where it has one
+SOURCES = {  # a metric -> its reference, if it has one
     "delta_e": "@sharma2005ciede2000",
     "ssim": "@wang2004image",
     "colourfulness": "@hasler2003measuring",
@@ -26,13 +26,13 @@ SOURCES = {  # a metric -> its reference, where it has one
 
 
 def paragraph(results: Results, answer: Verdict) -> str:
-    """Plain text; `[@key]` cites an entry of `bibtex`."""
+    """The paragraph as plain text; `[@key]` cites an entry of `bibtex`."""
     parts = [_what(results), _data(results), _training(results), _decision(results, answer), _statistics(results, answer)]
     return " ".join([*parts, _outcome(answer)])
 
 
 def bibtex(text: str) -> str:
-    """The entries that a text cites, in the order of their keys."""
+    """The BibTeX entries that a text cites, sorted by key."""
     cited = {key.strip(" @") for group in _KEY.findall(text) for key in group.split(";")}
     return "\n\n".join(entry for key, entry in sorted(_entries().items()) if key in cited)
 

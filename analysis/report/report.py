@@ -27,7 +27,7 @@ from common.tracking import Run
 FEW_PHOTOGRAPHS = 20
 FORMATS = ("html", "pdf", "md")
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "mlflow")
-CONTENTS = (  # of the page: anchor, title, and the figure or table without which the section is not there
+CONTENTS = (  # of the page: anchor, title, and the figure or table that the section requires
     ("results", "Results", ""),
     ("uncertainty", "Where the uncertainty comes from", "variance"),
     ("photographs", "Photographs", ""),
@@ -57,8 +57,8 @@ def write(
 
     Args:
         commands: the commands that reproduce the study, shown at the end.
-        missing: what could not be computed, and what would help.
-        formats: of `FORMATS`.
+        missing: what could not be computed, and how to get it.
+        formats: a selection from `FORMATS`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pairs = study_tables.pairwise(results)
@@ -77,7 +77,7 @@ def write(
 
 
 def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
-    """Every table with all its figures, and the same for people."""
+    """Every table in full precision, and the same tables formatted for readers."""
     frames = {
         "headline": study_tables.headline(results, pairs),
         "further": study_tables.further(results),
@@ -102,7 +102,7 @@ def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFra
 
 
 def draw(results: Results, answer: Verdict) -> dict[str, Figure]:
-    """The figures of a report, by name; those that a study has nothing for are left out."""
+    """The figures of a report, by name; figures without data are left out."""
     drawn = {
         "forest": verdict_figures.forest(answer),
         "variance": verdict_figures.variance(results, answer),
@@ -171,23 +171,23 @@ def _pages(
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Whether all are known.
+    """Checks that all formats are known.
 
     Raises:
-        ColourbenchError: one is not.
+        ColourbenchError: a format is unknown.
     """
     if wrong := [name for name in formats if name not in FORMATS]:
         raise ColourbenchError(f"--format {wrong[0]}: choose {', '.join(FORMATS)}")
 
 
 def environment() -> str:
-    """Python, the packages that figures depend on, and the system."""
+    """Python, the packages that affect the results, and the system."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return f"Python {platform.python_version()}, {versions}, {platform.system()} {platform.machine()}"
 
 
 def warnings(results: Results) -> list[str]:
-    """What a reader must know before believing the figures."""
+    """What a reader must know before trusting the results."""
     return [*_few(results), *_unfinished(results), *results.remarks]
 
 
@@ -218,7 +218,7 @@ def _unfinished(results: Results) -> list[str]:
 
 
 def _pairs_by_metric(frame: pd.DataFrame, primary: str) -> list[tuple[str, Markup]]:
-    """One table a metric, the primary one first and the others said to be secondary."""
+    """One table per metric; the primary metric comes first, and the others are labelled secondary."""
     if frame.empty:
         return []
     titles = sorted(dict.fromkeys(frame["metric"]), key=lambda title: title != primary)

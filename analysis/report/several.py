@@ -1,4 +1,4 @@
-"""One study on several data sets: what each says, and the arms ranked over all (Demšar 2006)."""
+"""One study on several data sets: the verdict on each, and the arms ranked over all (Demšar 2006)."""
 
 import math
 import os
@@ -24,7 +24,7 @@ def write(name: str, question: str, parts: Sequence[Results], pages: Sequence[Pa
     """Writes report.html with tables/ and figures/ below `folder`, and links to the report on each data set.
 
     Args:
-        pages: of the parts, in their order.
+        pages: the reports of the parts, in the same order.
     """
     primary = str(parts[0].settings["primary"])
     means = scores(parts, primary)
@@ -49,7 +49,7 @@ def write(name: str, question: str, parts: Sequence[Results], pages: Sequence[Pa
 
 
 def scores(parts: Sequence[Results], metric: str) -> pd.DataFrame:
-    """A row a data set, a column an arm that every one has; baselines are lines to compare with and have no rank."""
+    """One row per data set, one column per arm that all of them have; baselines are only for reference and are not ranked."""
     rows = {}
     for part in parts:
         shown = [arm for arm in part.arms if arm not in part.baselines]
@@ -58,7 +58,7 @@ def scores(parts: Sequence[Results], metric: str) -> pd.DataFrame:
 
 
 def summary(found: Ranks) -> list[str]:
-    """What the ranks say, in words."""
+    """The ranking in words."""
     best = found.average.index[0]
     said = [
         f"Average ranks over {found.data_sets} data sets: " + ", ".join(f"{arm} {rank:.2f}" for arm, rank in found.average.items())
@@ -79,7 +79,7 @@ def summary(found: Ranks) -> list[str]:
 
 
 def diagram(found: Ranks, title: str) -> Figure | None:
-    """The critical-difference diagram: arms that a bar joins do not differ clearly."""
+    """The critical-difference diagram: a bar joins arms that do not differ clearly."""
     if not math.isfinite(found.critical_difference):
         return None
     from scikit_posthocs import critical_difference_diagram

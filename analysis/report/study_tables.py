@@ -1,4 +1,4 @@
-"""The tables of a study: with all their figures, and for people."""
+"""The tables of a study: in full precision, and formatted for readers."""
 
 import math
 from collections.abc import Hashable
@@ -16,11 +16,11 @@ from analysis.tables import with_half
 from common.colour.metrics import HEADLINE, METRICS
 
 MEAN_DIFFERENCE = "|Δ mean CF|"
-THESE_RUNS = "these runs only"  # photographs alone as random: about the networks that were trained, not about their methods
+THESE_RUNS = "these runs only"  # only photographs are random: a statement about the trained networks, not about their methods
 
 
 def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm: mean and 95 % interval of every metric; `best` marks an arm better than all others for sure."""
+    """One row per arm: mean and 95 % interval of every metric; `best` marks an arm significantly better than all others."""
     by_arm = dict(iter(results.table.groupby("arm")))
     rows = []
     for arm in results.arms:
@@ -29,7 +29,7 @@ def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
         for metric in HEADLINE:
             interval = differences.interval(results.scores(metric), arm)
             row |= {metric: interval.estimate, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
-        row["infinite_psnr"] = int(np.isinf(mine["psnr_rgb"]).sum())  # identical photographs; means leave them out
+        row["infinite_psnr"] = int(np.isinf(mine["psnr_rgb"]).sum())  # from identical photographs; the means leave them out
         row["mean_colourfulness_difference"] = abs(mine["colourfulness"].mean() - mine["colourfulness_truth"].mean())
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -42,7 +42,7 @@ def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def further(results: Results) -> pd.DataFrame:
-    """One row an arm: LPIPS, FID and KID where they were measured, colour bleeding and chroma."""
+    """One row per arm: LPIPS, FID and KID if they were measured, colour bleeding and chroma."""
     sets, rows = results.sets, []
     for arm in results.arms:
         row: dict[str, object] = {"arm": arm}
@@ -54,7 +54,7 @@ def further(results: Results) -> pd.DataFrame:
 
 
 def _of_sets(mine: pd.DataFrame) -> dict[str, float]:
-    """FID and KID over an arm's seeds; KID of one seed has its interval over photographs."""
+    """FID and KID over an arm's seeds; for a single seed, KID's interval is over photographs."""
     if mine.empty:
         return dict.fromkeys(("fid", "fid_half", "kid", "kid_half", "n"), math.nan)
     (fid, fid_half), (kid, kid_half) = (over_seeds(mine[name].tolist()) for name in ("fid", "kid"))
@@ -64,12 +64,12 @@ def _of_sets(mine: pd.DataFrame) -> dict[str, float]:
 
 
 def bleeding_of_the_truth(results: Results) -> float:
-    """The true photographs' own; NaN in runs of an older version."""
+    """The mean colour bleeding of the true photographs; NaN for runs of an older version."""
     return float(results.table["bleeding_truth"].mean()) if "bleeding_truth" in results.table else math.nan
 
 
 def not_finite(results: Results) -> pd.DataFrame:
-    """One row an arm and metric with figures that are infinite or not a number; empty where there are none."""
+    """One row per arm and metric with infinite or NaN values; empty if there are none."""
     rows = []
     for metric in [name for name in METRICS if results.table[name].notna().any()]:
         for arm, values in results.table.groupby("arm", sort=False)[metric]:
@@ -80,14 +80,14 @@ def not_finite(results: Results) -> pd.DataFrame:
 
 
 def pairwise(results: Results) -> pd.DataFrame:
-    """Every pair of arms in every metric that has a direction."""
+    """Compares every pair of arms in every metric that has a direction."""
     wanted = [metric for metric in (*HEADLINE, LPIPS) if METRICS[metric].direction and results.table[metric].notna().any()]
     frames = [differences.all_pairs(results.scores(metric)) for metric in wanted]
     return pd.concat(frames, ignore_index=True)
 
 
 def diversity(results: Results) -> pd.DataFrame:
-    """One row a colouriser with noise: how far its versions of one photograph differ, and their colourfulness; else empty."""
+    """One row per colouriser with noise: the mean difference between its versions of one photograph; empty if there is none."""
     if DIVERSITY not in results.table:
         return pd.DataFrame()
     noisy = [arm for arm in results.arms if (results.table.loc[results.table["arm"] == arm, DIVERSITY] > 0).any()]
@@ -99,13 +99,13 @@ def diversity(results: Results) -> pd.DataFrame:
 
 
 def readable_diversity(frame: pd.DataFrame) -> pd.DataFrame:
-    """The diversity table for people."""
+    """The diversity table formatted for readers."""
     figures = [f"{row[DIVERSITY]:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for row in frame.to_dict("records")]
     return pd.DataFrame({"arm": frame["arm"], "mean ΔE*₇₆ between two versions [95 % interval]": figures})
 
 
 def readable_itself(frame: pd.DataFrame) -> pd.DataFrame:
-    """The A/A table for people."""
+    """The A/A table formatted for readers."""
     return pd.DataFrame(
         {
             "method": frame["method"],
@@ -118,7 +118,7 @@ def readable_itself(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost(results: Results) -> pd.DataFrame:
-    """What each arm cost: means over its seeds of images, updates, seconds, images a second and peak memory."""
+    """The cost of each arm: means over its seeds of images, updates, seconds, images per second and peak memory."""
     rows = []
     for arm in results.arms:
         runs = [run for run in results.trained if run.tags["arm"] == arm]
@@ -133,7 +133,7 @@ COST = ("images", "updates", "critic_updates", "seconds", "peak_memory_gb", "gen
 
 
 def readable_headline(frame: pd.DataFrame) -> pd.DataFrame:
-    """The headline table for people: `mean ± half interval`, in bold where best for sure."""
+    """The headline table formatted for readers: `mean ± half interval`, in bold where significantly best."""
     columns: dict[str, list[str]] = {"arm": frame["arm"].tolist(), "seeds": [str(n or "–") for n in frame["seeds"]]}
     for metric in HEADLINE:
         columns[METRICS[metric].arrow] = [_cell(row, metric) for row in frame.to_dict("records")]
@@ -142,7 +142,7 @@ def readable_headline(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_further(frame: pd.DataFrame) -> pd.DataFrame:
-    """The further table for people; a dash where nothing was measured."""
+    """The `further` table formatted for readers; a dash marks what was not measured."""
     rows = frame.to_dict("records")
     n = [f"{row['n']:.0f}" if math.isfinite(row["n"]) else "–" for row in rows]
     return pd.DataFrame(
@@ -159,13 +159,13 @@ def readable_further(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_not_finite(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same for people."""
+    """The table of infinite and NaN values formatted for readers."""
     shown = frame.assign(metric=[METRICS[name].label for name in frame["metric"]])
     return shown.rename(columns={"not_a_number": "not a number"})
 
 
 def readable_pairs(frame: pd.DataFrame) -> pd.DataFrame:
-    """The pairwise table for people."""
+    """The pairwise table formatted for readers."""
     rows = frame.to_dict("records")
     return pd.DataFrame(
         {
@@ -181,7 +181,7 @@ def readable_pairs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_cost(frame: pd.DataFrame) -> pd.DataFrame:
-    """The cost table for people."""
+    """The cost table formatted for readers."""
     return pd.DataFrame(
         {
             "arm": frame["arm"],
@@ -209,7 +209,7 @@ def _with_interval(row: dict[Hashable, Any], metric: str, digits: int) -> str:
 
 
 def _verdict(row: dict[Hashable, Any]) -> str:
-    """About the methods, in words."""
+    """The outcome for the methods, in words."""
     if row["p_holm"] < LEVEL:
         better = (row["estimate"] > 0) == (METRICS[str(row["metric"])].direction > 0)
         return f"{row['first'] if better else row['second']} is better"

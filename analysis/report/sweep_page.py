@@ -1,4 +1,4 @@
-"""A sweep's page: its best trials, its pictures, and every trial."""
+"""The page of a sweep: its best trials, its figures, and every trial."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Seeds and photographs as random: estimates, intervals, differences, ranks."""
+"""Statistics with random seeds and random photographs: estimates, intervals, differences, ranks."""

@@ -2,9 +2,9 @@
 
     y(arm, seed, photograph) = arm + photograph + arm x photograph + seed(arm) + error
 
-Photographs are crossed with arms, seeds nested in arms. It is the multi-reader multi-case analysis of diagnostic imaging
-(Obuchowski & Rockette 1995; Hillis 2007), with seeds for readers and photographs for cases. A verdict of it is about methods:
-it would hold for new seeds on new photographs of the kind.
+Photographs are crossed with arms, seeds nested in arms. This is the multi-reader multi-case analysis of diagnostic imaging
+(Obuchowski & Rockette 1995; Hillis 2007), with seeds for readers and photographs for cases. Its conclusions are about methods:
+they would hold for new seeds on new photographs of the same kind.
 """
 
 import math
@@ -17,7 +17,7 @@ from scipy import stats
 
 LEVEL = 0.05
 POWER = 0.8
-MOST_SEEDS = 1000  # that a plan thinks of
+MOST_SEEDS = 1000  # the largest number that a plan considers
 
 Matrix = Float[np.ndarray, "_seeds photographs"]
 
@@ -26,7 +26,7 @@ Matrix = Float[np.ndarray, "_seeds photographs"]
 class Estimate:
     """A mean or a difference, its variance over seeds and photographs, and Satterthwaite's degrees of freedom.
 
-    `parts` are A, B and C: what other seeds, other photographs, and the error counted in both would change.
+    `parts` are A, B and C: the variance due to seeds, the variance due to photographs, and the error counted in both.
     """
 
     value: float
@@ -36,20 +36,20 @@ class Estimate:
 
     @property
     def is_known(self) -> bool:
-        """Whether seeds and photographs were enough to say anything beyond them."""
+        """Whether there are enough seeds and photographs to generalise beyond them."""
         return math.isfinite(self.variance) and self.df > 0
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """The 1 - level interval; NaN where nothing is known."""
+        """The interval of level 1 - `level`; NaN if the estimate is not known."""
         half = self.half_width(level)
         return self.value - half, self.value + half
 
     def half_width(self, level: float = LEVEL) -> float:
-        """Half of it."""
+        """Half of the interval's width."""
         return float(stats.t.ppf(1 - level / 2, self.df)) * math.sqrt(self.variance) if self.is_known else float("nan")
 
     def p(self) -> float:
-        """Two-sided, against 0; 1 where nothing is known."""
+        """The two-sided p-value against 0; 1 if the estimate is not known."""
         if not self.is_known:
             return 1.0
         if self.variance == 0:
@@ -57,14 +57,14 @@ class Estimate:
         return float(2 * stats.t.sf(abs(self.value) / math.sqrt(self.variance), self.df))
 
     def p_equivalent(self, margin: float) -> float:
-        """TOST: the larger of the two one-sided p that the value lies within ± margin (Schuirmann 1987)."""
+        """TOST: the larger of the two one-sided p-values for the value to lie within ± margin (Schuirmann 1987)."""
         if not self.is_known:
             return 1.0
         error = max(math.sqrt(self.variance), 1e-300)
         return float(max(stats.t.sf((self.value + margin) / error, self.df), stats.t.cdf((self.value - margin) / error, self.df)))
 
     def detectable(self, level: float = LEVEL) -> float:
-        """The smallest difference that such a design finds with 80 % power; infinite where nothing is known."""
+        """The smallest difference that such a design finds with 80 % power; infinite if the estimate is not known."""
         if not self.is_known:
             return float("inf")
         return float((stats.t.ppf(1 - level / 2, self.df) + stats.t.ppf(POWER, self.df)) * math.sqrt(self.variance))
@@ -72,14 +72,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Components:
-    """Variances of one difference, from which those of other designs follow: of seeds in each arm, of error, of photographs."""
+    """Variances of one difference, of seeds in each arm, of error and of photographs; they predict those of other designs."""
 
-    seeds: tuple[float, ...]  # of each arm that has seeds
+    seeds: tuple[float, ...]  # one per arm that has seeds
     errors: tuple[float, ...]
     photographs: float
 
     def design(self, seeds: int, photographs: int, value: float = 0.0) -> Estimate:
-        """What so many seeds an arm on so many photographs would give."""
+        """The estimate that a design with this many seeds per arm and this many photographs would give."""
         error = sum(self.errors, 0.0)
         over_seeds = [(own + mse / photographs) / seeds for own, mse in zip(self.seeds, self.errors, strict=True)]
         b = (self.photographs + error / seeds) / photographs
@@ -87,7 +87,7 @@ class Components:
         return _estimate(value, over_seeds, [seeds] * len(over_seeds), b, photographs, c)
 
     def seeds_for(self, difference: float, photographs: int, level: float = LEVEL) -> int | None:
-        """The fewest seeds that find a difference with 80 % power; None where no number does: then photographs are too few."""
+        """The fewest seeds that find a difference with 80 % power; None if no number does: then photographs are too few."""
         for seeds in range(2, MOST_SEEDS + 1):
             if self.design(seeds, photographs).detectable(level) <= difference:
                 return seeds
@@ -95,17 +95,17 @@ class Components:
 
 
 def one_method(y: Matrix) -> Estimate:
-    """The mean of a method; a matrix of one row is one that has no seeds."""
+    """The mean of a method; a matrix with one row is an arm without seeds."""
     return _from_matrices([y], y.mean(axis=0))
 
 
 def two_methods(first: Matrix, second: Matrix) -> Estimate:
-    """first - second on the same photographs; an arm of one row has no seeds, as a baseline."""
+    """first - second on the same photographs; a matrix with one row is an arm without seeds, such as a baseline."""
     return _from_matrices([first, second], first.mean(axis=0) - second.mean(axis=0))
 
 
 def components(first: Matrix, second: Matrix) -> Components:
-    """The variances behind a difference, none below 0."""
+    """The variance components of a difference, none below 0."""
     with_seeds = [y for y in (first, second) if len(y) > 1]
     errors = [_residual(y) for y in with_seeds]
     photographs = first.shape[1]

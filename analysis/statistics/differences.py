@@ -1,4 +1,4 @@
-"""Arms of a study compared in one metric: about the methods (`crossed`), and beside it about these runs alone (`these_runs`)."""
+"""Compares the arms of a study in one metric, as methods (`crossed`) and also as these runs alone (`these_runs`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -34,27 +34,27 @@ class Difference:
     p: float
     variance: float  # of the estimate, over seeds and photographs
     df: float
-    detectable: float  # the smallest difference seen with 80 % power at 5 % over all pairs; inf where none can be
-    seeds_first: int  # 0: an arm that has none, as a baseline
+    detectable: float  # the smallest difference found with 80 % power at 5 % over all pairs; inf if the estimate is not known
+    seeds_first: int  # 0 for an arm without seeds, such as a baseline
     seeds_second: int
     photographs: int
-    left_out: int  # photographs that lack a finite value under some seed of one of the two
+    left_out: int  # photographs without a finite value under some seed of either arm
     runs_low: float
     runs_high: float
     runs_p: float
 
 
 def arm_interval(table: pd.DataFrame, metric: str) -> Interval:
-    """The mean of one arm and its interval; without one where it has a single seed and is no baseline.
+    """The mean of one arm and its interval, which is NaN if the arm has a single seed and is not a baseline.
 
     Args:
-        table: as for `scores`, of one arm.
+        table: as for `scores`, with one arm only.
     """
     return interval(scores(table.assign(arm=""), metric), "")
 
 
 def interval(found: Scores, arm: str) -> Interval:
-    """The same of one arm among others."""
+    """The interval of one arm of several."""
     estimate = found.one(arm)
     return Interval(estimate.value, *estimate.interval())
 
@@ -69,7 +69,7 @@ def differences(table: pd.DataFrame, metric: str, resamples: int = these_runs.RE
 
 
 def all_pairs(found: Scores, resamples: int = these_runs.RESAMPLES, seed: int = 0) -> pd.DataFrame:
-    """The same of scores."""
+    """All pairs of arms, as `differences` gives them, from scores."""
     frame = _compared(found, list(combinations(found.values, 2)), resamples, seed)
     return frame.assign(p_holm=holm(frame["p"].tolist()), runs_p_holm=holm(frame["runs_p"].tolist()))
 
@@ -83,7 +83,7 @@ def difference(
     seed: int = 0,
     level: float = LEVEL,
 ) -> Difference:
-    """Two arms in one metric. Without a common photograph all figures are NaN and p is 1."""
+    """The difference of two arms in one metric. If they share no photograph, all values are NaN and p is 1."""
     (row,) = _compared(scores(table, metric), [(first, second)], resamples, seed, level).to_dict("records")
     return Difference(**{str(name): value for name, value in row.items()})
 
@@ -91,7 +91,7 @@ def difference(
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down correction (Holm 1979): the k-th smallest of n times n - k + 1, and none below its predecessor.
 
-    statsmodels has it too, but collects all garbage at each call, which made a simulated study six times slower.
+    statsmodels has it too, but runs a full garbage collection at each call, which made a simulated study six times slower.
     """
     values = np.asarray(p, dtype=float)
     order = np.argsort(values)
@@ -102,10 +102,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -> str | None:
-    """The arm whose method is better than every other after Holm; None where none is.
+    """The arm whose method is better than every other after Holm's correction; None if there is none.
 
     Args:
-        means: of the arms that can be best: a baseline is a line to compare with.
+        means: of the arms that can be best, which excludes baselines: they are only a reference.
     """
     if not direction or not means:
         return None

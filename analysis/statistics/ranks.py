@@ -12,18 +12,18 @@ from analysis.statistics.crossed import LEVEL
 
 @dataclass(frozen=True)
 class Ranks:
-    """`average` has the best arm first; two arms differ where their average ranks lie `critical_difference` apart or more."""
+    """`average` has the best arm first; two arms differ if their average ranks are `critical_difference` or more apart."""
 
     average: pd.Series
     data_sets: int
     chi_squared: float
-    F: float  # Iman & Davenport's, which is less conservative
-    p: float  # of F
+    F: float  # the statistic of Iman & Davenport, which is less conservative
+    p: float  # p-value of F
     critical_difference: float
 
     @property
     def differing(self) -> list[tuple[str, str]]:
-        """Pairs of arms that differ, the better one first; none where Friedman's test sees no difference at all."""
+        """Pairs of arms that differ, the better one first; none if Friedman's test is not significant."""
         if not self.p < LEVEL:
             return []
         arms = list(self.average.index)
@@ -32,10 +32,10 @@ class Ranks:
 
 
 def ranks(scores: pd.DataFrame, direction: int) -> Ranks:
-    """Ranks of a table with a row a data set and a column an arm; rank 1 is the best and equal scores share theirs.
+    """Ranks of a table with one row per data set and one column per arm; rank 1 is the best, and ties share their mean rank.
 
     Args:
-        direction: 1 where higher is better, -1 where lower is.
+        direction: 1 if higher is better, -1 if lower is.
     """
     n, k = scores.shape
     table = (-direction * scores).rank(axis=1)
@@ -54,7 +54,7 @@ def from_average(average: pd.Series, data_sets: int) -> Ranks:
 
 
 def nemenyi(found: Ranks) -> pd.DataFrame:
-    """p of each pair of arms; 1 everywhere where Friedman's test sees no difference at all."""
+    """The p-value of each pair of arms; 1 for all pairs if Friedman's test is not significant."""
     average = found.average
     apart = np.abs(average.to_numpy()[:, None] - average.to_numpy()[None, :])
     error = _standard_error(len(average), found.data_sets)
@@ -63,7 +63,7 @@ def nemenyi(found: Ranks) -> pd.DataFrame:
 
 
 def critical_difference(arms: int, data_sets: int, level: float = LEVEL) -> float:
-    """q √(k (k + 1) / 6N), q of the studentised range over √2."""
+    """q √(k (k + 1) / 6N), where q is the quantile of the studentised range over √2."""
     q = float(stats.studentized_range.ppf(1 - level, arms, np.inf)) / math.sqrt(2)
     return q * _standard_error(arms, data_sets)
 

@@ -1,4 +1,4 @@
-"""One metric of every arm as matrices of seeds x photographs, and what the crossed model makes of one arm or two."""
+"""One metric of every arm as matrices of seeds x photographs, with the crossed model's estimates for one arm or two."""
 
 from dataclasses import dataclass, replace
 
@@ -15,22 +15,22 @@ Mask = Bool[np.ndarray, " photographs"]
 
 @dataclass(frozen=True)
 class Scores:
-    """`values` has a row a seed and a column a photograph, the same columns for every arm; NaN where a figure is missing."""
+    """`values` has one row per seed and one column per photograph, the same columns for every arm; NaN marks a missing value."""
 
     metric: str
     values: dict[str, Matrix]
-    listed: dict[str, Mask]  # photographs that an arm was given at all
-    fixed: dict[str, bool]  # arms without seeds: nothing in them is random but the photographs
+    listed: dict[str, Mask]  # photographs that an arm was evaluated on at all
+    fixed: dict[str, bool]  # arms without seeds: only their photographs are random
 
     def one(self, arm: str) -> Estimate:
-        """The mean of a method, over the photographs that every seed has; unknown beyond its runs where it has a single seed."""
+        """The mean of a method over the photographs that all its seeds have; its variance is unknown if it has a single seed."""
         y = self.values[arm][:, self._complete(arm)]
         if y.size == 0 or (len(y) == 1 and not self.fixed[arm]):
             return _unknown(float(y.mean()) if y.size else float("nan"))
         return one_method(y)
 
     def two(self, first: str, second: str) -> Estimate:
-        """first - second; one seed of a method says nothing about others."""
+        """first - second; its variance is unknown if a method has a single seed, which says nothing about other seeds."""
         one, other = self._pair(first, second)
         if one.size == 0:
             return _unknown(float("nan"))
@@ -42,27 +42,27 @@ class Scores:
         return components(*self._pair(first, second))
 
     def common(self, first: str, second: str) -> Mask:
-        """The photographs of which every seed of both has a figure."""
+        """The photographs for which every seed of both arms has a value."""
         found: Mask = self._complete(first) & self._complete(second)
         return found
 
     def left_out(self, first: str, second: str) -> int:
-        """How many photographs that one of the two was given are not among them."""
+        """The number of photographs that either arm was evaluated on but that are not common to both."""
         return int((self.listed[first] | self.listed[second]).sum() - self.common(first, second).sum())
 
     def by_photograph(self, first: str, second: str) -> Row:
-        """The difference of the means over seeds, NaN where it is not common."""
+        """The difference of the means over seeds for each photograph; NaN where the photograph is not common to both."""
         one, other = self._pair(first, second)
         row = np.full(self.values[first].shape[1], np.nan)
         row[self.common(first, second)] = one.mean(axis=0) - other.mean(axis=0)
         return row
 
     def of_first(self, seeds: int) -> "Scores":
-        """The same with the first seeds of each arm alone."""
+        """The same scores with only the first seeds of each arm."""
         return replace(self, values={arm: y if self.fixed[arm] else y[:seeds] for arm, y in self.values.items()})
 
     def seeds(self, arm: str) -> int:
-        """How many; 0 where there is no such thing."""
+        """The number of seeds of an arm; 0 for an arm without seeds."""
         return 0 if self.fixed[arm] else len(self.values[arm])
 
     def _complete(self, arm: str) -> Mask:
@@ -75,10 +75,10 @@ class Scores:
 
 
 def scores(table: pd.DataFrame, metric: str) -> Scores:
-    """From a row an arm, seed and image; several images of a photograph count as their mean.
+    """Builds the scores from one row per arm, seed and image; several images of a photograph count as their mean.
 
     Args:
-        table: with columns `arm`, `seed`, `photograph`, the metric, and `fixed` where there are arms without seeds.
+        table: with columns `arm`, `seed`, `photograph`, the metric, and `fixed` if there are arms without seeds.
     """
     arms = {str(arm): mine for arm, mine in table.groupby("arm", sort=False)}
     photographs = pd.Index(pd.unique(table["photograph"])).sort_values()
@@ -90,7 +90,7 @@ def scores(table: pd.DataFrame, metric: str) -> Scores:
 
 
 def matrix(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Mean over images of every seed (rows) and photograph (columns); NaN where one is missing or a value is not finite."""
+    """Mean over images for every seed (rows) and photograph (columns); NaN where one is missing or a value is not finite."""
     values = table[metric].where(np.isfinite(table[metric]))
     keyed = pd.DataFrame({"seed": table["seed"], "photograph": table["photograph"], "value": values})
     grouped = keyed.groupby(["seed", "photograph"])["value"]

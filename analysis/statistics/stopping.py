@@ -1,8 +1,8 @@
-"""Whether a study has seeds enough: whether its intervals are narrow, never what they say.
+"""Whether a study has enough seeds: whether its intervals are narrow, regardless of what they show.
 
-Stopping when a difference becomes significant would find one sooner or later; the width of an interval knows nothing of where it
-lies. It still chooses: a spread that happens to look small ends the study early. So no study ends with fewer than five seeds, and
-one that has become narrow takes a third more seeds, which that chance had no part in. What is left of it is simulated in the tests.
+Stopping when a difference becomes significant would find one sooner or later; an interval's width does not depend on its
+position. The rule still selects: a spread that is small by chance ends the study early. So no study ends with fewer than five
+seeds, and one with narrow intervals takes a third more seeds, free of that chance. The tests simulate the bias that remains.
 """
 
 import math
@@ -14,12 +14,12 @@ from analysis.statistics.crossed import LEVEL, Estimate
 from analysis.statistics.scores import Scores
 
 FEWEST = 5
-MORE = 1 / 3  # seeds beyond those that made every interval narrow
+MORE = 1 / 3  # additional seeds, as a share of those that made every interval narrow
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Half of an interval that is narrow enough, at 1 - level."""
+    """The half-width at which a 1 - level interval is narrow enough."""
 
     half_width: float
     level: float = LEVEL
@@ -27,7 +27,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Decision:
-    """The widest interval of two arms, at the seeds that made all narrow or at all there are; and how many seeds end it."""
+    """The pair with the widest interval, at the seeds that made all narrow, else at all seeds; `seeds` of them end the study."""
 
     first: str
     second: str
@@ -37,7 +37,7 @@ class Decision:
 
 
 def settled(margin: float, pairs: int) -> Wanted:
-    """Half of the margin, at Holm's first step: such an interval either leaves out 0 or lies within the margin.
+    """Wants half of the margin, at Holm's first step: such an interval either leaves out 0 or lies within the margin.
 
     So each pair gets a verdict: better, or equivalent.
     """
@@ -45,10 +45,10 @@ def settled(margin: float, pairs: int) -> Wanted:
 
 
 def decide(scores: Scores, arms: Sequence[str], wanted: Wanted) -> Decision:
-    """How many seeds an arm the study needs, as far as can be said; `seeds` of those that there are ends it.
+    """Decides how many seeds per arm the study needs, as far as is known now; it ends once it has `Decision.seeds`.
 
     Args:
-        arms: the trained ones, two or more.
+        arms: the trained arms, two or more.
     """
     have = min(scores.seeds(arm) for arm in arms)
     for seeds in range(FEWEST, have + 1):

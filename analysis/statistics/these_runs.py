@@ -1,7 +1,7 @@
-"""These very networks on new photographs: only photographs are random. Right for crowning one model over another.
+"""Tests these networks on new photographs: only photographs are random. Suited to choosing one trained model over another.
 
-It says nothing about the methods behind the networks: other seeds would make other networks (see `crossed`). Of few photographs
-means are bootstrapped and differences tested by flipping signs; of many, Student's t says the same and takes no time.
+It says nothing about the methods behind the networks: other seeds would make other networks (see `crossed`). For few photographs
+means are bootstrapped and differences tested by flipping signs; for many, Student's t gives the same result much faster.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Columns = Float[np.ndarray, "photographs k"]
 
 @dataclass(frozen=True)
 class OfTheseRuns:
-    """For each column of differences: the 95 % interval of its mean, and the two-sided p."""
+    """For each column of differences: the 95 % interval of its mean, and the two-sided p-value."""
 
     low: Float[np.ndarray, " k"]
     high: Float[np.ndarray, " k"]
@@ -27,7 +27,7 @@ class OfTheseRuns:
 
 
 def judge(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> OfTheseRuns:
-    """Each photograph's differences (mean over seeds), a column a pair of arms; NaN where a pair lacks the photograph."""
+    """Judges each photograph's differences (means over seeds), one column per pair of arms; NaN if a pair lacks the photograph."""
     enough = np.isfinite(d).sum(axis=0) >= 2  # one photograph says nothing about others
     low, high, p = np.full(d.shape[1], np.nan), np.full(d.shape[1], np.nan), np.ones(d.shape[1])
     if enough.any():
@@ -47,13 +47,13 @@ def interval(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Flo
 
 
 def p_value(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> Float[np.ndarray, " k"]:
-    """Two-sided p of the hypothesis that each photograph's difference is as likely positive as negative (Fisher 1935).
+    """Two-sided p-value of the hypothesis that each photograph's difference has either sign with equal chance (Fisher 1935).
 
-    Signs are flipped, all patterns of up to 13 photographs and random ones above; of many photographs it is the paired t-test.
+    Signs are flipped: all patterns for up to 13 photographs, random ones above. For many photographs it is the paired t-test.
     """
     if len(d) > FEW:
         p = stats.ttest_1samp(d, 0, nan_policy="omit").pvalue
-        return np.where(np.isfinite(p), p, 1.0)  # of columns of zeros
+        return np.where(np.isfinite(p), p, 1.0)  # NaN comes from columns of zeros
     flipped = stats.permutation_test(
         (np.nan_to_num(d),), np.sum, permutation_type="samples", axis=0, n_resamples=resamples, batch=BATCH, rng=seed
     )

@@ -1,1 +1,1 @@
-"""What a study's runs say about its question, and how many more would be needed."""
+"""The answer of a study's runs to its question, and how many more runs would settle it."""

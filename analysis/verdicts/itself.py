@@ -1,7 +1,7 @@
 """How often the suite calls a method different from itself (A/A): every split of a method's seeds into two halves, every metric.
 
-Arms that are `like` another one are the same method: their seeds count together. Splits of the same seeds share most of their
-runs, so that the rate is a description and no test.
+Arms that are `like` another one are the same method, so their seeds count together. Splits of the same seeds share most of
+their runs, so the rate is a description and not a test.
 """
 
 import math
@@ -18,14 +18,14 @@ from analysis.statistics.scores import matrix
 from common.colour.metrics import METRICS
 
 FEWEST_SEEDS = 4  # two in each half
-MOST_SPLITS = 200  # of one method
+MOST_SPLITS = 200  # per method
 RESAMPLES = 2000
 
 
 def against_itself(results: Results) -> pd.DataFrame:
-    """One row a method and metric: splits, and how many were called different, as methods and as these runs alone.
+    """One row per method and metric: splits, and how many were called different, as methods and as these runs alone.
 
-    Empty where no method has four seeds.
+    Empty if no method has four seeds.
     """
     rows = []
     for name, arms in _methods(results).items():
@@ -49,7 +49,7 @@ def summary(frame: pd.DataFrame) -> str:
 
 
 def _methods(results: Results) -> dict[str, list[str]]:
-    """Trained arms by the method that they are, where it has seeds enough."""
+    """Trained arms grouped by method, for the methods that have enough seeds."""
     trained = {run.tags["arm"] for run in results.trained}
     like = {arm: fields.get("like", arm) for arm, fields in results.settings["arms"].items() if arm in trained}
     methods: dict[str, list[str]] = {}
@@ -70,7 +70,7 @@ def _splits(values: pd.DataFrame) -> dict[str, int]:
 
 @cache
 def _halves(seeds: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Every way to part them in two halves, the smaller one first where they are odd; some at random where they are many."""
+    """Every split of the seeds into two halves, the smaller first if their number is odd; a random sample if splits are many."""
     size = seeds // 2
     if math.comb(seeds, size) > 4 * MOST_SPLITS:
         draw = np.random.default_rng(0)
@@ -79,5 +79,5 @@ def _halves(seeds: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     else:
         found = list(combinations(range(seeds), size))
         if 2 * size == seeds:
-            found = [one for one in found if 0 in one]  # the others are the same splits
+            found = [one for one in found if 0 in one]  # the others are the same splits with the halves swapped
     return [(one, tuple(i for i in range(seeds) if i not in one)) for one in found]

@@ -1,4 +1,4 @@
-"""How many seeds and photographs would settle a question, from the variances of runs that exist."""
+"""How many seeds and photographs would settle a question, estimated from the variances of existing runs."""
 
 import math
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from analysis.statistics.crossed import LEVEL, Components
 from common.errors import ColourbenchError
 
 SEEDS = (2, 3, 5, 8, 12, 20)
-PHOTOGRAPHS = (0.25, 1.0, 4.0)  # times those of the pilot
+PHOTOGRAPHS = (0.25, 1.0, 4.0)  # as multiples of the pilot's number
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What designs would see of the pair that is hardest to tell apart, and the cheapest one that settles the margin.
+    """What various designs would detect for the pair that is hardest to tell apart, and the fewest seeds that settle the margin.
 
-    `designs` has a row a design: seeds, photographs, half_width, detectable, hours; `hours` counts all arms of the study.
+    `designs` has one row per design: seeds, photographs, half_width, detectable, hours; `hours` counts all arms of the study.
     """
 
     first: str
@@ -27,12 +27,12 @@ class Plan:
     pilot_seeds: int
     photographs: int
     designs: pd.DataFrame
-    seeds: int | None  # that settle the margin on the pilot's photographs; None where photographs are too few
-    hours: float | None  # that those still take
+    seeds: int | None  # that settle the margin on the pilot's photographs; None if there are too few photographs
+    hours: float | None  # training time that the missing seeds still need
 
 
 def plan(results: Results, margin: float) -> Plan:
-    """From a study's finished runs.
+    """Makes the plan from a study's finished runs.
 
     Raises:
         ColourbenchError: fewer than two trained arms have two seeds.
@@ -44,7 +44,7 @@ def plan(results: Results, margin: float) -> Plan:
             "a plan needs two trained arms with two seeds each: they show how far seeds lie apart; run the pilot"
         )
     pairs = list(combinations(arms, 2))
-    level = LEVEL / math.comb(len(results.arms), 2)  # Holm's first step over all pairs, baselines too, as in the verdict
+    level = LEVEL / math.comb(len(results.arms), 2)  # Holm's first step over all pairs, with baselines, as in the verdict
     primary = results.settings["primary"]
     photographs = int(results.table["photograph"].nunique())
     if photographs < 2:

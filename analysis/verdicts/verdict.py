@@ -1,4 +1,4 @@
-"""The answer to a study's question, in words made from the tests of its primary metric."""
+"""The answer to a study's question, in words, from the tests of its primary metric."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -21,17 +21,17 @@ class Answer:
     first: str
     second: str
     outcome: Outcome
-    better: str  # the arm; empty where none is
+    better: str  # the better arm; empty if neither is
     estimate: float
     low: float
     high: float
     p_holm: float
     p_equivalent_holm: float
-    seeds: tuple[int, int]  # 0: an arm without, as a baseline
+    seeds: tuple[int, int]  # 0 for an arm without seeds, such as a baseline
     photographs: int
-    is_asked: bool  # neither is a baseline, which is only a line to compare with
-    seeds_needed: int | None  # for a difference of the margin, with 80 % power; None where no number of seeds sees it
-    hours_needed: float | None  # on this machine, for the seeds that are missing
+    is_asked: bool  # neither arm is a baseline, which is only a reference
+    seeds_needed: int | None  # for a difference of the margin, with 80 % power; None if no number of seeds detects it
+    hours_needed: float | None  # training time on this machine for the missing seeds
     text: str
 
 
@@ -49,16 +49,16 @@ class Verdict:
 
     @property
     def lines(self) -> list[str]:
-        """What to read first: pairs without a baseline, then what must be known beside them."""
+        """What to read first: the pairs without a baseline, then the remarks."""
         return [answer.text for answer in self.answers if answer.is_asked] + self.remarks
 
     def record(self) -> dict[str, Any]:
-        """Plain data, NaN as null."""
+        """The verdict as plain data, with NaN as null."""
         return _plain(asdict(self))  # type: ignore[no-any-return]
 
 
 def verdict(results: Results, pairs: pd.DataFrame) -> Verdict:
-    """From the pairs of the primary metric, as `differences.differences` gives them."""
+    """Gives the verdict from the pairs of the primary metric, as `differences.differences` returns them."""
     primary, margin = results.settings["primary"], float(results.settings["margin"])
     mine = pairs[pairs["metric"] == primary].to_dict("records")
     equivalent = differences.holm([_estimate_of(row).p_equivalent(margin) for row in mine])
@@ -72,7 +72,7 @@ def verdict(results: Results, pairs: pd.DataFrame) -> Verdict:
 
 
 def _estimate_of(row: dict[Any, Any]) -> Estimate:
-    """The estimate that a row of the pairs came from."""
+    """Rebuilds the estimate behind a row of the pairs."""
     return Estimate(float(row["estimate"]), float(row["variance"]), float(row["df"]), (float("nan"),) * 3)
 
 
@@ -119,7 +119,7 @@ def _seeds_needed(row: dict[str, Any], results: Results, margin: float, level: f
 
 
 def _hours(results: Results, arms: tuple[str, str], seeds: tuple[int, int], needed: int | None) -> float | None:
-    """Of training for the seeds that are missing, by what a run of each arm took."""
+    """Hours of training for the missing seeds, from the mean training time of a run of each arm."""
     if needed is None:
         return None
     missing = [max(0, needed - have) if have else 0 for have in seeds]
@@ -127,7 +127,7 @@ def _hours(results: Results, arms: tuple[str, str], seeds: tuple[int, int], need
 
 
 def _remarks(results: Results, answers: list[Answer]) -> list[str]:
-    """Where no trained arm beats grey, readers must know before anything else."""
+    """Remarks that readers must know before anything else: whether no trained arm beats grey."""
     against = [answer for answer in answers if "grey" in (answer.first, answer.second) and any(answer.seeds)]
     if against and not any(answer.better not in ("", "grey") for answer in against):
         title = METRICS[results.settings["primary"]].label

@@ -1,1 +1,1 @@
-"""What a training method offers: the contract, the base of those with a critic, and the ranges of its hyper-parameters."""
+"""The interface of a training method, the base class of methods with a critic, and the search ranges of hyper-parameters."""

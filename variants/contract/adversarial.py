@@ -1,4 +1,4 @@
-"""What all variants with a critic share: the critic, how it is pretrained, and the schedule."""
+"""The base class of all variants with a critic: the critic, its pretraining and the schedule."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -28,43 +28,43 @@ from variants.schedule.game import GameConfig
 from variants.schedule.inflection import InflectionConfig
 from variants.schedule.phases import Schedule
 
-MIN_CRITIC_MAP = 3  # two more convolutions of 4x4 must fit
+MIN_CRITIC_MAP = 3  # pixels on a side: two more 4x4 convolutions must fit
 
 
 class AdversarialConfig(VariantConfig):
-    """What every variant with a critic has."""
+    """Settings that all variants with a critic share."""
 
     critic: CriticConfig = CriticConfig()
     """The critic."""
     reconstruction_weight: float = Field(default=100.0, ge=0)
-    """λ, the weight of the reconstruction beside the adversarial loss. pix2pix: 100."""
+    """λ, the weight of the reconstruction loss, relative to the adversarial loss. pix2pix: 100."""
     critic_pretraining: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the budget in which the critic learns alone from stored fakes of the pretrained generator (NoGAN)."""
+    """Share of the budget in which only the critic trains, on stored fakes of the pretrained generator (NoGAN)."""
     stored_fakes: int = Field(default=512, ge=1, le=100_000)
-    """Fakes that the generator makes for critic pretraining, once a round."""
+    """Number of fakes that the generator makes for critic pretraining, once in each round."""
     rounds: int = Field(default=1, ge=1, le=100)
-    """How often critic pretraining and adversarial training alternate (NoGAN)."""
+    """Number of rounds; each is critic pretraining followed by adversarial training (NoGAN)."""
     critic_threshold: float | None = Field(default=None, gt=0)
-    """NoGAN: the critic is updated until its loss is below this before each generator update. DeOldify: 0.65; a guess: 0.69."""
+    """NoGAN: before each generator update, train the critic until its loss is below this. DeOldify: 0.65; random guessing: 0.69."""
     most_critic_updates: int = Field(default=5, ge=1, le=100)
-    """… but at most so often, each on a fresh batch."""
+    """With `critic_threshold`: the most critic updates before each generator update, each on a new batch."""
     game: GameConfig = GameConfig()
-    """What is different while both players learn (NoGAN)."""
+    """Optimiser settings that differ during adversarial training (NoGAN)."""
     waiting: Literal["training", "evaluation"] = "training"
-    """Mode of the player that waits while the other learns, and of the generator whose fakes are stored: its batch statistics and
-    dropout are those of training (pix2pix), or of evaluation (DeOldify)."""
+    """Mode (batch statistics and dropout) of the network that is not being updated while the other one is, and of the generator
+    when it makes the stored fakes: `training` (pix2pix) or `evaluation` (DeOldify)."""
     inflection: InflectionConfig = InflectionConfig()
-    """Ends adversarial training where artefacts begin."""
+    """Detector that ends adversarial training when artefacts begin to appear."""
 
     @property
     def critic_adam(self) -> AdamConfig:
-        """The critic's optimiser, its learning rate as a multiple of the generator's where that is set."""
+        """The critic's Adam settings; its learning rate is a multiple of the generator's if `learning_rate_ratio` is set."""
         adam, ratio = self.critic.adam, self.critic.learning_rate_ratio
         return adam.model_copy(update={"learning_rate": ratio * self.generator.adam.learning_rate}) if ratio else adam
 
     @property
     def acts_on_validation(self) -> bool:
-        """The inflection does."""
+        """True if the inflection detector is on: it can end adversarial training early."""
         return bool(self.inflection.metric != "off")
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class AdversarialConfig(VariantConfig):
         return self
 
     def check(self, domain: Domain) -> None:
-        """Also whether the critic's map has a place left."""
+        """Also checks that the images are large enough for the critic's layers and scales."""
         super().check(domain)
         network = self.critic.network
         if domain.size // 2 ** (network.layers + network.scales - 1) < MIN_CRITIC_MAP:
@@ -104,19 +104,19 @@ class AdversarialVariant(Variant):
 
     @abstractmethod
     def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
-        """What the critic minimises, given its maps of real and of fake photographs."""
+        """The loss that the critic minimises, given its logit maps of real and of fake photographs."""
 
     def critic_accuracy(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
-        """How often the critic is right."""
+        """Share of the photographs, real and fake, that the critic classifies correctly."""
         return objectives.accuracy(real, fake)
 
     @property
     def players(self) -> list[Player]:
-        """Generators and critic."""
+        """All generators and the critic."""
         return [*self.parents, self.critic]
 
     def updates(self) -> tuple[int, int]:
-        """Updates of the generator and of the critic so far."""
+        """Number of updates of the generator and of the critic so far."""
         return self.generator.updates, self.critic.updates
 
     def phases(self, budget: Budget) -> list[Phase]:
@@ -124,7 +124,7 @@ class AdversarialVariant(Variant):
         return self.schedule.phases(budget)
 
     def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
-        """One critic update on real photographs and on stored fakes of the generator as it stands."""
+        """One critic update on real photographs and on stored fakes of the current generator."""
         self.schedule.begin_critic_pretraining()
         batch = self.draw(batches)
         count = self.config.accumulation
@@ -137,24 +137,24 @@ class AdversarialVariant(Variant):
         return loss, {"critic": loss, "critic_accuracy": self.critic_accuracy(real, fake)}
 
     def judge(self, part: Batch, fake: Float[Tensor, "b 2 h w"]) -> tuple[objectives.Maps, objectives.Maps]:
-        """The critic's maps of the true and of the given colours of the same photographs."""
+        """The critic's logit maps D(L, ab) and D(L, fake): true and generated colours of the same photographs."""
         return self.critic(part.L, part.ab, part.label), self.critic(part.L, fake, part.label)
 
     def gradient_penalty(self, part: Batch, fake: Float[Tensor, "b 2 h w"]) -> tuple[Tensor, Tensor]:
-        """The penalty on this rank's part of the batch, and the gradient norm of each photograph; float32, outside autocast."""
-        epsilon = self.engine.per_image(len(part))
+        """The penalty on this rank's part of the batch, and each photograph's gradient norm (B,); float32, outside autocast."""
+        epsilon = self.engine.per_image(len(part))  # ε ~ U[0, 1), (B, 1, 1, 1)
         return objectives.gradient_penalty(self.critic.network, part.L, part.ab, fake, part.label, epsilon)
 
     @torch.no_grad()
     def colourise_now(self, batch: Batch) -> Float[Tensor, "b 2 h w"]:
-        """The generator's colours without a graph, as the critic sees them in training."""
+        """G(L) without a graph, with the generator in the mode that it has while the critic trains."""
         with self.waits(self.generator):
             ab: Tensor = self.generator(batch.L, batch.label).ab
         return ab
 
     @contextmanager
     def waits(self, player: Player) -> Iterator[None]:
-        """The mode of a player while the other learns."""
+        """Puts a player into the mode that `waiting` names while the other player is updated; restores training mode on exit."""
         if self.config.waiting == "training":
             yield
             return
@@ -165,20 +165,20 @@ class AdversarialVariant(Variant):
             player.network.train()
 
     def advance(self, used: float) -> None:
-        """Also tells the schedule."""
+        """Also passes the used share of the budget on to the schedule."""
         super().advance(used)
         self.schedule.advance(used)
 
     def observe(self, images: int, metrics: dict[str, float], opening: bool = False) -> dict[str, float]:
-        """Lets the schedule act on a validation."""
+        """Passes a validation's metrics to the schedule, which may act on them."""
         return self.schedule.observe(images, metrics, opening)
 
     def state_dict(self) -> dict[str, Any]:
-        """Both players and the schedule."""
+        """State of generators, critic and schedule."""
         return super().state_dict() | {"critic": self.critic.state_dict()} | self.schedule.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores both players and the schedule."""
+        """Restores generators, critic and schedule."""
         self.schedule.load_state_dict(state)
         super().load_state_dict(state)
         self.critic.load_state_dict(state["critic"])

@@ -1,4 +1,4 @@
-"""Where a sweep looks: plain ranges of hyper-parameters, which each variant names for its own."""
+"""The search space of a sweep: ranges of hyper-parameters, to which each variant adds its own."""
 
 import math
 from collections.abc import Mapping
@@ -12,27 +12,27 @@ Value = str | int | float | bool
 
 
 class Dimension(Settings):
-    """One field's range."""
+    """The search range of one field."""
 
     when: dict[str, Value] = Field(default={})
-    """Only where other fields of the space have these values."""
+    """Search this field only if other fields of the space have these values; empty: always."""
 
     def applies(self, chosen: Mapping[str, Any]) -> bool:
-        """Whether the fields chosen so far call for this one."""
+        """Whether the values chosen so far meet the condition `when`."""
         return all(chosen.get(path) == value for path, value in self.when.items())
 
 
 class Number(Dimension):
-    """A real field between two bounds, on a linear or a logarithmic scale."""
+    """A real number between two bounds, searched on a linear or a logarithmic scale."""
 
     kind: Literal["number"] = "number"
     """The kind of range."""
     low: float
-    """The least value."""
+    """The smallest value."""
     high: float
-    """The greatest value."""
+    """The largest value."""
     log: bool = False
-    """Whether orders of magnitude are searched evenly."""
+    """Whether to search on a logarithmic scale."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "Number":
@@ -57,7 +57,7 @@ class Whole(Number):
     """The kind of range."""
 
     def grid(self, points: int) -> list[Any]:
-        """Evenly spaced whole numbers, none twice."""
+        """Evenly spaced whole numbers without duplicates."""
         return list(dict.fromkeys(round(value) for value in super().grid(points)))
 
 
@@ -74,11 +74,11 @@ class Choice(Dimension):
         return list(self.options)
 
 
-Space = dict[str, Number | Whole | Choice]  # path of a field in a run's settings -> where to look
+Space = dict[str, Number | Whole | Choice]  # path of a field in a run's settings -> its range
 
 
 def orders(low: float, high: float) -> Number:
-    """A range whose orders of magnitude are searched evenly."""
+    """A range that is searched on a logarithmic scale."""
     return Number(low=low, high=high, log=True)
 
 

@@ -1,4 +1,4 @@
-"""The contract of a training method: players, one step, how a trained one colourises, and the schedule all of them share."""
+"""The interface of a training method: its networks, one training step, the phases of a run, and the trained colouriser."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,27 +28,27 @@ from variants.players.settings import GeneratorConfig, TestTime
 
 
 class VariantConfig(Settings):
-    """What every variant has."""
+    """Settings that all variants share."""
 
     name: str
     """The variant."""
     generator: GeneratorConfig = GeneratorConfig()
     """The generator."""
     reconstruction: ReconstructionConfig = L1Config()
-    """Loss between the colourised and the true ab; `reconstruction=l2` is short for `reconstruction.loss=l2`."""
+    """Loss between predicted and true ab; `reconstruction=l2` is short for `reconstruction.loss=l2`."""
     pretraining: float = Field(default=0.0, ge=0, le=1)
-    """Share of the budget in which the generator learns by reconstruction alone, before the critic joins."""
+    """Share of the budget in which the generator trains on the reconstruction loss alone, before adversarial training."""
     label_dropout: float = Field(default=0.1, ge=0, le=1)
-    """Share of the training images whose label is withheld, so that the generator colourises without one too."""
+    """Share of the training images whose label is hidden, so that the generator also learns to colourise without a label."""
     accumulation: int = Field(default=1, ge=1, le=256)
-    """Parts that a batch is computed in, to save memory; batch statistics are then those of a part."""
+    """Gradient accumulation: number of parts that a batch is split into to save memory. Batch norm then sees one part at a time."""
     test_time: TestTime = "calibrated"
-    """How a generator runs when it is looked at and used: with batch statistics computed anew over training images, with the
-    running ones, with these and dropout as noise, with the batch's own, or with the batch's own and dropout (pix2pix)."""
+    """Batch statistics when a generator is validated, tested or used. calibrated: recomputed over training images; running: the
+    running ones; noise: running, plus dropout; batch: those of the batch itself; dropout: batch, plus dropout (pix2pix)."""
 
     @property
     def acts_on_validation(self) -> bool:
-        """Whether what is learnt depends on what validations find."""
+        """Whether the results of validations influence training."""
         return False
 
     @field_validator("reconstruction", mode="before")
@@ -63,7 +63,7 @@ class VariantConfig(Settings):
         return self
 
     def check(self, domain: Domain) -> None:
-        """Whether photographs of this domain fit the settings: cheap, so that a study asks for every arm before it begins.
+        """Checks that the settings fit photographs of this domain. It is cheap, so a study checks every arm before it starts.
 
         Raises:
             ColourbenchError: they do not.
@@ -83,9 +83,9 @@ class Variant(ABC):
 
     Config: ClassVar[type[VariantConfig]]
     space: ClassVar[Space] = GENERATOR
-    """Where a sweep looks."""
+    """The search space of a sweep."""
     presets: ClassVar[Sequence[Mapping[str, Value]]] = ()
-    """Settings of papers, which a sweep tries first; fields that one does not name keep the run's own values."""
+    """Settings from papers, which a sweep tries first; fields that a preset does not name keep the run's own values."""
 
     def __init__(self, config: VariantConfig, engine: Engine, domain: Domain) -> None:
         config.check(domain)
@@ -99,25 +99,25 @@ class Variant(ABC):
 
     @abstractmethod
     def step(self, batches: Iterator[Batch]) -> Losses:
-        """One step of the method; draws as many batches as it wants."""
+        """One training step of the method; draws as many batches as it needs."""
 
     @property
     def players(self) -> list[Player]:
-        """Everyone who learns."""
+        """All networks that train."""
         return [self.generator]
 
     @property
     def parents(self) -> list[Player]:
-        """The generators, the best first."""
+        """The generators, best first."""
         return [self.generator]
 
     @property
     def colourise(self) -> Colouriser:
-        """The generator as it stands, as a user would get it: with averaged weights where these are wanted."""
+        """The current generator as a user would get it, with averaged weights if `generator.average` is set; for validation."""
         return self.colouriser(LOOK_IMAGES)
 
     def colouriser(self, images: int) -> Colouriser:
-        """The same, its batch statistics over so many training images where they are calibrated."""
+        """The same; if batch statistics are calibrated, they are computed over `images` training images."""
         network: Any = self.average.network if self.average else self.generator.network
         labelled = self.config.generator.labels
         calibrate = partial(calibrated_statistics, network, self.engine, self.domain, images, labelled)
@@ -125,7 +125,7 @@ class Variant(ABC):
         return Colouriser(network, self.engine, self.domain.size, self.config.test_time, wanted)
 
     def phases(self, budget: Budget) -> list[Phase]:
-        """The schedule over the budget; a share of 0 makes a phase vanish."""
+        """The phases of a run with this budget; phases with a share of 0 are left out."""
         pretraining = self.config.pretraining * budget.amount
         phases = [
             Phase("pretrain_generator", self.pretrain_generator, pretraining, self.updates),
@@ -134,25 +134,25 @@ class Variant(ABC):
         return [phase for phase in phases if phase.amount > 0]
 
     def updates(self) -> tuple[int, int]:
-        """Updates of the generator and of the critic so far."""
+        """Number of updates of the generator and of the critic so far."""
         return self.generator.updates, 0
 
     def advance(self, used: float) -> None:
-        """Told after each step which share of the budget is used: learning rates decay, weights are averaged."""
+        """Called after each step with the used share of the budget: decays the learning rates and averages the weights."""
         for player in self.players:
             player.decay(used)
         if self.average:
             self.average.follow()
 
     def observe(self, images: int, metrics: dict[str, float], opening: bool = False) -> dict[str, float]:
-        """Told each validation's metrics, `opening` before the first step of a phase that looks first; a schedule may act on them.
+        """Called with each validation's metrics, on which a schedule may act; returns values to log.
 
-        Returns figures to log.
+        `opening` marks the validation before the first step of a phase that asks for one (`Phase.looks_first`).
         """
         return {}
 
     def pretrain_generator(self, batches: Iterator[Batch]) -> Losses:
-        """One generator update by reconstruction alone; several generators learn from one batch."""
+        """One update of each generator on the reconstruction loss alone; all generators train on the same batch."""
         parts = self.draw_parts(batches)
         return means([parent.update(partial(self._reconstruction_of, parent), parts) for parent in self.parents])
 
@@ -161,11 +161,11 @@ class Variant(ABC):
         return loss, {"reconstruction": loss}
 
     def draw(self, batches: Iterator[Batch]) -> Batch:
-        """The next batch, some or all of its labels withheld."""
+        """The next batch, with some labels hidden (-1): a share of `label_dropout`, or all if the generator takes no labels."""
         batch = next(batches)
         if not self.config.generator.labels:
             return Batch(batch.L, batch.ab, torch.full_like(batch.label, -1))
-        withheld = self.engine.per_image(len(batch)).flatten() < self.config.label_dropout
+        withheld = self.engine.per_image(len(batch)).flatten() < self.config.label_dropout  # (B,)
         return Batch(batch.L, batch.ab, batch.label.masked_fill(withheld, -1))
 
     def draw_parts(self, batches: Iterator[Batch]) -> list[Batch]:
@@ -173,15 +173,15 @@ class Variant(ABC):
         return self.draw(batches).parts(self.config.accumulation)
 
     def reconstruction(self, fake: Colours, batch: Batch) -> Float[Tensor, ""]:
-        """The reconstruction loss, not yet weighted."""
+        """The reconstruction loss, before its weight λ."""
         return self.reconstruction_loss(fake, batch)
 
     def new_generator(self) -> Player:
-        """A freshly drawn generator."""
+        """A generator with new random weights."""
         return Player(generator_network(self.config, self.domain), self.config.generator.adam, self.engine)
 
     def generator_state(self) -> dict[str, Any]:
-        """All that generator pretraining changes: enough to go on from it in another run."""
+        """All state that generator pretraining changes, so that another run can continue from a pretrained generator."""
         average = self.average.state_dict() if self.average else {"average": None, "averaged_at": 0}
         return {"parents": [player.state_dict() for player in self.parents], **average}
 
@@ -193,7 +193,7 @@ class Variant(ABC):
             self.average.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that must come back for training to go on exactly: tensors and plain values only."""
+        """Everything that training needs to resume exactly: tensors and plain values only."""
         return {"generators": self.generator_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""What players minimise: against each other, and towards the true photograph."""
+"""The losses: adversarial objectives, and reconstruction losses against the true photograph."""

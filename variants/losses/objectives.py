@@ -1,6 +1,6 @@
-"""What the players minimise against each other: adversarial objectives on logits, and the gradient penalty.
+"""Adversarial objectives on logits, and the gradient penalty.
 
-A critic gives a list of maps of logits, one for each scale. An objective is the mean over scales of its formula on one map.
+A critic returns a list of logit maps (B, 1, M, N), one for each scale. An objective is the mean of its formula over the scales.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ Scalar = Float[Tensor, ""]
 
 @dataclass(frozen=True)
 class Objective:
-    """What the critic minimises, given (real, fake), and the generator, given (real, fake)."""
+    """An adversarial objective: the losses of critic and generator, each a function of the maps (real, fake)."""
 
-    critic: Callable[[Maps, Maps, float], Scalar]  # the number is what the critic should say of real photographs
+    critic: Callable[[Maps, Maps, float], Scalar]  # the float is the critic's target for real photographs
     generator: Callable[[Maps, Maps], Scalar]
-    compares: bool = False  # whether the generator's loss looks at the real photographs
+    compares: bool = False  # whether the generator's loss depends on the real photographs
     smoothable: bool = False  # whether the critic's target for real photographs can be below 1
-    boundary: float | None = 0.0  # the score between real and fake; None where only differences of scores mean something
+    boundary: float | None = 0.0  # decision boundary between real and fake; None if only differences of scores have a meaning
 
 
 def over_scales(formula: Callable[..., Scalar], *maps: Maps) -> Scalar:
-    """The mean over scales of a formula on the maps of one scale."""
+    """Applies a formula to the maps of each scale and averages over the scales."""
     return torch.stack([formula(*scale) for scale in zip(*maps, strict=True)]).mean()
 
 
@@ -85,22 +85,22 @@ def wasserstein_critic(real: Maps, fake: Maps) -> Scalar:
 
 
 def wasserstein_generator(fake: Maps) -> Scalar:
-    """-E[D(fake)]; with the hinge the generator's loss is the same."""
+    """-E[D(fake)]; the hinge objective has the same generator loss."""
     return -scores(fake).mean()
 
 
 def scores(maps: Maps) -> Float[Tensor, " b"]:
-    """One score for each photograph: the mean of its map, so that the map's size does not weigh the penalty."""
-    return torch.stack([logits.mean(dim=(1, 2, 3)) for logits in maps]).mean(dim=0)
+    """One score (B,) for each photograph: the mean of its maps, so that a map's size does not change the weight of the penalty."""
+    return torch.stack([logits.mean(dim=(1, 2, 3)) for logits in maps]).mean(dim=0)  # (scales, B) -> (B,)
 
 
 def _alone(loss: Callable[[Maps], Scalar]) -> Callable[[Maps, Maps], Scalar]:
-    """A generator's loss that looks at its own photographs only."""
+    """Gives a generator loss that depends on fake photographs only the signature (real, fake)."""
     return lambda real, fake: loss(fake)
 
 
 def _unsmoothed(loss: Callable[[Maps, Maps], Scalar]) -> Callable[[Maps, Maps, float], Scalar]:
-    """A critic's loss without a target for real photographs."""
+    """Gives a critic loss without a target for real photographs the signature (real, fake, real_label)."""
     return lambda real, fake, real_label: loss(real, fake)
 
 
@@ -111,7 +111,7 @@ OBJECTIVES: dict[str, Objective] = {
     "wasserstein": Objective(_unsmoothed(wasserstein_critic), _alone(wasserstein_generator), boundary=None),
     "relativistic": Objective(
         _unsmoothed(relativistic_critic),
-        lambda real, fake: 2 * relativistic_critic(fake, real),  # the roles change places; not halved, as for the others
+        lambda real, fake: 2 * relativistic_critic(fake, real),  # real and fake swap roles; not halved, as for the others
         compares=True,
         boundary=None,
     ),
@@ -126,29 +126,29 @@ def gradient_penalty(
     label: Int[Tensor, " b"] | None = None,
     epsilon: Float[Tensor, "b 1 1 1"] | None = None,
 ) -> tuple[Scalar, Float[Tensor, " b"]]:
-    """E[(‖∇_x̂ D(L, x̂)‖₂ - 1)²] with x̂ = ε real + (1 - ε) fake, ε ~ U[0, 1] one for each photograph, two-sided.
+    """E[(‖∇_x̂ D(L, x̂)‖₂ - 1)²] with x̂ = ε real + (1 - ε) fake and one ε ~ U[0, 1] for each photograph; two-sided.
 
-    Run it in float32: it is differentiated twice. `critic` is the raw module, never a compiled one: compiled, the second
-    derivative is silently wrong.
+    Run it in float32, because it is differentiated twice. `critic` must be the original module, never a compiled one: a compiled
+    module gives a wrong second derivative without an error.
 
     Returns:
-        The penalty and the gradient norm of each photograph.
+        The penalty, and the gradient norm (B,) of each photograph.
 
-    Source: Gulrajani et al. 2017, eq. 3 and Algorithm 1; penalty on ab alone as in Vitoria et al. 2020 (ChromaGAN).
+    Source: Gulrajani et al. 2017, eq. 3 and Algorithm 1; gradient with respect to ab alone as in Vitoria et al. 2020 (ChromaGAN).
     """
     epsilon = torch.rand(len(real), 1, 1, 1, device=real.device) if epsilon is None else epsilon
-    x_hat = (epsilon * real + (1.0 - epsilon) * fake.detach()).requires_grad_()
-    score = scores(critic(L, x_hat, label)).sum()  # photographs do not mix in the critic, so the sum's gradient is each one's own
+    x_hat = (epsilon * real + (1.0 - epsilon) * fake.detach()).requires_grad_()  # x̂, line 6 of Algorithm 1, (B, 2, H, W)
+    score = scores(critic(L, x_hat, label)).sum()  # no layer mixes photographs: each gets its own gradient
     (gradient,) = torch.autograd.grad(score, x_hat, create_graph=True)
-    norms = gradient.flatten(1).norm(dim=1)
+    norms = gradient.flatten(1).norm(dim=1)  # ‖∇_x̂ D(L, x̂)‖₂: (B, 2, H, W) -> (B,)
     return ((norms - 1.0) ** 2).mean(), norms.detach()
 
 
 def accuracy(real: Maps, fake: Maps, boundary: float = 0.0) -> Scalar:
-    """Share of the photographs, real and fake, whose score lies on their side of the boundary."""
+    """Share of the photographs, real and fake, whose score is on the correct side of the decision boundary."""
     return torch.cat([scores(real) > boundary, scores(fake) < boundary]).float().mean()
 
 
 def ranking_accuracy(real: Maps, fake: Maps) -> Scalar:
-    """Share of the pairs whose real photograph has the higher score: for a critic whose scores have no zero."""
+    """Share of the pairs whose real photograph has the higher score; for critics whose scores have no decision boundary."""
     return (scores(real) > scores(fake)).float().mean()

@@ -36,47 +36,47 @@ class L2Config(Settings):
 
 
 class HuberConfig(Settings):
-    """L2 near 0 and L1 further out."""
+    """L2 for small differences and L1 for large ones (Huber loss)."""
 
     loss: Literal["huber"] = "huber"
     """The loss."""
     delta: float = Field(default=0.05, gt=0, le=2)
-    """Where it turns from L2 to L1, in the networks' scale of ab."""
+    """Difference at which the loss changes from L2 to L1, in the networks' scale of ab."""
 
 
 class FeaturesConfig(EncoderConfig):
-    """Distance between features of a fixed encoder, beside L1."""
+    """Perceptual loss: distance between features of a fixed encoder, plus L1 on ab."""
 
     loss: Literal["features"] = "features"
     """The loss."""
     encoder: str = "vgg16_bn"
-    """Name in timm of the encoder that looks at the photographs."""
+    """Name in timm of the encoder that computes the features."""
     pixel_weight: float = Field(default=1.0, ge=0)
-    """Weight of L1 on ab beside the features."""
+    """Weight of L1 on ab; the feature distance has weight 1."""
 
 
 class BinsConfig(Settings):
-    """Classification of quantised ab, rare colours weighted up (Zhang et al. 2016); the generator gets a head of its own."""
+    """Classification of quantised ab, with larger weights for rare colours (Zhang et al. 2016); the generator predicts bins."""
 
     loss: Literal["bins"] = "bins"
     """The loss."""
     width: float = Field(default=10.0, ge=5, le=55)
-    """Side of a bin in Lab units."""
+    """Side length of an ab bin, in Lab units."""
     rebalancing: float = Field(default=0.5, gt=0, le=1)
-    """λ between the photographs' own distribution (0) and a uniform one (1) in the weights of rare colours."""
+    """λ of the class weights: mixes the colour distribution of the photographs (0) with a uniform one (1)."""
     temperature: float = Field(default=0.38, gt=0, le=1)
-    """T of the annealed mean that turns the distribution into a colour; 1 gives the pale mean."""
+    """T of the annealed mean that turns a distribution over bins into one colour; 1 gives the plain mean, which is pale."""
 
 
 ReconstructionConfig = Annotated[L1Config | L2Config | HuberConfig | FeaturesConfig | BinsConfig, Field(discriminator="loss")]
 
 
 class Reconstruction(ABC):
-    """A loss between a generator's colours and a batch."""
+    """A loss between a generator's colours and the true colours of a batch."""
 
     @abstractmethod
     def __call__(self, fake: Colours, batch: Batch) -> Scalar:
-        """The mean over images and places."""
+        """The loss, averaged over images and pixels."""
 
 
 class PixelLoss(Reconstruction):
@@ -92,13 +92,13 @@ class PixelLoss(Reconstruction):
             case L2Config():
                 return F.mse_loss(fake.ab, batch.ab)
             case HuberConfig(delta=delta):
-                return F.huber_loss(fake.ab, batch.ab, delta=delta) / delta  # so that far out it is L1, whatever δ
+                return F.huber_loss(fake.ab, batch.ab, delta=delta) / delta  # so that large differences give L1, whatever δ
 
 
 class FeatureLoss(Reconstruction):
-    """L1 on ab plus the mean over levels of Σ|φ(fake) - φ(real)| / Σ|φ(real)|, φ an encoder's features of the sRGB photograph.
+    """L1 on ab plus the mean over levels of Σ|φ(fake) - φ(real)| / Σ|φ(real)|; φ are an encoder's features of the sRGB photograph.
 
-    In the manner of Johnson et al. 2016, eq. 2; relative at each level, so that encoders of any scale weigh alike.
+    It follows Johnson et al. 2016, eq. 2, but is relative at each level, so that the scale of an encoder's features has no effect.
     """
 
     def __init__(self, config: FeaturesConfig, engine: Engine) -> None:
@@ -114,14 +114,14 @@ class FeatureLoss(Reconstruction):
         return self._config.pixel_weight * F.l1_loss(fake.ab, batch.ab) + torch.stack(distances).mean()
 
     def _features(self, L: Tensor, ab: Tensor) -> list[Tensor]:
-        photographs = lab.lab_to_rgb(lab.join(L, ab))  # outside autocast, which would round its products
+        photographs = lab.lab_to_rgb(lab.join(L, ab))  # (B, 3, H, W); outside autocast, which would round the products
         with self._engine.autocast():
             found = self._encoder(photographs)
         return [level.float() for level in found]
 
 
 class BinsLoss(Reconstruction):
-    """Cross-entropy with the true colours' bins (Zhang et al. 2016, eq. 2); rare colours of the training split weigh more."""
+    """Cross-entropy with the bins of the true colours (Zhang et al. 2016, eq. 2); colours rare in the training split weigh more."""
 
     def __init__(self, config: BinsConfig, domain: Domain) -> None:
         self._bins = AbBins(config.width)
@@ -137,7 +137,7 @@ def build_reconstruction(config: Settings, domain: Domain, engine: Engine) -> Re
     """The loss that `config` describes.
 
     Raises:
-        ColourbenchError: the weights of its encoder cannot be had.
+        ColourbenchError: the weights of its encoder are not available.
     """
     match config:
         case FeaturesConfig():

@@ -1,1 +1,1 @@
-"""A network with its optimiser, and a trained generator as users get it."""
+"""A network with its optimiser, and the trained generator that users get."""

@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba 2015, Algorithm 1): its settings, its learning rate over a budget, and its plain form."""
+"""Adam (Kingma & Ba 2015, Algorithm 1): its settings, its learning rate schedule, and a plain implementation."""
 
 import math
 from collections.abc import Sequence
@@ -18,22 +18,22 @@ class AdamConfig(Settings):
     learning_rate: float = Field(default=2e-4, gt=0, le=1)
     """Step size. pix2pix: 2e-4."""
     beta1: float = Field(default=0.5, ge=0, lt=1)
-    """Decay of the first moment. pix2pix: 0.5."""
+    """Decay rate of the first moment. pix2pix: 0.5."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
-    """Decay of the second moment."""
+    """Decay rate of the second moment."""
     weight_decay: float = Field(default=0.0, ge=0, le=1)
-    """Decoupled weight decay (Loshchilov & Hutter 2019); each step takes this share times the learning rate off a weight."""
+    """Decoupled weight decay (Loshchilov & Hutter 2019); each step shrinks a weight by this share times the learning rate."""
     decay: Literal["constant", "linear", "exponential", "cosine"] = "constant"
-    """How the learning rate falls over the budget: to 0 linearly (pix2pix) or as a cosine, to a hundredth exponentially."""
+    """How the learning rate falls over the budget: linearly (pix2pix) or as a cosine to 0, or exponentially to a hundredth."""
     decay_from: float = Field(default=0.5, ge=0, lt=1)
-    """Share of the budget after which it begins to fall. pix2pix: half."""
+    """Share of the budget after which the learning rate begins to fall. pix2pix: 0.5."""
 
     def learning_rate_at(self, used: float) -> float:
-        """The learning rate when a share of the budget is used."""
+        """The learning rate when the share `used` of the budget is used."""
         return self.learning_rate * self.factor(used)
 
     def factor(self, used: float) -> float:
-        """The share of the learning rate that holds when a share of the budget is used."""
+        """The factor on the learning rate when the share `used` of the budget is used."""
         x = min(max((used - self.decay_from) / (1 - self.decay_from), 0.0), 1.0)
         falls: dict[str, float] = {
             "constant": 1.0,
@@ -45,11 +45,11 @@ class AdamConfig(Settings):
 
 
 class PlainAdam:
-    """Algorithm 1 as it stands in the paper; weight decay is decoupled (Loshchilov & Hutter 2019, Algorithm 2).
+    """Algorithm 1, written as in the paper; weight decay is decoupled (Loshchilov & Hutter 2019, Algorithm 2).
 
     Args:
         weights: float32, changed in place.
-        rates: the share of the learning rate that each weight gets.
+        rates: the factor on the learning rate for each weight tensor.
     """
 
     def __init__(self, config: AdamConfig, weights: Sequence[Tensor], rates: Sequence[float]) -> None:
@@ -67,31 +67,31 @@ class PlainAdam:
 
     @torch.no_grad()
     def stepped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The weights as `step` would make them; nothing changes."""
+        """The weights that `step` would give; nothing is changed."""
         m, v = ([x.clone() for x in moments] for moments in (self._m, self._v))
         return self._updated(gradients, m, v, self._t + 1)
 
     def _updated(self, gradients: Sequence[Tensor], m: list[Tensor], v: list[Tensor], t: Tensor) -> list[Tensor]:
-        """New weights; moments are changed in place."""
+        """Returns new weights; updates the moments in place."""
         beta1, beta2, found = self._config.beta1, self._config.beta2, []
         for i, (w, gradient) in enumerate(zip(self._weights, gradients, strict=True)):
             g, alpha = gradient.float(), self.learning_rate * self._rates[i]
-            m[i].mul_(beta1).add_((1 - beta1) * g)
-            v[i].mul_(beta2).add_((1 - beta2) * g**2)
+            m[i].mul_(beta1).add_((1 - beta1) * g)  # m ← β₁ m + (1 - β₁) g
+            v[i].mul_(beta2).add_((1 - beta2) * g**2)  # v ← β₂ v + (1 - β₂) g²
             m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
             found.append(w - alpha * (m_hat / (v_hat.sqrt() + EPSILON) + self._config.weight_decay * w))
         return found
 
     def refresh(self) -> None:
-        """Nothing: there are no copies."""
+        """Does nothing: this implementation has no copies to refresh."""
 
     def state_dict(self) -> dict[str, Any]:
-        """As `FusedAdam` gives it."""
+        """The state in the format of `FusedAdam`."""
         m, v = ([flat(moment) for moment in moments] for moments in (self._m, self._v))
         return {"m": m, "v": v, "t": self._t, "learning_rate": self.learning_rate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores `state_dict`; tensors are copied. Without moments, as before the first step, they are 0."""
+        """Restores `state_dict`; tensors are copied. A state without moments, saved before the first step, sets them to 0."""
         self.learning_rate = state["learning_rate"]
         self._t.copy_(state["t"])
         for own, saved in ((self._m, state["m"]), (self._v, state["v"])):
@@ -102,7 +102,7 @@ class PlainAdam:
 def new_adam(
     config: AdamConfig, weights: Sequence[Tensor], copies: Sequence[Tensor | None], rates: Sequence[float], fast: bool
 ) -> FusedAdam | PlainAdam:
-    """A fresh Adam; `copies` are as for `FusedAdam`, and the plain one has none."""
+    """A new Adam; `copies` means the same as in `FusedAdam`, and `PlainAdam` ignores it."""
     if not fast:
         return PlainAdam(config, weights, rates)
     return FusedAdam(config.learning_rate, (config.beta1, config.beta2), config.weight_decay, weights, copies, rates)

@@ -1,4 +1,4 @@
-"""A moving average of a generator's weights, which then does the colourising."""
+"""A moving average of a generator's weights; the averaged generator is the one that colourises."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from variants.players.player import Player
 
 
 class Average:
-    """The average of a player's weights and running statistics; young averages forget faster, so that short runs profit too."""
+    """The moving average of a player's weights and running statistics; the decay starts small, so that short runs benefit too."""
 
     def __init__(self, player: Player, decay: float) -> None:
         self._player, self._decay = player, decay
         self._model = AveragedModel(player.network, avg_fn=self._blend, use_buffers=True)
-        self.updates = 0  # the player's, when it was last averaged
+        self.updates = 0  # the player's update count at the last averaging
 
     @property
     def network(self) -> Any:
@@ -22,14 +22,14 @@ class Average:
         return self._model.module
 
     def follow(self) -> None:
-        """Takes the player's weights in, where it has learnt since."""
+        """Adds the player's weights to the average if the player has been updated since the last call."""
         if self._player.updates > self.updates:
             self._model.update_parameters(self._player.network)
             _copy_power_iterations(self.network, self._player.network)
             self.updates = self._player.updates
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged weights, and of how many updates."""
+        """The averaged weights, and the player's update count at the last averaging."""
         return {"average": self._model.state_dict(), "averaged_at": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Average:
 
 
 def _copy_power_iterations(averaged: nn.Module, network: nn.Module) -> None:
-    """Spectral norm's vectors have length 1, which an average of them has not."""
+    """Copies the vectors of spectral norm: they must have length 1, and an average of them does not."""
     current = dict(network.named_buffers())
     for name, buffer in averaged.named_buffers():
         if name.endswith(("._u", "._v")):

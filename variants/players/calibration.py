@@ -1,9 +1,9 @@
-"""Batch statistics for a look at a generator, computed anew over training images.
+"""Batch statistics for evaluating a generator, recomputed over training images.
 
-Running statistics follow the last few batches only. A generator that learns against a critic changes faster than that, so that
-with them its figures jump from one look to the next: much of the spread of cGANs over seeds was theirs. Here they are reset
-and averaged evenly over the first images of the run's own stream (Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", §3).
-Dropout is off, as it is when the generator colourises.
+Running statistics cover the last few batches only, yet a generator that trains against a critic changes faster than that. With
+them, metrics jump from one validation to the next, and they caused much of the spread of cGANs over seeds. Here the statistics are
+reset and averaged with equal weights over the first images of the run's own stream (Wu & Johnson 2021, "Rethinking 'Batch' in
+BatchNorm", §3). Dropout is off, as it is when the generator colourises.
 """
 
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ from common.networks.shared_norm import unshared
 from variants.players.player import forward
 
 BATCH = 16
-LOOK_IMAGES = 64  # for a look while the run trains …
-TEST_IMAGES = 512  # … and for the test and the generator that users get
+LOOK_IMAGES = 64  # images for a validation during training
+TEST_IMAGES = 512  # images for the test and for the generator that users get
 
-Statistics = dict[str, Tensor]  # buffers by their name in the network
+Statistics = dict[str, Tensor]  # buffers by name
 
 
 @torch.no_grad()
 def calibrated_statistics(network: nn.Module, engine: Engine, domain: Domain, images: int, labelled: bool) -> Statistics:
-    """Mean and variance of every batch norm that learns, over `images` training images, or all where they are fewer.
+    """Mean and variance of every batch norm that trains, over `images` training images, or over all of them if there are fewer.
 
-    The network stays as it is. Empty where it has no batch norm, or where the domain has no photographs.
+    The network is left unchanged. The result is empty if the network has no such batch norm or the domain has no photographs.
     """
     norms = _learning_norms(network)
     if domain.stream is None or not norms:
@@ -45,7 +45,7 @@ def calibrated_statistics(network: nn.Module, engine: Engine, domain: Domain, im
 
 @contextmanager
 def restored(network: nn.Module) -> Iterator[None]:
-    """In evaluation mode; whatever is done inside to modes and buffers is undone."""
+    """Puts a network into evaluation mode; on exit restores its mode and its buffers."""
     was_training = network.training
     kept = [buffer.clone() for buffer in network.buffers()]
     network.eval()
@@ -58,14 +58,14 @@ def restored(network: nn.Module) -> Iterator[None]:
 
 
 def take_over(network: nn.Module, statistics: Statistics) -> None:
-    """Puts statistics into a network."""
+    """Copies statistics into the buffers of a network."""
     buffers = dict(network.named_buffers())
     for name, value in statistics.items():
         buffers[name].copy_(value)
 
 
 def _learning_norms(network: nn.Module) -> dict[str, _BatchNorm]:
-    """Those that training moves: a frozen encoder's stay those of its own photographs."""
+    """The batch norms whose statistics training updates; a frozen encoder keeps the statistics of its own pretraining."""
     was_training = network.training
     network.train()
     norms = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
@@ -76,7 +76,7 @@ def _learning_norms(network: nn.Module) -> dict[str, _BatchNorm]:
 
 @contextmanager
 def _averaging(norms: list[_BatchNorm]) -> Iterator[None]:
-    """Each takes an even average over the batches that it sees, from none on."""
+    """Resets batch norms; inside, each averages its statistics over all batches with equal weights."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

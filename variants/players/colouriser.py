@@ -1,4 +1,4 @@
-"""A trained generator as a user gets it: colours for an L, once or in several versions."""
+"""The trained generator that a user gets: it predicts ab from L, in one version or in several."""
 
 import time
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from variants.players.settings import TestTime
 
 
 class Colouriser:
-    """L (B, 1, H, W) -> ab (B, 2, H, W), with `test_time`'s norm and dropout; H and W are multiples of `stride`.
+    """L (B, 1, H, W) -> ab (B, 2, H, W), with batch norm and dropout as `test_time` says; H and W are multiples of `stride`.
 
     Args:
-        calibrate: computes batch statistics for the generator as it stands; without it, it runs with those that it holds. They
-            are computed once, when they are first wanted: a colouriser is made anew for each look.
+        calibrate: computes batch statistics for the current generator; without it, the generator uses its own. They are computed
+            once, when first needed: each validation makes a new colouriser.
     """
 
     def __init__(
@@ -39,35 +39,35 @@ class Colouriser:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """The batch statistics that take the place of the network's own."""
+        """The batch statistics that replace the network's own."""
         return self._calibrate() if self._calibrate else {}
 
     def prepare(self) -> dict[str, float]:
-        """Computes the statistics now, and says for the log how long it took; empty where there are none to compute."""
+        """Computes the statistics now and returns, for the log, how long it took; empty if there are none to compute."""
         begun = time.perf_counter()
         found = self.statistics
         return {"calibration_seconds": time.perf_counter() - begun} if found else {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The generator's weights, with the statistics that it colourises with."""
+        """The generator's weights, with the batch statistics that it uses to colourise."""
         return self.network.state_dict() | self.statistics
 
     @property
     def stride(self) -> int:
-        """Sides of what is colourised are multiples of this."""
+        """Height and width of the input must be multiples of this."""
         return int(self.network.stride)
 
     @property
     def is_noisy(self) -> bool:
-        """Whether the generator can give several versions: whether it has dropout."""
+        """Whether the generator has dropout and can therefore give several versions."""
         return any(isinstance(module, _DropoutNd) and module.p > 0 for module in self.network.modules())
 
     def __call__(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b 2 h w"]:
-        """The colours, for a label where the generator was trained with labels; without one they are those for any."""
+        """Predicts ab; a label has an effect only if the generator was trained with labels, and None means an unknown label."""
         return self._run(self.test_time, L, label)
 
     def sample(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b 2 h w"]:
-        """One version: the batch statistics of a test, and dropout as the noise z.
+        """One random version: with the batch statistics of a test, and with dropout as the noise z.
 
         Raises:
             ColourbenchError: the generator has no dropout, so that every version would be the same.
@@ -82,7 +82,7 @@ class Colouriser:
     @torch.no_grad()
     def _run(self, test_time: TestTime, L: Tensor, label: Tensor | None) -> Tensor:
         statistics = self.statistics
-        with restored(self.network):  # looking must not move the running statistics
+        with restored(self.network):  # colourising must not change the running statistics
             take_over(self.network, statistics)
             set_mode(self.network, test_time)
             inputs = (L,) if label is None else (L, label)
@@ -91,7 +91,7 @@ class Colouriser:
 
 
 def set_mode(network: nn.Module, test_time: TestTime) -> None:
-    """Puts norms and dropout into the state that `test_time` names."""
+    """Sets norms and dropout to training or evaluation mode as `test_time` says."""
     network.train(test_time in ("batch", "dropout"))
     for module in network.modules():
         if isinstance(module, _DropoutNd):

@@ -1,4 +1,4 @@
-"""The generator that a variant's settings describe: freshly drawn, or with trained weights."""
+"""Builds the generator that a variant's settings describe, with random or with trained weights."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ def generator_network(config: "VariantConfig", domain: Domain, is_trained: bool 
     """A generator for photographs of a domain.
 
     Args:
-        is_trained: trained weights are loaded next, so that no pretrained encoder is fetched and no activation forgotten.
+        is_trained: the caller loads trained weights next, so no pretrained encoder is fetched and activations are not recomputed.
     """
     own = config.generator
     network = without_fetching(own.network) if is_trained else own.network
@@ -28,7 +28,7 @@ def generator_network(config: "VariantConfig", domain: Domain, is_trained: bool 
 
 
 def trained_colouriser(config: "VariantConfig", engine: Engine, domain: Domain, weights: Mapping[str, Any]) -> Colouriser:
-    """A generator with trained weights, without critic and optimisers."""
+    """A colouriser with trained weights, without critic and optimisers."""
     network = generator_network(config, domain, is_trained=True)
     network.load_state_dict(weights)
     return Colouriser(network.to(engine.device, memory_format=torch.channels_last), engine, domain.size, config.test_time)  # type: ignore[call-overload]

@@ -15,13 +15,13 @@ from common.loop.training import Losses
 from variants.players.adam import AdamConfig, PlainAdam, new_adam
 
 T = TypeVar("T")
-Loss = tuple[Tensor, Losses]  # what a player descends, and the figures to log
+Loss = tuple[Tensor, Losses]  # the loss that a player minimises, and the values to log
 
 
 class Player:
-    """A network with its Adam state; the only place where weights change.
+    """A network with its Adam state; weights change nowhere else.
 
-    The float32 weights are the truth. Where the engine computes in bfloat16, forwards take working weights, which follow them.
+    Adam updates the float32 master weights. If the engine computes in bfloat16, forward passes use working weights, copies of them.
     """
 
     def __init__(self, network: nn.Module, config: AdamConfig, engine: Engine) -> None:
@@ -34,23 +34,23 @@ class Player:
         self.adam = self._new_adam(config)
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """The network's forward, in the engine's precision; what comes out is float32."""
+        """The network's forward pass, in the engine's precision; the output is float32."""
         return forward(self.network, self._engine, *inputs, weights=self._working)
 
     def decay(self, used: float) -> None:
-        """Sets the learning rates for a run that has used this share of its budget."""
+        """Sets the learning rate for a run that has used this share of its budget."""
         self.adam.learning_rate = self._config.learning_rate_at(used)
 
     def restart_adam(self, config: AdamConfig, encoder_rate: float | None = None) -> None:
-        """A fresh Adam with other settings, and where it is given another rate for the encoder; the weights stay."""
+        """Starts a new Adam with other settings and, if given, another learning rate factor for the encoder; weights stay."""
         self._config = config
         self.adam = self._new_adam(config, encoder_rate)
 
     def gradients(self, loss: Tensor, retain_graph: bool = False) -> list[Tensor]:
-        """d loss / d parameters, the mean over all ranks; the other player's weights get none.
+        """d loss / d parameters, averaged over all ranks; the other player's weights get no gradient.
 
-        A loss may have seen the working weights, the float32 ones (a gradient penalty), or both; a gradient is float32 but
-        where it is that of a working weight alone.
+        A loss may depend on the working weights, on the float32 ones (a gradient penalty), or on both. A gradient is float32
+        unless it belongs to a working weight alone.
         """
         worked = [self._working.get(name, parameter) for name, parameter in zip(self.names, self.parameters, strict=True)]
         masters = {name: p for name, p in zip(self.names, self.parameters, strict=True) if name in self._working}
@@ -66,10 +66,10 @@ class Player:
         self.updates += 1
 
     def update(self, loss: Callable[[T], Loss], parts: Sequence[T]) -> Losses:
-        """One Adam step down the mean of a loss over the parts of a batch, one graph at a time in memory.
+        """One Adam step on the mean loss over the parts of a batch, with one graph at a time in memory.
 
         Returns:
-            The mean of each figure over the parts.
+            The mean of each logged value over the parts.
         """
         total: list[Tensor] = []
         figures: list[Losses] = []
@@ -78,16 +78,16 @@ class Player:
             gradients = self.gradients(value)
             total = [a.float() + b for a, b in zip(total, gradients, strict=True)] if total else gradients
             figures.append({name: figure.detach() for name, figure in found.items()})
-            del value, found  # lets go of the graph before the next part makes one
+            del value, found  # releases the graph before the next part builds one
         self.step([gradient / len(parts) for gradient in total] if len(parts) > 1 else total)
         return means(figures)
 
     def stepped(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The weights by name as forwards would take them after `step(gradients)`, while the player stays as it is."""
+        """The weights, by name, that forward passes would use after `step(gradients)`; the player is not changed."""
         return dict(zip(self.names, self.adam.stepped(gradients), strict=True))
 
     def copy_from(self, other: "Player") -> None:
-        """Takes over another player's weights, buffers and Adam state."""
+        """Copies another player's weights, buffers and Adam state."""
         self.load_state_dict(other.state_dict())
 
     def _new_adam(self, config: AdamConfig, encoder_rate: float | None = None) -> FusedAdam | PlainAdam:
@@ -105,7 +105,7 @@ class Player:
         """Restores `state_dict`; tensors are copied.
 
         Raises:
-            ColourbenchError: the state is of another version.
+            ColourbenchError: the state was saved by another version.
         """
         if "adam" not in state:
             raise ColourbenchError(
@@ -118,10 +118,10 @@ class Player:
 
 
 def forward(network: nn.Module, engine: Engine, *inputs: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
-    """A network's forward in the engine's precision; tensors that come out, alone or in a tuple or list, are float32.
+    """A network's forward pass in the engine's precision; output tensors, alone or in a tuple or list, are float32.
 
     Args:
-        weights: take the place of the network's own, by name.
+        weights: replace the network's own, by name.
     """
     with engine.autocast(), engine.own_noise():
         output = functional_call(network, dict(weights), inputs) if weights else network(*inputs)
@@ -129,10 +129,10 @@ def forward(network: nn.Module, engine: Engine, *inputs: Tensor, weights: Mappin
 
 
 def working_weights(network: nn.Module, engine: Engine) -> dict[str, Tensor]:
-    """The weights of convolutions and linear layers in bfloat16, which forwards take instead of casting the float32 ones each time.
+    """bfloat16 weights of convolutions and linear layers, which save forward passes from casting the float32 ones each time.
 
-    The float32 weights stay the truth, which Adam changes; weights that are only evaluated take half the room. Empty where the
-    engine computes in float32.
+    Adam still updates the float32 weights; weights that are only evaluated take half the memory. Empty if the engine computes in
+    float32.
     """
     if engine.precision != "bf16-mixed":
         return {}
@@ -152,7 +152,7 @@ def _sum(*gradients: Tensor | None) -> Tensor:
 
 
 def in_float32(output: Any) -> Any:
-    """Tensors as float32, alone, in a list or in a named tuple."""
+    """Casts tensors to float32: one alone, or those in a list or a named tuple."""
     if output is None:
         return None
     if isinstance(output, Tensor):
@@ -162,6 +162,6 @@ def in_float32(output: Any) -> Any:
 
 
 def means(figures: Sequence[Losses]) -> Losses:
-    """The mean of each figure."""
+    """The mean of each logged value."""
     names = dict.fromkeys(name for found in figures for name in found)
     return {name: torch.stack([found[name] for found in figures if name in found]).mean() for name in names}

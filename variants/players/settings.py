@@ -1,4 +1,4 @@
-"""What can be set of the players and of every variant, and which combinations make no sense."""
+"""Settings of generator and critic, and checks against combinations that make no sense."""
 
 from typing import Literal
 
@@ -18,15 +18,15 @@ class GeneratorConfig(Settings):
     """The generator."""
 
     network: NetworkConfig = UNetConfig()
-    """Its network."""
+    """The generator's network."""
     adam: AdamConfig = AdamConfig()
-    """Its optimiser."""
+    """The generator's optimiser."""
     labels: bool = False
-    """Condition it on the photograph's label (FiLM); the data set must have labels."""
+    """Whether to condition the generator on the photograph's class label (FiLM); the data set must have labels."""
     average: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of the moving average of its weights, which then does the colourising; 0 takes the last weights. Usual: 0.999."""
+    """Decay of a moving average of the weights, which is used to colourise; 0 uses the last weights instead. Usual: 0.999."""
     recompute: bool = False
-    """Gradient checkpointing: keep fewer activations and compute them again in the backward. Less memory, a third more time."""
+    """Gradient checkpointing: store fewer activations and recompute them in the backward pass. Less memory, a third more time."""
 
     @model_validator(mode="after")
     def _sensible_encoder(self) -> "GeneratorConfig":
@@ -40,20 +40,20 @@ class GeneratorConfig(Settings):
 
 
 class CriticConfig(Settings):
-    """The critic, also called discriminator elsewhere."""
+    """The critic, also called discriminator."""
 
     network: PatchCriticConfig = PatchCriticConfig()
-    """Its network."""
+    """The critic's network."""
     adam: AdamConfig = AdamConfig()
-    """Its optimiser."""
+    """The critic's optimiser."""
     learning_rate_ratio: float | None = Field(default=None, gt=0, le=100)
-    """Its learning rate as a multiple of the generator's (Heusel et al. 2017; DeOldify: 5), in place of adam.learning_rate."""
+    """Critic learning rate as a multiple of the generator's (Heusel et al. 2017; DeOldify: 5); overrides adam.learning_rate."""
     real_label: float = Field(default=1.0, gt=0.5, le=1)
-    """What it should say of real photographs; below 1 is one-sided label smoothing (Salimans et al. 2016: 0.9)."""
+    """The critic's target for real photographs; below 1 it is one-sided label smoothing (Salimans et al. 2016: 0.9)."""
 
 
 def refuse_mixed_images(critic: CriticConfig) -> None:
-    """A gradient penalty holds for each image by itself.
+    """Refuses a critic with batch norm, because a gradient penalty is defined for each image separately.
 
     Raises:
         ValueError: the critic mixes the images of a batch.

@@ -1,1 +1,1 @@
-"""When which player learns: phases, stored fakes, the inflection, the settings of the game."""
+"""Which network trains when: phases, stored fakes, the inflection detector, and settings for adversarial training."""

@@ -1,8 +1,8 @@
-"""Where adversarial training should stop: the colours have stopped getting better while the game still goes well.
+"""Detects when adversarial training should stop: the colours no longer improve although the adversarial loss still falls.
 
-DeOldify's author looked at pictures to find this inflection. Here a validation metric is watched beside the generator's
-adversarial loss. A metric that turns while that loss still falls means that the generator fools the critic by what is not
-colour; a metric that turns while the loss rises is just unstable training, and is left alone.
+DeOldify's author looked at pictures to find this inflection. Here the detector compares a validation metric with the generator's
+adversarial loss. If the metric gets worse while the loss still falls, the generator fools the critic by something other than
+colour. If the metric gets worse while the loss rises, training is merely unstable, and the detector does nothing.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ WATCHED = tuple(name for name in MEASURED if METRICS[name].direction < 0)  # low
 
 
 class InflectionConfig(Settings):
-    """The detector."""
+    """The inflection detector."""
 
     metric: Literal["off", *WATCHED] = "off"  # type: ignore[valid-type]
-    """Validation metric to watch, lower is better; `off` trains to the end of the budget."""
+    """Validation metric to watch (lower is better); `off` trains to the end of the budget."""
     patience: int = Field(default=3, ge=1, le=100)
-    """Validations in a row that must be worse than the best one."""
+    """Number of consecutive validations that must be worse than the best one before adversarial training stops."""
     tolerance: float = Field(default=0.02, ge=0, le=1)
-    """How much worse they must be, as a share of the best value, to be more than noise."""
+    """How much worse these validations must be, as a share of the best value, so that noise alone does not stop training."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Look:
 
     images: int
     metric: float
-    adversarial: float | None  # the mean loss since the look before; None before the phase's first step
+    adversarial: float | None  # the mean loss since the previous validation; None before the phase's first step
 
 
 class Inflection:
@@ -56,26 +56,26 @@ class Inflection:
         return None if self._config.metric == "off" else self._config.metric
 
     def open(self, images: int, metric: float) -> None:
-        """A look before the first step of the next round: the generator that goes into the game may be the best there is."""
+        """Notes the validation before the next round's first adversarial step: the generator at that point may be the best one."""
         self._round, self._looks, self._losses, self.decided = self._round + 1, [Look(images, metric, None)], [], False
 
     def note(self, number: int, adversarial: float) -> None:
-        """One step of the adversarial phase of round `number`; a new round starts afresh."""
+        """Notes the loss of one step in the adversarial phase of round `number`; a new round resets the detector."""
         if number != self._round:
             self._round, self._looks, self._losses, self.decided = number, [], [], False
         self._losses.append(adversarial)
 
     def pause(self) -> None:
-        """Another phase is on: what it shows is not to be seen."""
+        """Ignores validations until the next adversarial step; called in other phases."""
         self._losses = []
 
     @property
     def is_watching(self) -> bool:
-        """Whether steps of an adversarial phase were made since the last look."""
+        """Whether there were adversarial steps since the last validation."""
         return bool(self._losses)
 
     def observe(self, images: int, metric: float) -> bool:
-        """A validation after some steps of the phase; tells whether it is the best of this phase so far."""
+        """Notes a validation after some steps of the phase; returns whether it is the best of this phase so far."""
         self._looks.append(Look(images, metric, sum(self._losses) / len(self._losses)))
         self._losses = []
         self.decided = self._turned() and self._still_falling()
@@ -87,7 +87,7 @@ class Inflection:
         return min(self._looks, key=lambda look: look.metric)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The detector's state, as plain values."""
         looks: list[list[Any]] = [[look.images, look.metric, look.adversarial] for look in self._looks]
         return {"round": self._round, "looks": looks, "losses": list(self._losses), "decided": self.decided}
 
@@ -102,7 +102,7 @@ class Inflection:
         return len(since) >= self._config.patience and all(look.metric > limit for look in since[-self._config.patience :])
 
     def _still_falling(self) -> bool:
-        """The adversarial loss since the best validation is lower than at it; where the game has only begun, than at first."""
+        """Whether the mean loss since the best validation is below the loss at it; below the first loss if it has none."""
         losses = [look.adversarial for look in [self.best, *self._since_best()] if look.adversarial is not None]
         at_best, since = losses[0], losses if self.best.adversarial is None else losses[1:]
         return sum(since) / len(since) < at_best

@@ -1,6 +1,6 @@
-"""The schedule of a variant with a critic, NoGAN included: who learns when, and what lies between the phases.
+"""The schedule of a variant with a critic, including NoGAN: which network trains when, and the state kept across phases.
 
-NoGAN (Antic 2018) pretrains the generator, then in rounds the critic alone on stored fakes and both players together.
+NoGAN (Antic 2018) pretrains the generator. Each round then trains the critic alone on stored fakes, and both networks together.
 """
 
 import copy
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Schedule:
-    """[pretrain_generator] + rounds x [pretrain_critic, adversarial], and the state that this needs."""
+    """The phases [pretrain_generator] + rounds x [pretrain_critic, adversarial], and the state that they need."""
 
     def __init__(self, variant: "AdversarialVariant") -> None:
         self._variant, self._config = variant, variant.config
@@ -26,10 +26,10 @@ class Schedule:
         self.inflection = Inflection(self._config.inflection)
         self._best: dict[str, Any] | None = None  # the generators at the best validation of an adversarial phase
         self._in_game = False
-        self._used = 0.0  # share of the budget
+        self._used = 0.0  # share of the budget that is used
 
     def phases(self, budget: Budget) -> list[Phase]:
-        """The phases over a budget; a share of 0 makes one vanish."""
+        """The phases of a run with this budget; phases with a share of 0 are left out."""
         config, variant, updates = self._config, self._variant, self._variant.updates
         game = 1 - config.pretraining - config.critic_pretraining
         phases = [Phase("pretrain_generator", variant.pretrain_generator, config.pretraining * budget.amount, updates)]
@@ -41,20 +41,20 @@ class Schedule:
         return [phase for phase in phases if phase.amount > 0]
 
     def begin_critic_pretraining(self) -> None:
-        """The critic learns alone: settings of the game and the inflection's current look are put away."""
+        """Called when the critic trains alone: pauses the inflection detector and restores the optimisers' own settings."""
         self.inflection.pause()
         self._play(False)
 
     def draw_fakes(self, batch: Batch) -> Batch:
-        """As many stored fakes as the batch has images; the generator as it stands colours the batch where more are wanted."""
+        """Draws as many stored fakes as the batch has images; until the store is full, it first adds fakes made from this batch."""
         if self.fakes.wants_more(self._variant.generator.updates):
             self.fakes.add(batch.L, self._variant.colourise_now(batch), batch.label)
         return self.fakes.draw(len(batch))
 
     def wants_critic_update(self, done: Sequence[Losses], fewest: int = 1) -> bool:
-        """Whether the critic learns once more before the generator does, given what its updates in this step found.
+        """Whether the critic needs another update before the generator's, given the losses of its updates in this step.
 
-        With a threshold until its loss is below it (Antic 2018), but at most `most_critic_updates` times.
+        With a threshold, until its loss is below the threshold (Antic 2018), but at most `most_critic_updates` times.
         """
         config = self._config
         if len(done) < fewest or config.critic_threshold is None:
@@ -63,11 +63,11 @@ class Schedule:
         return len(done) < config.most_critic_updates and not bool(loss < config.critic_threshold)
 
     def advance(self, used: float) -> None:
-        """Notes the share of the budget that is used, for an Adam that begins later."""
+        """Notes the used share of the budget, which sets the learning rate when a phase starts with a new Adam."""
         self._used = used
 
     def observe(self, images: int, metrics: dict[str, float], opening: bool) -> dict[str, float]:
-        """Lets the inflection look; where it decides, the generator of the best validation comes back."""
+        """Passes a validation to the inflection detector; if it ends the phase, restores the generator of the best validation."""
         watched = self.inflection.watches
         if watched is None or not (opening or self.inflection.is_watching):
             return {}
@@ -81,12 +81,12 @@ class Schedule:
         return {"inflection/decided_at": float(images), "inflection/best_at": float(self.inflection.best.images)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
+        """The schedule's state, as tensors and plain values."""
         own = {"fakes": self.fakes.state_dict(), "in_game": self._in_game, "used": self._used}
         return own | {"inflection": self.inflection.state_dict(), "best": self._best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores `state_dict`. Before the players' own states: it gives them the Adam that these fit."""
+        """Restores `state_dict`. Call it before restoring the players: it gives them the Adam that their states belong to."""
         self._used, self._best = state["used"], state["best"]
         self._play(state["in_game"])
         self.fakes.load_state_dict(state["fakes"], self._variant.engine.device)
@@ -100,7 +100,7 @@ class Schedule:
         return losses
 
     def _play(self, in_game: bool) -> None:
-        """Players begin the game, and what comes after it, with an Adam of its own where the settings say so."""
+        """At the start and the end of adversarial training, gives the players a new Adam if `game` has settings of its own."""
         game, own = self._config.game, self._config.generator.adam
         if in_game == self._in_game or not game.is_different:
             return

@@ -1,4 +1,4 @@
-"""The fakes that a critic is pretrained on: made once by a generator that stands still (DeOldify's NoGAN)."""
+"""The fakes that a critic is pretrained on, made once by a generator that does not train meanwhile (DeOldify's NoGAN)."""
 
 from typing import Any
 
@@ -11,31 +11,31 @@ from common.data.batches import Batch
 
 
 class StoredFakes:
-    """Colourised photographs and their labels, in 8 bits as the real ones are, so that precision does not tell them apart."""
+    """Colourised photographs and their labels; 8 bits like the real photographs, so that precision does not give the fakes away."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._photographs: UInt8[Tensor, "n 3 h w"] | None = None
         self._labels: Tensor | None = None
-        self._made_at = -1  # the generator's updates when they were made
+        self._made_at = -1  # the generator's update count when the fakes were made
 
     def __len__(self) -> int:
         return 0 if self._photographs is None else len(self._photographs)
 
     def wants_more(self, updates: int) -> bool:
-        """Whether more must be made; a generator that has learnt since makes all of them outdated."""
+        """Whether more fakes must be made; if the generator was updated since, all stored ones are outdated and are dropped."""
         if updates != self._made_at:
             self._photographs, self._labels, self._made_at = None, None, updates
         return len(self) < self._capacity
 
     def add(self, L: Tensor, ab: Tensor, label: Tensor) -> None:
-        """Keeps some fakes."""
-        new = lab.to_photographs(L, ab)
+        """Stores fakes with the colours `ab` (B, 2, H, W) for `L` (B, 1, H, W)."""
+        new = lab.to_photographs(L, ab)  # (B, 3, H, W), uint8
         self._photographs = new if self._photographs is None else torch.cat([self._photographs, new])
         self._labels = label if self._labels is None else torch.cat([self._labels, label])
 
     def draw(self, count: int) -> Batch:
-        """Some of them, with replacement."""
+        """Draws `count` stored fakes with replacement."""
         if self._photographs is None or self._labels is None:
             raise LookupError("no fakes are stored")
         places = torch.randint(len(self), (count,)).to(self._photographs.device)
@@ -43,7 +43,7 @@ class StoredFakes:
         return Batch(L, ab, self._labels[places])
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
+        """The stored fakes, as tensors and plain values."""
         return {"photographs": self._photographs, "labels": self._labels, "made_at": self._made_at}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
