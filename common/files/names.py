@@ -1,21 +1,21 @@
-"""What the suite's files are called: every name that more than one file uses."""
+"""Names of the suite's files: every name that more than one module uses."""
 
-DATABASE = "mlflow.db"  # in a home
-MANIFEST = "manifest.json"  # of a data set
+DATABASE = "mlflow.db"  # in the home folder
+MANIFEST = "manifest.json"  # in a data set
 
-# of a run
+# files of a run
 CONFIG = "config.json"
-GENERATOR = "generator.pt"
+GENERATOR = "generator.safetensors"
 LABELS = "labels.json"
 PER_IMAGE = "metrics.parquet"  # of each test image
 SAMPLES = "samples.npy"  # some test photographs as the run colours them
-PERCEPTUAL = "perceptual.parquet"  # LPIPS of each image, where its weights were at hand
+PERCEPTUAL = "perceptual.parquet"  # LPIPS of each image, where its weights were available
 SETS = "perceptual.json"  # FID and KID of the whole split
-SCORED = (PER_IMAGE, SAMPLES)  # what a run on the test split leaves
+SCORED = (PER_IMAGE, SAMPLES)  # the files that evaluating a run on the test split writes
 
-# of a study
+# files of a study
 STUDY = "study.json"
-FAMILY = "family.json"  # on several data sets: the studies on each
+FAMILY = "family.json"  # of a study on several data sets: the study on each of them
 VERDICT = "verdict.json"
-STUDY_YAML = "study.yaml"  # beside the report: what its commands run
-KEY = "key.json"  # of its rating sheets, which raters must not see
+STUDY_YAML = "study.yaml"  # beside the report: the study file that its commands use
+KEY = "key.json"  # the key to its rating sheets, which raters must not see

@@ -15,7 +15,7 @@ from common.loop.costs import CountFlops
 from common.tracking.names import TEST
 from common.tracking.run import Run
 from studies.runs.session import Session
-from studies.runs.trained import evaluate
+from studies.runs.trained import evaluate, save_generator
 from variants.players.calibration import TEST_IMAGES
 from variants.players.colouriser import Colouriser
 
@@ -29,10 +29,7 @@ def finish(session: Session, test: bool) -> None:
     run, images = session.run, session.progress.images
     colouriser = session.variant.colouriser(TEST_IMAGES)
     calibration = colouriser.prepare()
-    domain = {"size": session.dataset.config.size, "classes": len(session.dataset.labels)}
-    checkpoint.save_file(
-        run.folder / GENERATOR, {**domain, "network": colouriser.state_dict(), "identity": run.tags["config_sha256"]}
-    )
+    save_generator(run, colouriser, session.dataset)
     write_atomically(run.folder / LABELS, json.dumps(session.dataset.labels).encode())
     parameters = sum(parameter.numel() for parameter in colouriser.network.parameters())
     cost = {

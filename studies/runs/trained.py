@@ -1,14 +1,20 @@
-"""A finished run's generator, taken up again to colourise."""
+"""A run's generator as users get it: saved as safetensors, which hold no code, and loaded to colourise."""
+
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
 
 from analysis import evaluation
 from analysis.evaluation import Evaluation
 from common.config import as_json, parse
 from common.data.domain import Domain
-from common.data.shards import Split
-from common.errors import ColourbenchError, did_you_mean
+from common.data.shards import Dataset, Split
+from common.errors import ColourbenchError, did_you_mean, first_line
 from common.files import integrity
+from common.files.atomic import write_atomically
 from common.files.names import CONFIG, GENERATOR, LABELS
-from common.loop import checkpoint
 from common.loop.engine import Engine, EngineConfig
 from common.tracking import Run
 from studies.runs.configuration import RunConfig
@@ -32,12 +38,43 @@ def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
         )
     config = read_config(run)
     engine = _engine(run, parse(EngineConfig, as_json(config.engine) | {"device": device}, "--device"))
-    state = checkpoint.load_whole(integrity.intact(path, RETRAIN), ("size", "network"), RETRAIN, engine.device)
-    domain = Domain(int(state["size"]), int(state.get("classes", 0)))
+    about, weights = _read(integrity.intact(path, RETRAIN))
     try:
-        return trained_colouriser(config.variant, engine, domain, state["network"]), config
-    except (RuntimeError, TypeError, AttributeError):  # torch's answers to weights of another shape, or to what are none
+        domain = Domain(int(about["size"]), int(about["classes"]))
+        return trained_colouriser(config.variant, engine, domain, weights), config
+    except (RuntimeError, KeyError, ValueError):  # torch's answers to weights of another shape, or to none
         raise integrity.Damaged(f"{path} holds another network than {CONFIG} beside it describes; {RETRAIN}") from None
+
+
+def save_generator(run: Run, colouriser: Colouriser, dataset: Dataset) -> None:
+    """Writes the generator, with the batch statistics that it colourises with and what it needs to know of its data set.
+
+    Raises:
+        ColourbenchError: the disk is full or the folder is read-only.
+    """
+    weights = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in colouriser.state_dict().items()
+    }
+    about = {"size": dataset.config.size, "classes": len(dataset.labels), "config_sha256": run.tags["config_sha256"]}
+    try:
+        write_atomically(run.folder / GENERATOR, safetensors.torch.save(weights, {key: str(value) for key, value in about.items()}))
+    except OSError as error:
+        raise ColourbenchError(
+            f"cannot save the generator in {run.folder}: {error.strerror}; free some space and run the same command"
+        ) from None
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """What a generator's file says of its data set, and the weights."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            about, weights = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise integrity.Damaged(f"{path} is no whole file of weights: {first_line(error)}; {RETRAIN}") from None
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+            raise integrity.Damaged(f"{path} is damaged: {name} holds NaN or infinity; {RETRAIN}")
+    return about, weights
 
 
 def _engine(run: Run, config: EngineConfig) -> Engine:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from common.config import parse
 from common.data.shards import Dataset
@@ -38,7 +39,7 @@ def config(variant: str = "cgan", images: int = 96, **fields: object) -> RunConf
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run.folder / "generator.pt", weights_only=True)["network"]
+    state: dict[str, torch.Tensor] = load_file(run.folder / "generator.safetensors")
     return state
 
 
@@ -87,14 +88,14 @@ def test_a_home_with_a_space_holds_its_own_files(dataset: Dataset, tmp_path: Pat
     place.mkdir()
     (place / "mlflow.db").write_bytes(fresh_store.read_bytes())
     run = train_run(Store(place), dataset, config("regression", images=8), PLACE)
-    assert run.folder.is_relative_to(place) and (run.folder / "generator.pt").exists()
+    assert run.folder.is_relative_to(place) and (run.folder / "generator.safetensors").exists()
 
 
 def test_a_finished_run_is_not_trained_again(store: Store, dataset: Dataset) -> None:
     first = train_run(store, dataset, config(), PLACE)
-    written = (first.folder / "generator.pt").stat().st_mtime_ns
+    written = (first.folder / "generator.safetensors").stat().st_mtime_ns
     assert train_run(store, dataset, config(), PLACE).id == first.id
-    assert (first.folder / "generator.pt").stat().st_mtime_ns == written
+    assert (first.folder / "generator.safetensors").stat().st_mtime_ns == written
 
 
 def test_same_seed_same_result_other_seed_other_result(store: Store, dataset: Dataset) -> None:
@@ -149,7 +150,7 @@ def test_a_killed_run_resumes_bit_by_bit(variant: str, home: Path, start: Start)
     process.kill()
     process.join()
     [broken] = store.find("study", {"mlflow.runName": "broken"})
-    assert broken.status == "RUNNING" and not (broken.folder / "generator.pt").exists()
+    assert broken.status == "RUNNING" and not (broken.folder / "generator.safetensors").exists()
 
     resumed = train_run(store, dataset, settings, Place("study", "broken", {"arm": "x"}))
     assert resumed.id == broken.id

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from common.config import merge, parse
 from common.data.shards import Dataset
@@ -39,7 +40,7 @@ def trained(rooms: Home, dataset: Dataset, settings: RunConfig, name: str) -> Ru
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = torch.load(run.folder / GENERATOR, weights_only=True)["network"]
+    found: dict[str, torch.Tensor] = load_file(run.folder / GENERATOR)
     return found
 
 
