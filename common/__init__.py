@@ -1,1 +1,1 @@
-"""What everything stands on: photographs, colour, networks, the training loop, MLflow, files."""
+"""What the other packages build on: photographs, colour, networks, the training loop, MLflow, files."""

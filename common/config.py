@@ -1,4 +1,4 @@
-"""Strict settings: YAML and `a.b=v` in, JSON out, one clear line for each mistake."""
+"""Strict settings: read from YAML and `a.b=v`, written as JSON; each mistake is reported in one clear line."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _keep_defaults(cls, data: Any) -> Any:
-        """Lays given fields over this model's defaults, so that naming one nested field does not reset its neighbours."""
+        """Merges the given fields into this model's defaults, so that naming one nested field does not reset its neighbours."""
         if not isinstance(data, Mapping):
             return data
         nested = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, BaseModel)}
@@ -32,7 +32,7 @@ class Settings(BaseModel):
         return {name: _as_tuple(cls.model_fields.get(name), value) for name, value in laid.items()}
 
 
-TAGS = ("kind", "loss")  # fields that say which of several models a setting is
+TAGS = ("kind", "loss")  # fields that select one of several settings models
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -82,7 +82,7 @@ def parse(model: type[S], data: Mapping[str, Any], origin: str = "settings") -> 
     Raises:
         ColourbenchError: one line for each wrong field, with the field's path, the reason and the value.
     """
-    try:  # through JSON, so that strict mode takes a YAML list where a tuple belongs
+    try:  # through JSON, so that strict mode accepts a YAML list for a tuple
         return model.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         lines = [_explain(model, data, dict(item)) for item in error.errors()]
@@ -115,7 +115,7 @@ def assign(fields: dict[str, Any], path: str, value: Any) -> None:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Merges nested mappings; `changes` wins, and where it names another kind it replaces the whole, which had other fields."""
+    """Merges nested mappings; `changes` wins, and replaces a whole mapping of another kind, because that has other fields."""
     result = dict(base)
     for name, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
@@ -128,7 +128,7 @@ def _of_one_kind(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mapping to `{"a.b.c": value}`."""
+    """Flattens a nested mapping to `{"a.b.c": value}`."""
     flat: dict[str, Any] = {}
     for name, value in data.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -161,7 +161,7 @@ def explain_fields(settings: BaseModel, indent: str = "") -> str:
 
 
 def _as_tuple(field: FieldInfo | None, value: Any) -> Any:
-    """Strict validation wants tuples, and YAML and JSON have only lists."""
+    """Turns a list into a tuple where the field needs one: strict validation requires tuples; YAML and JSON have only lists."""
     wanted = field is not None and get_origin(field.annotation) is tuple
     return tuple(value) if wanted and isinstance(value, list) else value
 

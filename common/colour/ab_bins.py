@@ -1,4 +1,4 @@
-"""The ab plane in bins, for generators that classify colours (Zhang, Isola & Efros 2016)."""
+"""Quantises the ab plane into bins, for generators that classify colours (Zhang, Isola & Efros 2016)."""
 
 from functools import cache
 
@@ -12,11 +12,11 @@ from common.colour import lab
 NEIGHBOURS = 5  # a true colour is encoded over its nearest bins (Zhang et al. 2016, §2.2; the authors' code takes 10)
 SIGMA = 5.0  # … with a Gaussian of this width, in Lab units
 PIXELS_AT_ONCE = 1 << 16
-CUBE_STEP = 3  # spacing of the sRGB values that find the bins in gamut: a finer one finds no more
+CUBE_STEP = 3  # step of the grid of sRGB values that finds the bins in gamut; a finer step finds no more
 
 
 class AbBins:
-    """Bins of `width` Lab units that hold a colour of sRGB: 261 at width 10 (Zhang et al. keep 313, some outside of sRGB)."""
+    """Bins of `width` Lab units that contain an sRGB colour: 261 at width 10 (Zhang et al. keep 313, some outside of sRGB)."""
 
     def __init__(self, width: float) -> None:
         self.width = width
@@ -26,7 +26,7 @@ class AbBins:
         return len(self.centres)
 
     def annealed_mean(self, logits: Float[Tensor, "b q h w"], temperature: float) -> Float[Tensor, "b 2 h w"]:
-        """The mean colour under softmax(logits / T), as networks see ab: T → 0 is the mode, T = 1 the mean (eq. 5)."""
+        """The mean colour under softmax(logits / T), in the networks' scale of ab: T → 0 is the mode, T = 1 the mean (eq. 5)."""
         centres = _as_ab(self.centres).to(logits)
         return torch.einsum("bqhw,qc->bchw", torch.softmax(logits / temperature, dim=1), centres)
 
@@ -50,12 +50,12 @@ class AbBins:
     ) -> Float[Tensor, ""]:
         """-E[v(ab) Σ_q z_q log softmax(logits)_q], z the soft encoding and v the weight of the nearest bin (eq. 2 and 3)."""
         nearest, z = self.encode(ab)
-        log_p = F.log_softmax(logits, dim=1).permute(0, 2, 3, 1).flatten(0, 2)
+        log_p = F.log_softmax(logits, dim=1).permute(0, 2, 3, 1).flatten(0, 2)  # (b·h·w, q)
         entropy = -(z * log_p.gather(1, nearest)).sum(dim=1)
         return (weights.to(entropy)[nearest[:, 0]] * entropy).mean()
 
     def _nearest(self, ab: Float[Tensor, "n 2"], count: int) -> tuple[Tensor, Tensor]:
-        """Distances and places of the nearest bins, some pixels at a time: all at once would take gigabytes."""
+        """Distances and indices of the nearest bins, in blocks of pixels: all pixels at once would take gigabytes."""
         centres = self.centres.to(ab)
         found = [torch.cdist(part, centres).topk(count, dim=1, largest=False) for part in ab.split(PIXELS_AT_ONCE)]
         return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])

@@ -1,8 +1,8 @@
 """RGB <-> CIE Lab (D65, 2° observer), and the only place that scales L and ab to [-1, 1] and back.
 
-Formulas and constants are those of skimage.color, so that figures agree with the field's usual tool. They stand here in torch,
-for every device, precision and gradient; photographs on a CPU that need no gradient take a compiled loop of the same formulas
-(`colourbench bench lab`).
+Formulas and constants are those of skimage.color, so that figures agree with the field's usual tool. They are written in torch,
+to work on every device, in every precision and with gradients; photographs on a CPU that need no gradient go through a compiled
+loop of the same formulas (`colourbench bench lab`).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from common.fast.lab_loops import EPSILON, OFFSET, ROOT_EDGE, SLOPE, SRGB_EDGE
 
 L_CENTRE = 50.0  # L in [0, 100] becomes L / 50 - 1
 AB_RANGE = 110.0  # ab in about [-110, 110] becomes ab / 110
-PIXELS = 2**16  # whose three channels in float32 take 0.8 MB: what is converted at a time
+PIXELS = 2**16  # converted at a time; their three channels take 0.8 MB in float32
 
 _XYZ_FROM_RGB = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
@@ -70,10 +70,10 @@ def to_photographs(L: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"]) ->
 
 
 def _is_for_kernels(image: Tensor, dtype: torch.dtype) -> bool:
-    """Whether the compiled loops take it: on a CPU, without gradients, and no part of an exported computation.
+    """Whether the compiled loops can convert it: on a CPU, without gradients, and not part of an exported computation.
 
     Raises:
-        ValueError: there are not three channels: kernels look at no bounds.
+        ValueError: there are not three channels; the compiled loops do not check bounds.
     """
     if image.shape[1] != 3:
         raise ValueError(f"colours have 3 channels, not {image.shape[1]}")
@@ -82,9 +82,9 @@ def _is_for_kernels(image: Tensor, dtype: torch.dtype) -> bool:
 
 
 def _fill(L: Tensor, ab: Tensor, rgb: Tensor, scale: tuple[float, float], shift: float) -> None:
-    """L and ab of uint8 photographs."""
+    """Writes scaled L (b, 1, h, w) and ab (b, 2, h, w) of uint8 photographs (b, 3, h, w) into the given tensors."""
     fixed = _linear_table(rgb.device).numpy(), _nine(_to_xyz), (F(scale[0]), F(scale[1])), F(shift)
-    pixels = rgb.permute(0, 2, 3, 1).numpy()
+    pixels = rgb.permute(0, 2, 3, 1).numpy()  # (b, h, w, 3)
 
     def fill(rgb: np.ndarray, L: np.ndarray, ab: np.ndarray) -> None:
         lab_loops.rgb_to_lab(np.ascontiguousarray(rgb), *fixed, L, ab)
@@ -93,7 +93,7 @@ def _fill(L: Tensor, ab: Tensor, rgb: Tensor, scale: tuple[float, float], shift:
 
 
 def _in_cache(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """On a CPU so few photographs at a time that what lies between the passes stays in the cache."""
+    """On a CPU, converts few enough photographs at a time that intermediate results stay in the cache."""
     count = max(1, PIXELS // images[0, 0].numel()) if len(images) else 1
     if images.device.type != "cpu" or len(images) <= count:
         return function(images)
@@ -116,7 +116,7 @@ def _lab_to_rgb(lab: Tensor) -> Tensor:
 
 
 def _linear(rgb: Tensor) -> Tensor:
-    """For uint8 a look-up in the 256 values there are."""
+    """sRGB to linear RGB; uint8 is looked up in a table of its 256 values."""
     if rgb.dtype == torch.uint8:
         return _linear_table(rgb.device).index_select(0, rgb.flatten().int()).view(rgb.shape)
     return torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
@@ -128,9 +128,9 @@ def _power(x: Tensor, exponent: float) -> Tensor:
 
 
 def _in_two_pieces(x: Tensor, edge: float, below: Callable[[Tensor], Tensor], above: Callable[[Tensor], Tensor]) -> Tensor:
-    """below(x) up to the edge and above(x) beyond it; `above` never sees less than the edge, where its slope may be infinite.
+    """below(x) up to the edge and above(x) beyond it; `above` never gets values below the edge, where its slope may be infinite.
 
-    The pieces meet to 3e-7, so that in float32 their clamped parts are added up: a choice place by place is slower.
+    The pieces agree to 3e-7 at the edge, so in float32 their clamped parts are added: an elementwise choice is slower.
     """
     if x.dtype == torch.float64:
         return torch.where(x > edge, above(x.clamp(min=edge)), below(x))
@@ -143,7 +143,7 @@ def _linear_table(device: torch.device) -> Tensor:
 
 
 def _to_xyz() -> Tensor:
-    """Linear RGB to XYZ over the white point."""
+    """The matrix from linear RGB to XYZ relative to the white point."""
     return torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64) / torch.tensor(_WHITE, dtype=torch.float64)[:, None]
 
 
@@ -152,7 +152,7 @@ def _from_xyz() -> Tensor:
 
 
 def _to_lab() -> Tensor:
-    """f(X), f(Y), f(Z) to L + 16, a, b."""
+    """The matrix from f(X), f(Y), f(Z) to L + 16, a, b."""
     return torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]], dtype=torch.float64)
 
 
@@ -165,13 +165,13 @@ def _lab_offset() -> Tensor:
 
 
 def _matrix(made: Callable[[], Tensor], image: Tensor) -> Float[Tensor, "1 3 n"]:
-    """A matrix where the image is and as precise as it is; uint8 gives float32."""
+    """A matrix on the image's device and in its precision; uint8 gives float32."""
     return _placed(made, image.device, torch.float32 if image.dtype == torch.uint8 else image.dtype)
 
 
 @cache
 def _nine(made: Callable[[], Tensor]) -> tuple[Any, ...]:
-    """A 3x3 matrix as a kernel takes it."""
+    """A 3x3 matrix as nine float32 numbers, the form that the compiled loops take."""
     return tuple(map(F, made().flatten().tolist()))
 
 

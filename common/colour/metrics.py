@@ -10,9 +10,9 @@ class Metric:
     title: str
     direction: int
     unit: str = ""
-    is_headline: bool = True  # stands in a report's first table
+    is_headline: bool = True  # shown in a report's first table
     digits: int = 2
-    needs_weights: bool = False  # of a published network; measured when these are at hand
+    needs_weights: bool = False  # of a published network; measured where these are available
 
     @property
     def label(self) -> str:
@@ -21,7 +21,7 @@ class Metric:
 
     @property
     def arrow(self) -> str:
-        """The label with an arrow to the better side."""
+        """The label with an arrow in the better direction."""
         return self.label + {1: " ↑", -1: " ↓", 0: ""}[self.direction]
 
 
@@ -39,6 +39,6 @@ METRICS = {
     "lpips": Metric("LPIPS (AlexNet)", -1, is_headline=False, needs_weights=True),
 }
 HEADLINE = tuple(name for name, metric in METRICS.items() if metric.is_headline)
-MEASURED = tuple(name for name, metric in METRICS.items() if not metric.needs_weights)  # at every look
-DECIDING = tuple(name for name in MEASURED if METRICS[name].direction)  # what a sweep or a study can go by
+MEASURED = tuple(name for name, metric in METRICS.items() if not metric.needs_weights)  # at every validation
+DECIDING = tuple(name for name in MEASURED if METRICS[name].direction)  # what a sweep or a study can use as its criterion
 SHOWN = ("delta_e", "colourfulness")  # beside a progress bar

@@ -1,1 +1,1 @@
-"""A photograph's way: from a file to a batch."""
+"""The path of a photograph from a file to a batch."""

@@ -17,25 +17,25 @@ from common.errors import ColourbenchError
 from common.fast import switch
 from common.fast.compiled import kernel
 
-SUBSET = 2**32 - 1  # keeps the draw of a subset apart from those of the epochs
+SUBSET = 2**32 - 1  # seeds the draw of a subset, apart from those of the epochs
 
 
 class BatchConfig(Settings):
     """How training images are drawn."""
 
     size: int = Field(default=16, ge=1, le=4096)
-    """Images in a batch, over all devices."""
+    """Images in a batch, counted over all devices."""
     flip: bool = True
-    """Mirror half of the images."""
+    """Mirror each image with probability 1/2."""
     crop: bool = True
-    """Crop at random inside the stored margin; otherwise at the centre."""
+    """Crop at a random position within the stored margin; `false` crops the centre."""
     share: float = Field(default=1.0, gt=0, le=1)
-    """Share of the training images that are used: a random part by the seed, each smaller share inside the larger ones."""
+    """Fraction of the training images used: a random subset that depends on the seed; a larger one contains every smaller one."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Photographs as networks see them: L (B, 1, H, W) and ab (B, 2, H, W) in about [-1, 1], labels (B,) or -1."""
+    """Photographs as networks see them: L (B, 1, H, W) and ab (B, 2, H, W) in about [-1, 1], labels (B,), -1 for none."""
 
     L: Float[Tensor, "b 1 h w"]
     ab: Float[Tensor, "b 2 h w"]
@@ -88,12 +88,12 @@ class Batches(Iterator[Batch]):
         first = self.images + self._rank * share
         self.images += self._config.size
         places = np.arange(first, first + share)
-        rgb = np.stack([self._crop(int(place)) for place in places])
+        rgb = np.stack([self._crop(int(place)) for place in places])  # (b, s, s, 3)
         for image, place in zip(rgb, places, strict=True):
             if self._is_mirrored(int(place)):
                 mirror(image) if switch.is_on() else np.copyto(image, image[:, ::-1].copy())
         labels = self._labels[[self._position(int(place)) for place in places]]
-        pixels = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(0, 3, 1, 2)  # (b, 3, s, s)
         L, ab = lab.to_network(pixels)
         return Batch(L, ab, torch.from_numpy(labels).to(self._device))
 
@@ -102,7 +102,7 @@ class Batches(Iterator[Batch]):
         return {"seed": self._seed, "images": self.images}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on where `state` was taken.
+        """Continues from where `state` was taken.
 
         Raises:
             ColourbenchError: the state belongs to another seed.
@@ -125,7 +125,7 @@ class Batches(Iterator[Batch]):
         return self._split.image(int(draws.order[position]))[top : top + size, left : left + size]
 
     def _draws(self, place: int) -> tuple[_Epoch, int]:
-        """The epoch's random decisions and the place in them."""
+        """The epoch's random decisions and the image's position in them."""
         epoch, position = divmod(place, len(self._used))
         return self._epoch(epoch), position
 
@@ -142,7 +142,7 @@ class Batches(Iterator[Batch]):
 
 @kernel
 def mirror(image: UInt8[np.ndarray, "h w 3"]) -> None:
-    """In place; numpy takes six times as long to copy pixels backwards (`colourbench bench parts`)."""
+    """Mirrors an image in place; numpy takes six times as long to copy pixels backwards (`colourbench bench parts`)."""
     last = image.shape[1] - 1
     for y in range(image.shape[0]):
         for x in range((last + 1) // 2):

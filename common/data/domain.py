@@ -1,4 +1,4 @@
-"""What a training method must know of its photographs before it sees them."""
+"""What a training method needs to know about its photographs before training starts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from common.colour import lab
 from common.data.batches import Batch, BatchConfig, Batches
 from common.data.shards import Dataset
 
-SAMPLE_IMAGES = 256  # whose pixels give the prior of colours; Zhang et al. 2016 take all of ImageNet's
+SAMPLE_IMAGES = 256  # their pixels give the prior over colours; Zhang et al. 2016 use all of ImageNet's
 
 
 def _nothing() -> Tensor:
@@ -19,10 +19,10 @@ def _nothing() -> Tensor:
 
 @dataclass(frozen=True)
 class Domain:
-    """The side in pixels, the number of labels (0: none), and where they are at hand the photographs themselves.
+    """The side in pixels, the number of labels (0: none), and the photographs themselves where they are available.
 
-    `sample_ab` is a sample of the training split's ab as networks see it. `stream` gives the images that training sees, from the
-    first on, the same at each call, in batches of a size; None where there are none. `images` is how many there are.
+    `sample_ab` returns ab (b, 2, h, w) of some training photographs, in the networks' scale. `stream` takes a batch size and
+    yields the training images from the first on, the same at each call; None without photographs. `images` is their number.
     """
 
     size: int
@@ -33,7 +33,7 @@ class Domain:
 
 
 def domain_of(dataset: Dataset, batches: BatchConfig | None = None, seed: int = 0) -> Domain:
-    """The domain of a prepared data set, its images drawn as a run draws them; they are read only when they are asked for."""
+    """The domain of a prepared data set; its images are drawn as a run draws them, and read only when they are needed."""
     train, drawn = dataset.split("train"), batches or BatchConfig()
 
     def sample_ab() -> Tensor:

@@ -1,4 +1,4 @@
-"""Which images are no colour photographs, and why. Every rule looks at the whole image and keeps its figures."""
+"""Decides which images are not colour photographs, and why. Every rule measures the whole image and records its figures."""
 
 from dataclasses import dataclass, field
 
@@ -15,18 +15,18 @@ BINS = 32  # L ends at 100
 
 
 class FilterConfig(Settings):
-    """What is removed; the defaults were set on Intel scenes, Imagenette, cats and dogs, flowers and 19th-century prints."""
+    """Removal thresholds; their defaults were set on Intel scenes, Imagenette, cats and dogs, flowers and 19th-century prints."""
 
     min_side: int = 32
     """Shorter side in pixels below which an image is too small."""
     grey_chroma: float = 3.0
-    """Mean chroma C* (Lab) below which, with `grey_peak`, an image is grey."""
+    """An image is grey if its mean chroma C* (Lab) is below this and its 95th percentile of C* is below `grey_peak`."""
     grey_peak: float = 6.0
-    """95th percentile of C* below which an image is grey."""
+    """An image is grey if its 95th percentile of C* is below this and its mean C* is below `grey_chroma`."""
     low_chroma: float = 3.0
-    """Mean chroma below which an image has too little colour to teach any."""
+    """Mean chroma C* below which an image has too little colour to learn from."""
     toned_spread: float = 2.0
-    """Spread of ab among pixels of one lightness, in Lab units, below which an image is a toned print (sepia, cyanotype)."""
+    """RMS spread of ab among pixels of equal lightness, in Lab units, below which an image is a toned print (sepia, cyanotype)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def judge(rgb: UInt8[np.ndarray, "h w 3"], config: FilterConfig, size: tuple[int
     """Applies the rules for size, grey, toning and low colour to one photograph.
 
     Args:
-        size: its height and width, where `rgb` is a smaller copy.
+        size: height and width of the original, where `rgb` is a smaller copy.
     """
     height, width = size or rgb.shape[:2]
     if min(height, width) < config.min_side:
@@ -66,12 +66,12 @@ def chroma_figures(rgb: UInt8[np.ndarray, "h w 3"]) -> dict[str, float]:
     chroma = np.hypot(a, b)
     place = np.maximum(L / LIGHTNESS_BIN, 0).astype(int)
     count, sum_a, sum_b = (np.bincount(place, weights, BINS) for weights in (None, a, b))
-    of_means = ((sum_a**2 + sum_b**2) / np.maximum(count, 1)).sum()  # E[a² + b²] less the same of the means of each bin of L
+    of_means = ((sum_a**2 + sum_b**2) / np.maximum(count, 1)).sum()  # Σ(a² + b²) that the means of each bin of L explain
     spread = max(float((chroma.astype(float) ** 2).sum()) - of_means, 0.0) / len(chroma)
     figures = {"chroma_mean": chroma.mean(), "chroma_p95": np.percentile(chroma, 95), "spread_at_lightness": spread**0.5}
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 
 def _lab(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 n"]:
-    tensor = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]
+    tensor = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]  # (1, 3, h, w)
     return colours.rgb_to_lab(tensor)[0].reshape(3, -1).double().numpy()

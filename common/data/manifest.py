@@ -1,4 +1,4 @@
-"""What manifest.json says of a data set: how photographs became images, where these lie, and what was left out."""
+"""The manifest of a data set: how photographs became images, where these are stored, and what was left out."""
 
 import json
 from dataclasses import dataclass, field
@@ -20,27 +20,27 @@ class ShardConfig(Settings):
     """How photographs become a data set."""
 
     size: int = Field(default=64, ge=16, le=1024)
-    """Side in pixels that networks see."""
+    """Side length in pixels of the images that the networks are trained on."""
     margin: int = Field(default=8, ge=0, le=256)
     """Extra pixels stored on each axis, so that training can crop at random (pix2pix stores 286 for 256)."""
     tile: int | None = Field(default=None, ge=16)
-    """Cut each photograph into squares of this many pixels first; null takes the centre square of each."""
+    """Cut each photograph into squares with this side in pixels first; null takes the centre square of each."""
     validation: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the photographs held out for choosing hyper-parameters."""
     test: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the photographs held out for the comparison."""
     filters: FilterConfig = FilterConfig()
-    """What is removed."""
+    """Thresholds of the filters that remove images."""
 
     @property
     def stored(self) -> int:
-        """Side in pixels that is stored."""
+        """Side length in pixels of the stored images."""
         return self.size + self.margin
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One stored image: `photograph` is the file it was cut from, and the unit of the splits."""
+    """One stored image: `photograph` is the file it was cut from; all images of one file are in the same split."""
 
     photograph: str
     tile: int
@@ -69,7 +69,7 @@ class Shard:
 
 
 class Manifest(BaseModel):
-    """What manifest.json says: how photographs became images, where they lie, and what was left out."""
+    """The contents of manifest.json."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -84,7 +84,7 @@ class Manifest(BaseModel):
 
 
 def read_manifest(path: Path) -> Manifest:
-    """What a manifest says, when all of it fits together.
+    """Reads a manifest and checks that it is consistent.
 
     Raises:
         ColourbenchError: it is of another version, or damaged.
@@ -107,7 +107,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _with_kind(item: dict[str, Any]) -> dict[str, Any]:
-    """A removal of schema 1, which had a sentence: "unreadable: …", "duplicate of …", "grey"."""
+    """Converts a removal of schema 1, whose reason was a sentence: "unreadable: …", "duplicate of …", "grey"."""
     kind, _, detail = item.pop("reason").partition(": ")
     if not detail:
         kind, _, detail = kind.partition(" of ")
@@ -115,7 +115,7 @@ def _with_kind(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _contradiction(manifest: Manifest) -> str:
-    """What in a manifest cannot be true; empty where nothing is."""
+    """Names the part of a manifest that contradicts the rest; empty if none does."""
     if sum(shard.images for shard in manifest.shards) != len(manifest.images):
         return "the number of images"
     found = {entry.split for entry in manifest.images}

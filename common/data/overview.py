@@ -1,4 +1,4 @@
-"""What a person looks at: a data set in words and as a contact sheet, and the preview of a run."""
+"""Summaries for people: a data set as text and as a contact sheet, and a run's preview grid."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from common.data.manifest import SPLITS
 from common.data.shards import Dataset
 
 CONTACT_IMAGES = 64
-FEW = 8  # photographs of a split that are named
-WIDTH = 90  # characters of examples in a line
+FEW = 8  # a split with at most this many photographs is listed by name
+WIDTH = 90  # characters of examples on a line
 
 
 def description(dataset: Dataset) -> list[str]:
@@ -33,7 +33,7 @@ def description(dataset: Dataset) -> list[str]:
 
 
 def contact_sheet(dataset: Dataset, path: Path) -> Path:
-    """A picture of up to 64 images, train first, then validation and test."""
+    """Saves a grid of up to 64 images, train first, then validation and test."""
     from torchvision.utils import make_grid, save_image  # takes seconds to import
 
     rows = []
@@ -46,7 +46,7 @@ def contact_sheet(dataset: Dataset, path: Path) -> Path:
 
 
 def preview(colourise: Callable[[Tensor], Tensor], photographs: Tensor, path: Path) -> None:
-    """Draws a grid; its rows are the grey input, the colourised and the true photographs.
+    """Saves a grid whose rows are the grey input, the colourised and the true photographs.
 
     Args:
         colourise: L (B, 1, H, W) -> ab (B, 2, H, W).

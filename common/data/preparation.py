@@ -32,7 +32,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class Stored:
-    """What is remembered of a photograph whose squares are on disk."""
+    """What is kept in memory of a photograph whose squares are on disk."""
 
     file: SourceFile
     tiles: int
@@ -45,7 +45,7 @@ def prepare(
 ) -> Dataset:
     """Decodes, filters and cuts `files` and writes them below `folder`; one bad file never stops it.
 
-    The folder appears under its name only when it is whole. `seen` is told how many more files are done.
+    The folder gets its name only when it is complete. `seen` is called with the number of files finished since the last call.
 
     Raises:
         ColourbenchError: too few photographs were left; the message counts the reasons.
@@ -69,7 +69,7 @@ def prepare(
 
 
 def _recover(folder: Path, old: Path) -> None:
-    """Puts the old data set back where a kill came between taking it away and putting the new one in its place."""
+    """Restores the old data set if the process was killed after moving it away and before the new one was in its place."""
     if old.exists() and not folder.exists():
         old.replace(folder)
 
@@ -100,7 +100,7 @@ def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: C
 
 
 def _examine_all(files: Sequence[SourceFile], config: ShardConfig, seen: Callable[[int], None]) -> Iterator[Examined | Removal]:
-    """Cuts the files up on all cores and judges them, in order, with a bounded number in memory."""
+    """Cuts the files on all cores and applies the filters, in order, with a bounded number in memory."""
     with Examiners(Cutting(config.tile, config.stored)) as examiners:
         for file, found in zip(files, examiners.examine(file.path for file in files), strict=True):
             yield _judged(file, found, config)
@@ -115,7 +115,7 @@ def _judged(file: SourceFile, found: Cut | BadImage, config: ShardConfig) -> Exa
 
 
 def _without_duplicates(items: Iterator[Examined | Removal], removed: list[Removal]) -> Iterator[Examined]:
-    """Passes each photograph once; removals are added to `removed`, those of copies with the name of the first."""
+    """Yields each photograph once; removals are added to `removed`, duplicates with the name of the first copy."""
     contents: dict[str, str] = {}
     looks: dict[str, str] = {}
     for item in items:
@@ -139,7 +139,7 @@ def _entries(stored: Sequence[Stored], labels: Sequence[str], config: ShardConfi
 
 
 def _splits(hashes: Sequence[str], config: ShardConfig) -> list[str]:
-    """Gives whole photographs to splits in the order of their content hashes: random, yet the same on every machine."""
+    """Assigns whole photographs to splits in the order of their content hashes: random, yet the same on every machine."""
     order = sorted(range(len(hashes)), key=lambda i: hashes[i])
     test = max(1, round(config.test * len(hashes)))
     validation = max(1, round(config.validation * len(hashes)))

@@ -48,11 +48,11 @@ class Dataset:
         return Split(self, np.array([i for i, entry in enumerate(self.entries) if entry.split == name], dtype=np.int64))
 
     def read(self, indices: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
-        """Stored images by their place in the manifest."""
+        """Stored images by their index in the manifest."""
         return np.stack([self.image(int(i)) for i in indices])
 
     def image(self, index: int) -> UInt8[np.ndarray, "s s 3"]:
-        """One stored image, still in its file: what is not looked at is not read."""
+        """One stored image as a view of the memory-mapped file: only the pixels that are used are read."""
         shard, place = divmod(index, SHARD_IMAGES)
         stored: np.ndarray = self._shards[shard][place]
         return stored
@@ -64,7 +64,7 @@ class Dataset:
                 raise ColourbenchError(f"{self.folder / shard.file} is damaged; prepare the data set {self.name} again")
 
     def _check_once(self) -> None:
-        """The first time that these very files are used; what is known of them is remembered beside them where that is allowed."""
+        """Checks the shards on first use; their size and time are recorded beside them, if permitted, to skip later checks."""
         if self._is_checked:
             return
         known = {shard.file: [shard.sha256, *_size_and_time(self.folder / shard.file)] for shard in self.manifest.shards}
@@ -91,7 +91,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Split:
-    """The part of a data set that one purpose may see."""
+    """The part of a data set that is reserved for one purpose."""
 
     dataset: Dataset
     indices: Int[np.ndarray, " n"]
@@ -100,11 +100,11 @@ class Split:
         return len(self.indices)
 
     def read(self, positions: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
-        """Stored images, margin included, by their place in the split."""
+        """Stored images, margin included, by their position in the split."""
         return self.dataset.read(self.indices[positions])
 
     def image(self, position: int) -> UInt8[np.ndarray, "s s 3"]:
-        """One stored image, still in its file."""
+        """One stored image as a view of the memory-mapped file."""
         return self.dataset.image(int(self.indices[position]))
 
     def centres(self, positions: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
@@ -113,11 +113,11 @@ class Split:
         return self.read(positions)[:, offset : offset + size, offset : offset + size]
 
     def photographs(self, positions: Int[np.ndarray, " n"]) -> UInt8[Tensor, "n 3 h w"]:
-        """The same as a tensor."""
+        """The centre crops that `centres` returns, as a tensor."""
         return torch.from_numpy(np.ascontiguousarray(self.centres(positions))).permute(0, 3, 1, 2)
 
     def spread(self, count: int) -> Int[np.ndarray, " n"]:
-        """`count` positions spread evenly over the split, or all: the same for everyone who asks."""
+        """`count` positions spread evenly over the split, or all if there are fewer; the same at every call."""
         return np.unique(np.linspace(0, len(self) - 1, num=min(count, len(self))).astype(int))
 
     def entries(self) -> list[Entry]:
@@ -150,13 +150,13 @@ class ShardWriter:
         self._shards: list[dict[str, Any]] = []
 
     def add(self, square: UInt8[np.ndarray, "s s 3"]) -> None:
-        """One more image."""
+        """Adds one image."""
         self._pending.append(square)
         if len(self._pending) == SHARD_IMAGES:
             self._flush()
 
     def close(self) -> list[dict[str, Any]]:
-        """Writes what is left, and returns the manifest's entries of the files."""
+        """Writes what is left, and returns the manifest's entries for the files."""
         if self._pending:
             self._flush()
         return self._shards
@@ -168,7 +168,7 @@ class ShardWriter:
                 np.save(file, np.stack(self._pending), allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError as error:  # numpy tells of a full disk by numbers of bytes alone
+        except OSError as error:  # numpy reports a full disk only by numbers of bytes
             reason = error.strerror or f"the disk is full ({first_line(error)})"
             raise ColourbenchError(
                 f"cannot write the data set into {self._folder.parent}: {reason}; free some space there, or choose another --home"

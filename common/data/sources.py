@@ -42,7 +42,7 @@ def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
 
 
 def packaged(root: Path | None = None, download: bool = False) -> list[SourceFile]:
-    """The photographs that scikit-image, scikit-learn and matplotlib carry, the grey ones included: the filter takes those out."""
+    """The photographs that come with scikit-image, scikit-learn and matplotlib, grey ones included: the filter removes those."""
     places = {
         ("skimage", "data"): {
             "people": ["astronaut.png"],
@@ -146,7 +146,7 @@ def _package(name: str) -> Path:
 
 
 def images_below(root: Path) -> Iterator[Path]:
-    """Image files in a folder and all below it, sorted; links to folders are followed, but never in a circle."""
+    """Image files in a folder and all folders below it, sorted; links to folders are followed, except in a cycle."""
     return (path for path in sorted(_files_below(root, set())) if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
@@ -171,7 +171,7 @@ def _existing(root: Path | None, source: str) -> Path:
 
 
 def _fetched(root: Path | None, dataset: str, images: str, download: bool) -> Path:
-    """The image folder of a torchvision data set, downloaded by torchvision first where asked."""
+    """The image folder of a torchvision data set, first downloaded by torchvision if `download` is set."""
     root = _existing(root, dataset)
     if download:
         import torchvision

@@ -1,1 +1,1 @@
-"""What exists for speed alone; with `engine.fast: false` plain torch does the same."""
+"""Code that exists for speed alone; with `engine.fast: false` plain torch computes the same."""

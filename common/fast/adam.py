@@ -1,8 +1,8 @@
 """Adam (Kingma & Ba 2015, Algorithm 1) on float32 weights, with torch's fused kernel on pieces that stay in the cache.
 
 A step of 54 million weights in one go reads and writes the memory many times over: gradients cast to float32, moments, weights,
-and the bfloat16 copy that forwards take. Piece by piece it passes through memory once: 1.8 times as fast, and 2.4 times where
-only the new weights are wanted (`stepped`); `colourbench bench parts` measures both. `variants.players.adam` has the plain one.
+and the bfloat16 copy that forwards use. Piece by piece it passes through memory once: 1.8 times as fast, and 2.4 times where
+only the new weights are wanted (`stepped`); `colourbench bench parts` measures both. `variants.players.adam` has a plain one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ EPSILON = 1e-8
 
 
 class FusedAdam:
-    """Moments of a list of weights, and the steps that change them.
+    """Adam for a list of weights: their moments, and the steps that update them.
 
     Args:
         weights: float32, changed in place.
-        copies: follow their weights after each step, in a precision of their own; None where there is no copy.
-        rates: the share of the learning rate that each weight gets.
+        copies: of the weights, in another precision, updated after each step; None where there is no copy.
+        rates: the factor on the learning rate for each weight.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class FusedAdam:
         self._rates = list(rates)
         self._kernel_of_torch = torch._fused_adamw_ if weight_decay else torch._fused_adam_
         self._shapes = [w.detach() for w in weights]
-        self._m: list[Tensor] = []  # made when they are first wanted: a network that does not learn yet takes no room for them
+        self._m: list[Tensor] = []  # allocated on first use: a network that does not learn yet needs no memory for them
         self._v: list[Tensor] = []
         self._t = torch.zeros((), device=weights[0].device if weights else None)
 
@@ -60,19 +60,19 @@ class FusedAdam:
 
     @torch.no_grad()
     def stepped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The weights, or their copies where there are some, as `step` would make them, to the last bit; nothing changes."""
+        """The weights, or their copies where they exist, as `step` would make them, bit for bit; changes nothing."""
         self._begin()
         return [self._stepped(i, gradient, self._t + 1) for i, gradient in enumerate(gradients)]
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """The copies take over the weights, which somebody else has changed."""
+        """Updates the copies after other code has changed the weights."""
         for weight, copy in zip(self._weights, self._copies, strict=True):
             if copy is not None:
                 copy.copy_(weight)
 
     def state_dict(self) -> dict[str, Any]:
-        """Moments, the number of steps, and the learning rate that the schedule has come to."""
+        """Moments, the number of steps, and the schedule's current learning rate."""
         return {"m": self._m, "v": self._v, "t": self._t, "learning_rate": self.learning_rate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -100,7 +100,7 @@ class FusedAdam:
         return _like(result, self._shapes[i])
 
     def _step_at_once(self, gradients: list[Tensor]) -> None:
-        """All weights of a rate in one call: on a GPU starting a kernel costs more than a small weight's step."""
+        """Updates all weights of one rate in one call: on a GPU, launching a kernel costs more than a small weight's step."""
         for share in dict.fromkeys(self._rates):
             equal = [i for i, rate in enumerate(self._rates) if rate == share]
             w, m, v = ([tensors[i] for i in equal] for tensors in (self._weights, self._m, self._v))
@@ -110,21 +110,21 @@ class FusedAdam:
             torch._foreach_copy_([copy for copy, _ in pairs], [weight for _, weight in pairs])
 
     def _kernel(self, share: float, w: list[Tensor], g: list[Tensor], m: list[Tensor], v: list[Tensor], t: Tensor) -> None:
-        """The kernel behind torch.optim.Adam(fused=True), which itself spends more time than a piece takes."""
+        """Calls the kernel behind torch.optim.Adam(fused=True) directly: the optimiser's overhead exceeds the time of a piece."""
         beta1, beta2 = self._betas
         rate = self.learning_rate * share
         fixed: dict[str, Any] = {"weight_decay": self._weight_decay, "eps": EPSILON, "amsgrad": False, "maximize": False}
         self._kernel_of_torch(w, g, m, v, [], [t] * len(w), lr=rate, beta1=beta1, beta2=beta2, **fixed)
 
     def _flat_gradient(self, i: int, gradient: Tensor) -> Tensor:
-        """In the weight's memory order: the kernel walks both in that order and never compares strides."""
+        """The gradient (n,) in the weight's memory order: the kernel walks both in that order and never compares strides."""
         like = self._shapes[i]
         same = gradient.stride() == like.stride()
         return flat(gradient if same else torch.empty_like(like, dtype=gradient.dtype).copy_(gradient))
 
 
 def flat(tensor: Tensor) -> Tensor:
-    """A view of all elements in memory order, for row-major and channels-last tensors."""
+    """A view (n,) of all elements in memory order, for row-major and channels-last tensors."""
     tensor = tensor.detach()
     is_last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return (tensor.permute(0, 2, 3, 1) if is_last else tensor).view(-1)
@@ -136,6 +136,6 @@ def _like(values: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _pieces(values: Tensor) -> Iterator[slice]:
-    """A GPU takes a weight whole: its kernels want much at once."""
+    """Slices of PIECE elements on a CPU; on a GPU one slice of everything, because its kernels need large inputs."""
     size = PIECE if values.device.type == "cpu" else max(1, values.numel())
     return (slice(start, start + size) for start in range(0, values.numel(), size))

@@ -1,8 +1,8 @@
-"""Convolutions that are quick on a CPU also where maps or channels are few: the same mathematics and parameters as torch's own.
+"""Convolutions that are fast on a CPU also for small maps or few channels: the same mathematics and parameters as torch's own.
 
-oneDNN is slow on maps of up to 8x8 places, and where few channels come out. There the convolution is one matrix product, up to 3
+oneDNN is slow on maps of up to 8x8 positions, and for few output channels. There the convolution is one matrix product, up to 3
 times as fast (`colourbench bench parts`; at 16x16 and with more channels oneDNN wins): patches are gathered and multiplied, or
-multiplied and added up. A GPU takes torch's own everywhere.
+multiplied and added up. On a GPU torch's own are always used.
 """
 
 from typing import Any, cast
@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from common.fast import switch
 
-ROWS = 256  # places of all maps of the batch, of which the smaller side of the convolution counts
-SMALL = 64  # places of one map, where the product is in bfloat16
-FEW = 4  # channels that come out
+ROWS = 256  # the most positions in all maps of a batch, on the convolution's smaller side, for the matrix product
+SMALL = 64  # the most positions of one map, where the product is in bfloat16
+FEW = 4  # the most output channels
 
 
 class Conv2d(nn.Conv2d):
@@ -29,12 +29,12 @@ class Conv2d(nn.Conv2d):
         (k, _), (stride, _), padding = self.kernel_size, self.stride, cast(tuple[int, int], self.padding)[0]
         m, n = ((side + 2 * padding - k) // stride + 1 for side in input.shape[2:])
         if stride == 1 and self.out_channels <= FEW:
-            weight = self.weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # a convolution spreads what its mirror image gathers
+            weight = self.weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # convolving is spreading with the mirrored kernel
             return _spread(input, self.weight, weight, self.bias, (k, 1, k - 1 - padding, m, n))
         if not _is_small(input, self.weight, m * n):
             return super().forward(input)
         patches = cast(Tensor, _Gather.apply(_in_rows(input, self.weight), k, stride, padding))
-        y = F.linear(patches.flatten(3), _as_matrix(self.weight), self.bias)
+        y = F.linear(patches.flatten(3), _as_matrix(self.weight), self.bias)  # (b, m, n, d)
         return y.permute(0, 3, 1, 2)
 
 
@@ -53,7 +53,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 
 def _spread(x: Tensor, like: Tensor, matrix: Tensor, bias: Tensor | None, geometry: tuple[int, int, int, int, int]) -> Tensor:
-    """Every place becomes a patch, and patches are added up where they lie; geometry is (k, stride, padding, m, n)."""
+    """(b, c, h, w) -> (b, d, m, n): positions become patches, overlaps are added; geometry is (k, stride, padding, m, n)."""
     rows, k = _in_rows(x, like), geometry[0]
     patches = (rows @ matrix.to(rows.dtype)).unflatten(-1, (k * k, -1))
     y = cast(Tensor, _Scatter.apply(patches, *geometry))
@@ -64,7 +64,7 @@ def _spread(x: Tensor, like: Tensor, matrix: Tensor, bias: Tensor | None, geomet
 def joined(*maps: Float[Tensor, "b _c h w"]) -> Float[Tensor, "b d h w"]:
     """torch.cat over channels whose gradients are dense: batch norm's backward is slow on a strided slice.
 
-    With batch norm before it 4 times as fast at batch 1, and 12 times at batch 8 (`colourbench bench parts`).
+    After a batch norm it is 4 times as fast at batch size 1, and 12 times at batch size 8 (`colourbench bench parts`).
     """
     return cast(Tensor, _Join.apply(*maps)) if switch.is_on() else torch.cat(maps, dim=1)
 
@@ -96,7 +96,7 @@ class _Gather(Function):
 
 
 class _Scatter(Function):
-    """The patches (b, m, n, k·k, c) added up where they lie: (b, h, w, c)."""
+    """Adds the patches (b, m, n, k·k, c) at their positions: -> (b, h, w, c)."""
 
     @staticmethod
     def forward(ctx: Any, patches: Tensor, k: int, stride: int, padding: int, h: int, w: int) -> Tensor:
@@ -107,7 +107,7 @@ class _Scatter(Function):
         parts = parts.reshape(b, m, n, reach, stride, reach, stride, c)
         blocks = patches.new_zeros(b, m + reach - 1, n + reach - 1, stride * stride * c)
         for i in range(reach):
-            for j in range(reach):  # padded, not added to a part in place: that is slower
+            for j in range(reach):  # padding is faster than adding to a slice in place
                 blocks += F.pad(parts[:, :, :, i, :, j].flatten(3), (0, 0, j, reach - 1 - j, i, reach - 1 - i))
         rows = blocks.unflatten(3, (stride, stride, c)).transpose(2, 3)
         return _window(rows.reshape(b, (m + reach - 1) * stride, (n + reach - 1) * stride, c), padding, h, w)
@@ -118,14 +118,14 @@ class _Scatter(Function):
 
 
 def _window(image: Tensor, padding: int, h: int, w: int) -> Tensor:
-    """Without the padding; rows that no patch reached are 0."""
+    """Crops the padding off an image (b, ·, ·, c): -> (b, h, w, c); rows that no patch reached are 0."""
     missing = [max(0, side + padding - size) for side, size in ((w, image.shape[2]), (h, image.shape[1]))]
     image = F.pad(image, (0, 0, 0, missing[0], 0, missing[1])) if any(missing) else image
     return image[:, padding : padding + h, padding : padding + w]
 
 
 def _is_ours(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
-    """On a CPU, for square kernels and nothing unusual; an exported program keeps torch's, which fit any number of images."""
+    """Whether the matrix product may be used: on a CPU, with usual settings; exported programs keep torch's, for any batch size."""
     k, padding = layer.kernel_size[0], layer.padding[0]
     usual = (
         layer.kernel_size == (k, k)
@@ -151,7 +151,7 @@ def _product_dtype(weight: Tensor) -> torch.dtype:
 
 
 def _in_rows(x: Tensor, weight: Tensor) -> Tensor:
-    """(b, c, h, w) as (b, h, w, c), in the precision of the product: what is gathered is not to be cast sixteen times."""
+    """(b, c, h, w) as (b, h, w, c), in the product's precision: casting after gathering would cast each value sixteen times."""
     return x.to(_product_dtype(weight)).permute(0, 2, 3, 1)
 
 

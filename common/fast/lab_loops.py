@@ -1,4 +1,4 @@
-"""RGB <-> Lab of one photograph in one pass: the formulas of common.colour.lab, repeated for numbers; tests compare the two."""
+"""RGB <-> Lab of one photograph in one pass: the formulas of common.colour.lab for single numbers; tests compare both."""
 
 import math
 
@@ -11,7 +11,7 @@ EPSILON = 0.008856  # below it CIE's cube root is replaced by a line …
 SLOPE, OFFSET = 7.787, 16.0 / 116.0  # … SLOPE t + OFFSET
 ROOT_EDGE = 0.2068966  # the cube root of EPSILON
 SRGB_EDGE = 0.0031308  # below it sRGB's curve is a line
-BIAS = np.int32(0x2A5137A0)  # two thirds of that of the exponent, tuned
+BIAS = np.int32(0x2A5137A0)  # two thirds of the exponent's bias, tuned
 
 Numbers = tuple[float, ...]
 Table = Float32[np.ndarray, " 256"]
@@ -22,9 +22,9 @@ Planes = Float32[np.ndarray, "c h w"]
 def rgb_to_lab(
     rgb: UInt8[np.ndarray, "h w 3"], linear: Table, m: Numbers, scale: Numbers, shift: float, L: Planes, ab: Planes
 ) -> None:
-    """Writes scale[0] L + shift and scale[1] ab; `m`, row by row, takes linear RGB to XYZ over the white point.
+    """Writes scale[0] L + shift and scale[1] ab; `m`, row by row, takes linear RGB to XYZ relative to the white point.
 
-    A row is looked up in the table, then converted where it lies, sixteen pixels at a time.
+    A row is looked up in the table, then converted in place, sixteen pixels at a time.
     """
     for j in range(rgb.shape[0]):
         u, v, w = L[0, j], ab[0, j], ab[1, j]  # first R, G, B and then L, a, b
@@ -41,7 +41,7 @@ def rgb_to_lab(
 
 @kernel
 def lab_to_rgb(lab: Planes, m: Numbers, rgb: Planes) -> None:
-    """Writes sRGB in [0, 1]; `m` takes XYZ over the white point to linear RGB."""
+    """Writes sRGB in [0, 1]; `m` takes XYZ relative to the white point to linear RGB."""
     for j in range(lab.shape[1]):
         u, v, w = rgb[0, j], rgb[1, j], rgb[2, j]  # first L, a, b and then R, G, B
         _copy(lab[0, j], u)
@@ -65,7 +65,7 @@ def _copy(row: Float32[np.ndarray, " w"], out: Float32[np.ndarray, " w"]) -> Non
 
 @inlined
 def _f(t: float) -> float:
-    """CIE's curve: both pieces, then the choice, so that nothing branches."""
+    """CIE's curve: computes both pieces and then selects one, so that nothing branches."""
     root = _cube_root(max(t, F(EPSILON)))
     return root if t > F(EPSILON) else F(SLOPE) * t + F(OFFSET)
 
@@ -77,7 +77,7 @@ def _inverse_f(f: float) -> float:
 
 @inlined
 def _encoded(x: float) -> float:
-    """The sRGB curve, x^(1 / 2.4) = ∛(x ∜x), clipped to [0, 1]; no number stays no number."""
+    """The sRGB curve, x^(1 / 2.4) = ∛(x ∜x), clipped to [0, 1]; NaN stays NaN."""
     bright = min(max(x, F(SRGB_EDGE)), F(2))
     curve = F(1.055) * _cube_root(bright * math.sqrt(math.sqrt(bright))) - F(0.055)
     encoded = curve if x > F(SRGB_EDGE) else F(12.92) * x
@@ -87,7 +87,7 @@ def _encoded(x: float) -> float:
 
 @inlined
 def _cube_root(t: float) -> float:
-    """∛t for t > 0 to 2e-7 of it: a third of the exponent, then two of Halley's steps."""
+    """∛t for t > 0, relative error 2e-7: a third of the exponent as the start, then two of Halley's steps."""
     y = F(np.int32(np.float32(t).view(np.int32) // np.int32(3) + BIAS).view(np.float32))
     for _ in range(2):
         cube = y * y * y

@@ -1,4 +1,4 @@
-"""The C library's allocator, set for a training that allocates the same blocks at every step."""
+"""Sets the C library's allocator for training, which allocates the same blocks at every step."""
 
 import ctypes
 from contextlib import suppress

@@ -1,13 +1,13 @@
-"""The one switch of what makes the suite fast. Off, plain torch does the same, to rounding.
+"""The switch for the suite's fast implementations. When it is off, plain torch computes the same, up to rounding.
 
-It belongs to the process, because layers and colour conversions are called from everywhere; an engine sets it.
+It is global to the process, because layers and colour conversions are called from everywhere; the engine sets it.
 """
 
 _is_on = True
 
 
 def is_on() -> bool:
-    """Whether the fast ways are taken."""
+    """Whether the fast implementations are used."""
     return _is_on
 
 

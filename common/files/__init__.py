@@ -1,1 +1,1 @@
-"""Files that survive a kill, locks, and checks of what was written."""
+"""Crash-safe files, locks between processes, and checks of what was written."""

@@ -1,4 +1,4 @@
-"""Files that survive a kill: whole or absent, never half."""
+"""Crash-safe files: if the process is killed, a file is complete or absent, never partial."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ TEMPORARY = ".tmp-"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a temporary file beside `path` and puts it in its place, durably, when the block ends without an error."""
+    """Opens a temporary file beside `path` and renames it to `path`, durably, when the block ends without an error."""
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
         with temporary.open("wb") as file:
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes `data` so that a reader, or a crash, sees the old file or the new one."""
+    """Writes `data` so that a reader sees either the old file or the new one, even after a crash."""
     with replacing(path) as file:
         file.write(data)
 
@@ -40,19 +40,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def clear_temporary(folder: Path, pattern: str = "*") -> None:
-    """Removes what a killed process left half written. Only the holder of the folder's lock may call it."""
+    """Removes the partial files of a killed process. Only the holder of the folder's lock may call it."""
     for path in folder.glob(f"{TEMPORARY}{pattern}"):
         path.unlink(missing_ok=True)
 
 
 def appear_whole(path: Path, make: Callable[[Path], None]) -> None:
-    """Lets `make` write a file beside its place and then moves it there, so that a kill leaves the whole file or none.
+    """Lets `make` write a file under a temporary name, then renames it, so that a killed process leaves the whole file or none.
 
-    Nothing happens where the file is there already. The caller holds a lock that only one process can hold.
+    Does nothing if the file already exists. The caller must hold an exclusive lock.
     """
     if path.exists():
         return
-    clear_temporary(path.parent, f"new-{path.name}*")  # of a process that was killed
+    clear_temporary(path.parent, f"new-{path.name}*")  # left by a process that was killed
     beside = path.with_name(f"{TEMPORARY}new-{path.name}")
     try:
         make(beside)

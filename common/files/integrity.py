@@ -1,7 +1,7 @@
-"""Reads back what the suite wrote: whole and as it was, or one line that names the file and the remedy.
+"""Reads files that the suite wrote; a missing or changed file raises an error that names the file and the remedy.
 
-A finished folder holds `SHA256SUMS`, in the format of the `sha256sum` command. A file that stands in it is compared with its
-checksum before it is believed; one that does not, of an older version, still has to be of its kind.
+A finished folder holds `SHA256SUMS`, in the format of the `sha256sum` command. A file listed there is compared with its
+checksum before it is used; one that is not listed (from an older version) must still have the right format.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _LINE = re.compile(r"^([0-9a-f]{64})  (.+)$")
 
 
 class Damaged(ColourbenchError):
-    """A file of the suite's own is missing, or is not what was written."""
+    """One of the suite's own files is missing or differs from what was written."""
 
 
 def file_sha256(path: Path) -> str:
@@ -34,23 +34,23 @@ def file_sha256(path: Path) -> str:
 
 
 def seal(folder: Path, names: Iterable[str]) -> None:
-    """Writes down the checksums of files that will not change any more, beside those written down before."""
+    """Adds the checksums of files that will not change any more to the folder's SHA256SUMS."""
     sums = _sums(folder) | {name: file_sha256(folder / name) for name in names}
     write_atomically(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode())
 
 
 def check_sealed(folder: Path, needed: Iterable[str], remedy: str) -> None:
-    """Whether every file of a sealed folder is there and as it was; those that are needed also where nothing was sealed.
+    """Checks that every sealed file of a folder exists and is unchanged, and that the `needed` ones exist even if not sealed.
 
     Raises:
-        Damaged: one is not.
+        Damaged: a file is missing, or was changed.
     """
     for name in dict.fromkeys([*needed, *_sums(folder)]):
         intact(folder / name, remedy)
 
 
 def intact(path: Path, remedy: str) -> Path:
-    """The path of a file that is there and has its checksum.
+    """Returns the path of a file after checking that it exists and matches its checksum, if one is recorded.
 
     Raises:
         Damaged: it is missing, or was changed.
@@ -68,10 +68,10 @@ def intact(path: Path, remedy: str) -> Path:
 
 
 def read_json(path: Path, remedy: str, kind: type = dict) -> Any:
-    """A JSON file that holds a value of this kind.
+    """Reads a JSON file that holds a value of type `kind`.
 
     Raises:
-        Damaged: it is missing, half, or of another kind.
+        Damaged: it is missing or incomplete, or holds another type.
     """
     try:
         value = json.loads(intact(path, remedy).read_bytes())
@@ -83,10 +83,10 @@ def read_json(path: Path, remedy: str, kind: type = dict) -> Any:
 
 
 def read_table(path: Path, columns: Sequence[str], remedy: str) -> "pd.DataFrame":
-    """A parquet file with at least these columns and one row.
+    """Reads a parquet file with at least these columns and one row.
 
     Raises:
-        Damaged: it is not that.
+        Damaged: it is missing or damaged, lacks one of the columns, or has no rows.
     """
     import pandas as pd
 
@@ -102,10 +102,10 @@ def read_table(path: Path, columns: Sequence[str], remedy: str) -> "pd.DataFrame
 
 
 def read_photographs(path: Path, remedy: str) -> np.ndarray:
-    """A .npy file of photographs: uint8 (n, h, w, 3).
+    """Reads a .npy file of photographs: uint8 (n, h, w, 3).
 
     Raises:
-        Damaged: it is not that.
+        Damaged: it is missing or damaged, or has another dtype or shape.
     """
     try:
         array: np.ndarray = np.load(intact(path, remedy), allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Locks between processes: files that the system unlocks when their holder dies."""
+"""Locks between processes, on files that the system unlocks when the process that holds them dies."""
 
 import fcntl
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from common.errors import Busy
 
 @contextmanager
 def locked(path: Path, busy: str | None = None) -> Iterator[None]:
-    """Holds an exclusive lock on the file `path`; the system lets go of it when the process dies.
+    """Holds an exclusive lock on the file `path`; the system releases it when the process dies.
 
     Raises:
-        Busy: somebody else holds it and `busy`, the message, was given; without it the call waits.
+        Busy: another process holds it and `busy`, the message, was given; without `busy` the call waits.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

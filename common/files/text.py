@@ -1,11 +1,11 @@
-"""Names of files as text, whatever bytes they are made of."""
+"""File names as text, whatever bytes they contain."""
 
 import os
 import re
 
 
 def as_text(name: str) -> str:
-    """A file's name that any file, store or terminal can hold: bytes that are no UTF-8 as `\\xNN`; other names stay as they are."""
+    """A file name that any file, store or terminal accepts: bytes that are not UTF-8 become `\\xNN`; other names do not change."""
     if "\\x" not in name and _is_utf8(name):
         return name
     escaped = name.replace("\\", r"\x5c").encode("utf-8", "surrogateescape")
@@ -13,7 +13,7 @@ def as_text(name: str) -> str:
 
 
 def from_text(text: str) -> str:
-    """The name that `as_text` was given: with it the file is found."""
+    """The original name that `as_text` was given, which opens the file."""
     if "\\x" not in text:
         return text
     return os.fsdecode(re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode()))

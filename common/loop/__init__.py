@@ -1,1 +1,1 @@
-"""The one training loop, the engine it runs on, and what happens beside it."""
+"""The training loop that all methods share, its engine (device, precision, ranks) and its callbacks."""

@@ -1,4 +1,4 @@
-"""What happens beside training: losses logged, validation, previews, checkpoints, signals, a progress bar."""
+"""Callbacks of the training loop: periodic actions, logging of losses, checkpoints and a progress bar."""
 
 import sys
 import time
@@ -26,20 +26,20 @@ from common.tracking.names import TRAIN
 
 
 class WatchConfig(Settings):
-    """How often a run is looked at and saved; none of it changes what is learnt, but where variant.inflection acts on looks."""
+    """How often a run is validated and saved; this never changes training, unless variant.inflection acts on validations."""
 
     log_steps: int = Field(default=20, ge=1)
     """Losses are averaged over this many steps and then logged."""
     validations: int = Field(default=10, ge=1, le=1000)
-    """How many times the validation split is scored, evenly over the budget."""
+    """How many times the validation split is scored, spaced evenly over the budget."""
     validation_images: int = Field(default=256, ge=1)
     """Images of the validation split used each time."""
     preview_images: int = Field(default=8, ge=0, le=64)
     """Photographs in the preview grid; 0 draws none."""
     checkpoint_seconds: float = Field(default=120, gt=0)
-    """Time between checkpoints: at most this much work is lost when the process is killed."""
+    """Seconds between checkpoints: at most this much work is lost when the process is killed."""
     keep: Literal["generator", "all"] = "generator"
-    """What a finished run keeps: its generator, or also the last checkpoints with critic and optimisers."""
+    """What a finished run keeps: only its generator, or also its last checkpoints with critic and optimisers."""
 
 
 class DivergedError(ColourbenchError):
@@ -64,7 +64,7 @@ def every(amount: float, unit: Unit, progress: Progress, act: Callable[[Progress
 
 
 class LogLosses:
-    """Averages losses over some steps, stops the run where one is not finite, and buffers them for the tracker."""
+    """Averages losses over some steps, stops the run if one is not finite, and buffers them for the tracker."""
 
     def __init__(self, run: Run, steps: int, last_good: Callable[[], str]) -> None:
         self._run, self._steps, self._last_good = run, steps, last_good
@@ -76,10 +76,10 @@ class LogLosses:
             self.settle(progress)
 
     def settle(self, progress: Progress) -> None:
-        """Logs what has gathered; one transfer from the device for all of it.
+        """Logs the means of the gathered losses, with one transfer from the device for all of them.
 
         Raises:
-            DivergedError: names the loss, the step and the last good checkpoint.
+            DivergedError: a mean is not finite; the message names the loss, the step and the last good checkpoint.
         """
         if not self._rows:
             return
@@ -100,7 +100,7 @@ class LogLosses:
         return [{name: value.detach().cpu() for name, value in row.items()} for row in self._rows]
 
     def load_state_dict(self, rows: list[dict[str, Tensor]]) -> None:
-        """Undoes the loss of a kill."""
+        """Restores losses not yet logged when the run was interrupted."""
         self._rows = [dict(row) for row in rows]
 
 
@@ -114,7 +114,7 @@ def cost(progress: Progress) -> dict[str, float]:
 
 
 class Checkpointer:
-    """Saves the whole state of a run, by the clock and on demand."""
+    """Saves the whole state of a run, at intervals of time and on demand."""
 
     def __init__(
         self, folder: Path, seconds: float, state: Callable[[], dict[str, Any]], saved: Callable[[], None], writes: bool = True
@@ -128,7 +128,7 @@ class Checkpointer:
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
-        """Writes a checkpoint, then lets the tracker log what the checkpoint already holds; of several ranks one does."""
+        """Writes a checkpoint, then lets the tracker log what the checkpoint already holds; only one rank writes."""
         if not self._writes:
             return
         self.path = checkpoint.save(self._folder, self._state(), progress.images)
@@ -136,7 +136,7 @@ class Checkpointer:
         self._last = time.monotonic()
 
     def last_good(self) -> str:
-        """For messages."""
+        """Names the last good checkpoint, for error messages."""
         return f"the last good checkpoint is {self.path}" if self.path else "no checkpoint had been written yet"
 
 
@@ -178,7 +178,7 @@ class ProgressBar:
         self._console.print(f"{self._name}: {text}", highlight=False, markup=False)
 
     def show(self, progress: Progress, metrics: dict[str, float]) -> None:
-        """Shows a validation's figures; in a log each is a line."""
+        """Shows a validation's metrics: beside the bar in a terminal, elsewhere as a line for each validation."""
         self._note = ", ".join(f"{METRICS[name].title} {metrics[name]:.{METRICS[name].digits}f}" for name in SHOWN)
         if not self._console.is_terminal:
             done = progress.count(self._budget.unit)

@@ -1,7 +1,7 @@
-"""Checkpoints that survive a kill at any moment: atomic, checked, the previous one kept, weights-only on load.
+"""Crash-safe checkpoints: written atomically, checked, the previous one kept, loaded weights-only.
 
-A checkpoint's name holds the images seen and the start of its own SHA-256 (`checkpoint-000012800-1f3a5c….pt`), so that the
-file needs no companion to be verified, and plain `torch.load` opens it.
+A checkpoint's name holds the number of images seen and the start of its own SHA-256 (`checkpoint-000012800-1f3a5c….pt`), so that
+the file needs no companion to be verified, and plain `torch.load` opens it.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ _NAME = re.compile(r"^checkpoint-(\d+)-([0-9a-f]{16})\.pt$")
 
 
 class DamagedCheckpoint(ColourbenchError):
-    """A file that is no whole checkpoint."""
+    """A file that is not a complete checkpoint."""
 
 
 def save(folder: Path, state: State, images: int) -> Path:
     """Writes `state` and removes all but the newest two checkpoints.
 
     Raises:
-        ColourbenchError: a tensor holds NaN or infinity, the disk is full, or the folder is read-only; what was there stays.
+        ColourbenchError: a tensor holds NaN or infinity, the disk is full, or the folder is read-only; earlier checkpoints stay.
     """
     path = _save(folder, state, lambda digest: f"checkpoint-{images:012d}-{digest[:16]}.pt")
     for old in _newest_first(folder)[KEPT:]:
@@ -48,7 +48,7 @@ def save_file(path: Path, state: State) -> None:
 
 
 def latest(folder: Path, device: torch.device | str = "cpu") -> tuple[Path | None, State | None]:
-    """The newest whole checkpoint's path and state, or None twice. A damaged one is passed over with a warning."""
+    """The path and state of the newest intact checkpoint, or (None, None). Damaged ones are skipped with a warning."""
     clear_temporary(folder)
     for path in _newest_first(folder):
         try:
@@ -62,7 +62,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
     """Loads tensors and plain values; code in a malicious file does not run.
 
     Raises:
-        DamagedCheckpoint: the file is not what its name promises, or holds more than tensors and plain values.
+        DamagedCheckpoint: the file does not match the checksum in its name, or holds more than tensors and plain values.
         ColourbenchError: there is no such file.
     """
     if not path.is_file():
@@ -72,7 +72,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
         raise DamagedCheckpoint(f"{path} is damaged: its checksum does not match its name")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch comments on odd pickles before it refuses them
+            warnings.simplefilter("ignore")  # torch warns about odd pickles before it refuses them
             state: Any = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
         raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {first_line(error)}") from None
@@ -82,10 +82,10 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
 
 
 def load_whole(path: Path, needed: Sequence[str], remedy: str, device: torch.device | str = "cpu") -> State:
-    """Loads a file that must hold these entries, and no weight that is no number.
+    """Loads a file that must hold the `needed` entries and only finite values.
 
     Raises:
-        DamagedCheckpoint: it does not; the message names the remedy.
+        DamagedCheckpoint: an entry is missing, or a value is not finite; the message names the remedy.
     """
     try:
         state = load(path, device)
@@ -131,7 +131,7 @@ def _save(folder: Path, state: State, name: Callable[[str], str]) -> Path:
 
 
 class _HashingFile(io.RawIOBase):
-    """Passes writes on and hashes them on the way, so that the file is not read again for its checksum."""
+    """Writes to a file and hashes the data on the way, so that the file is not read again for its checksum."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
@@ -161,7 +161,7 @@ def _write(path: Path, state: State) -> str:
     file = _HashingFile(path)
     try:
         with file:
-            # it writes once from start to end, which is all that a raw file needs to do
+            # torch.save writes once from start to end, so a raw file without seeking is enough
             torch.save(state, cast(IO[bytes], file))
     except RuntimeError as error:
         raise file.failure or error from None

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import flop_registry
 
 
 class CountFlops(TorchDispatchMode):
-    """Counts by torch's own formulas. torch's FlopCounterMode also tracks modules, which fails where activations are recomputed."""
+    """Counts by torch's own formulas. Its FlopCounterMode also tracks modules, which fails where activations are recomputed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class CountFlops(TorchDispatchMode):
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes that torch has taken on a GPU at most; on a CPU the peak of the whole process."""
+    """Peak number of bytes that torch has allocated on a GPU; on a CPU, the peak of the whole process."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _process_peak()
 
 
@@ -43,11 +43,11 @@ def _process_peak() -> int:
 def forget_process_peak() -> None:
     """Restarts the high-water mark of this process, so that a run does not inherit that of the run before it."""
     with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # what an earlier run in this process left is not this one's
-    with suppress(OSError):  # elsewhere, or where it is not allowed, the peak stays the process's
+        ctypes.CDLL(None).malloc_trim(0)  # memory left by an earlier run in this process must not count
+    with suppress(OSError):  # where this is impossible or forbidden, the peak stays that of the whole process
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """On a GPU torch has a type for it, on a CPU only a text."""
+    """Whether an error means a lack of memory: on a GPU torch has a type for it, on a CPU only a text."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

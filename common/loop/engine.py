@@ -35,28 +35,28 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the run's own
 
 
 class EngineConfig(Settings):
-    """Where and how precisely a run computes."""
+    """The device, precision and threads that a run computes with."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` takes a GPU where there is one."""
+    """`auto` uses a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """`bf16` computes convolutions in bfloat16 and keeps float32 weights; `auto` does so where the device has instructions for it;
-    what it chose is kept with the run, also where that goes on on another machine."""
+    """`bf16` computes convolutions in bfloat16 and keeps float32 weights; `auto` does so if the device has instructions for it;
+    its choice is kept with the run, even if the run is resumed on another machine."""
     threads: int = Field(default=0, ge=0, le=1024)
-    """CPU threads; 0 takes torch's own choice. Sums are rounded otherwise with another number, and training magnifies that: after
-    60 steps a weight was 0.11 apart."""
+    """CPU threads; 0 uses torch's default. Another number rounds sums differently, and training magnifies that: after 60 steps a
+    weight differed by 0.11."""
     fast: bool = True
-    """Own convolutions, Adam, colour conversion and memory settings; false trains in plain torch, equal to rounding and slower."""
+    """Faster convolutions, Adam, colour conversion and memory settings; `false` uses plain torch: slower, equal up to rounding."""
 
     @field_validator("precision", mode="before")
     @classmethod
     def _number(cls, precision: object) -> object:
-        """YAML reads 32 as a number."""
+        """Accepts the number 32 too: YAML reads 32 as a number."""
         return "32" if precision == 32 else precision
 
 
 class Engine:
-    """Where tensors live, in which precision forwards run, and how ranks agree."""
+    """The device of tensors, the precision of forward passes, and the communication between ranks."""
 
     def __init__(self, config: EngineConfig) -> None:
         kind = device_kind(config.device)
@@ -86,7 +86,7 @@ class Engine:
         return [cast(Tensor, self._fabric.all_reduce(tensor.float(), reduce_op="mean")) for tensor in tensors]
 
     def broadcast(self, value: T) -> T:
-        """What rank 0 has, on every rank."""
+        """Returns rank 0's value on every rank."""
         return value if self.ranks == 1 else self._fabric.broadcast(value)
 
     def any(self, flag: bool) -> bool:
@@ -97,20 +97,20 @@ class Engine:
         return bool(share > 0)
 
     def per_image(self, images: int) -> Tensor:
-        """A number from U[0, 1) for each image of this rank's share: drawn for the whole batch, so that ranks draw as one would."""
+        """U[0, 1) for each image of this rank, (images, 1, 1, 1); drawn for the whole batch, so that ranks draw as one would."""
         drawn = torch.rand(images * self.ranks, 1, 1, 1, device=self.device)
         return drawn[self.rank * images : (self.rank + 1) * images]
 
     def own_noise(self) -> AbstractContextManager[None]:
-        """Draws inside differ from rank to rank, for dropout; the random stream that all ranks share stays one."""
+        """A context in which random draws differ between ranks, for dropout; the stream that all ranks share stays in step."""
         return nullcontext() if self.ranks == 1 else noise_of_rank(self.rank, self.device)
 
     def share(self, network: nn.Module) -> nn.Module:
-        """A network whose batch norms are over the images of all ranks."""
+        """Makes a network's batch norms, in place, use the images of all ranks."""
         return network if self.ranks == 1 else share_statistics(network)
 
     def synchronise(self) -> None:
-        """Waits for the device, so that a clock read next tells the truth."""
+        """Waits for the device, so that a time measured next is correct."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -120,7 +120,7 @@ class Engine:
 
 
 def device_kind(wanted: str) -> str:
-    """auto, cpu or cuda as cpu or cuda.
+    """Resolves auto, cpu or cuda to cpu or cuda.
 
     Raises:
         ColourbenchError: a GPU is wanted and there is none.
@@ -136,7 +136,7 @@ def ranks() -> int:
 
 
 def is_first_rank() -> bool:
-    """Whether this process speaks and writes for all."""
+    """Whether this process prints and writes for all ranks."""
     return ranks() == 1 or os.environ.get("RANK", "0") == "0"
 
 
@@ -147,7 +147,7 @@ def _fabric(kind: str, precision: Precision) -> "Fabric":
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     if ranks() == 1:
-        # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a start over several nodes
+        # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a launch on several nodes
         return Fabric(accelerator=kind, devices=1, precision=precision, plugins=[LightningEnvironment()])
     local = int(os.environ["LOCAL_WORLD_SIZE"])
     started: list[Any] = [TorchElasticEnvironment()]
@@ -161,7 +161,7 @@ def _fabric(kind: str, precision: Precision) -> "Fabric":
 
 @contextmanager
 def _without_torchmetrics() -> Iterator[None]:
-    """Fabric imports torchmetrics, and with it torchvision, to look at a version that it needs for nothing here: six seconds."""
+    """Hides torchmetrics from Fabric, which imports it and torchvision (six seconds) for a version check not needed here."""
     is_there = "torchmetrics" in sys.modules
     if not is_there:
         sys.modules["torchmetrics"] = None  # type: ignore[assignment]
@@ -173,7 +173,7 @@ def _without_torchmetrics() -> Iterator[None]:
 
 
 def _leave() -> None:
-    """Ends the group before the interpreter ends: its threads would abort the process."""
+    """Destroys the process group before the interpreter exits: its threads would abort the process."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""A process that computes for this one: its memory is its own, and its errors arrive as themselves."""
+"""Runs functions in a separate process with its own memory; their exceptions are raised in the caller."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class OwnProcess:
-    """One fresh process, as a context; what a call leaves in its modules is there for the next one."""
+    """One new process, as a context manager; its modules keep their state from one call to the next."""
 
     def __init__(self) -> None:
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
@@ -25,10 +25,10 @@ class OwnProcess:
         self._pool.shutdown(cancel_futures=True)
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Calls a function of a module there and returns what it returns.
+        """Calls a function of a module in the process and returns its result.
 
         Raises:
-            ColourbenchError: the process was killed, most often for want of memory.
+            ColourbenchError: the process was killed, most often for lack of memory.
             Exception: whatever the function raises.
         """
         try:

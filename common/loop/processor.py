@@ -1,4 +1,4 @@
-"""Which processor this is, and which of its instructions matter to a training."""
+"""This machine's processor, and those of its instructions that matter for training."""
 
 import platform
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ OF_INTEREST = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd", "bf16", "s
 
 @dataclass(frozen=True)
 class Processor:
-    """Its name, and those of its instructions that decide how quick products are, the strongest first."""
+    """A processor's name, and those of its instructions that determine the speed of matrix products, the fastest first."""
 
     name: str
     instructions: tuple[str, ...]
 
     @property
     def multiplies_bf16(self) -> bool:
-        """Whether it has instructions for bfloat16; elsewhere that is emulated, and slower than float32."""
+        """Whether it has instructions for bfloat16; without them bfloat16 is emulated, and slower than float32."""
         return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(self.instructions))
 
     def __str__(self) -> str:
@@ -27,7 +27,7 @@ class Processor:
 
 @cache
 def processor() -> Processor:
-    """This machine's."""
+    """This machine's processor."""
     text = CPUINFO.read_text() if CPUINFO.exists() else ""
     flags = set((_field(text, "flags") or _field(text, "Features")).split())
     name = _field(text, "model name") or platform.processor() or platform.machine()

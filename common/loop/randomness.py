@@ -1,4 +1,4 @@
-"""The random generators of a process: seeded, saved, restored, and private streams beside them."""
+"""Seeds, saves and restores a process's random generators, and opens private random streams beside them."""
 
 import random
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Undoes everything drawn since `random_state`."""
+    """Restores the generators to a state that `random_state` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     keys, position, has_gauss, cached = state["numpy"]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: during training after the step under way, elsewhere at once."""
+"""Handles Ctrl-C and SIGTERM: training stops after the current step, everything else at once."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ def interrupt_on_signal() -> None:
 
 
 class StopOnSignal:
-    """Ctrl-C and SIGTERM save a checkpoint after the step under way and then stop; a second Ctrl-C stops at once."""
+    """Ctrl-C and SIGTERM save a checkpoint after the current step and then stop; a second Ctrl-C stops at once."""
 
     def __init__(self, save: "Callable[[Progress], None]", agree: Callable[[bool], bool] = bool) -> None:
         self._save, self._agree = save, agree  # ranks must stop after the same step
@@ -33,7 +33,7 @@ class StopOnSignal:
     def __enter__(self) -> "StopOnSignal":
         try:
             self._previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread: whoever runs this one handles signals
+        except ValueError:  # not the main thread: the code that started this thread handles signals
             self._previous = {}
         return self
 

@@ -12,17 +12,17 @@ from common.config import Settings
 from common.data.batches import Batch, Batches
 from common.loop.engine import Engine
 
-Losses = dict[str, Tensor]  # detached scalars; they become floats only when somebody logs them
+Losses = dict[str, Tensor]  # detached scalars; they become floats only when they are logged
 Unit = Literal["images", "updates", "seconds"]
 
 
 class Budget(Settings):
-    """How long a run trains. Which unit is fair is a question of the study, so it is explicit."""
+    """How long a run trains. Which unit makes a comparison fair depends on the study, so it is explicit."""
 
     amount: float = Field(default=100_000, gt=0)
-    """How many of `unit`."""
+    """Length of the training, measured in `unit`."""
     unit: Unit = "images"
-    """`images` drawn, generator `updates`, or `seconds` of training steps; the other two are recorded too."""
+    """Unit of the budget: `images` drawn, generator `updates`, or `seconds` of training steps; the other two are recorded too."""
 
 
 def _never() -> bool:
@@ -33,8 +33,8 @@ def _never() -> bool:
 class Phase:
     """A stretch of training with one kind of step; `amount` is its part of the budget, in the budget's unit.
 
-    A schedule that decides by what it sees ends a phase early through `ended`; the rest of its amount stays unused. One that
-    wants to know where it stands before the first step says so with `looks_first`.
+    A schedule that depends on validations can end a phase early through `ended`; the rest of its amount stays unused. With
+    `looks_first` a validation runs before the first step.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Progress:
 
     phase: int = 0
     phase_start: float = 0.0  # the count of the budget's unit at which this phase was to start
-    phase_begun: bool = False  # whether a step of it was made
+    phase_begun: bool = False  # whether it has made a step
     images: int = 0
     updates: int = 0
     critic_updates: int = 0
@@ -62,11 +62,11 @@ class Progress:
         return float({"images": self.images, "updates": self.updates, "seconds": self.seconds}[unit])
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The fields as plain values, for a checkpoint."""
         return asdict(self)
 
 
-Callback = Callable[[Progress, Losses], None]  # looks at a run after each step; it may raise to stop the run
+Callback = Callable[[Progress, Losses], None]  # called after each step; it may raise to stop the run
 
 
 def train(
@@ -80,11 +80,11 @@ def train(
 ) -> Progress:
     """Runs the phases from where `progress` is until each has used its amount; `progress` is advanced in place.
 
-    A phase ends with the step that passes its amount; the next one is shorter by what that step took too much, so that
-    many phases do not add it up.
+    A phase ends with the step that passes its amount; the next phase is shortened by the excess, so that
+    excesses do not add up over many phases.
 
     Args:
-        look: called before the first step of a phase that wants to be looked at first.
+        look: runs a validation; called before the first step of a phase with `looks_first`.
     """
     while progress.phase < len(phases):
         phase = phases[progress.phase]
@@ -101,7 +101,7 @@ def train(
 
 
 def _left(phase: Phase, progress: Progress, unit: Unit) -> float:
-    """What a phase has left of its amount; below a millionth of it there is nothing but rounding."""
+    """What a phase has left of its amount; less than a millionth of it is taken for rounding error."""
     left = phase.amount - (progress.count(unit) - progress.phase_start)
     return left if left > 1e-6 * phase.amount else 0.0
 

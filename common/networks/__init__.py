@@ -1,1 +1,1 @@
-"""Networks: the pix2pix generator and critic, and how weights are drawn."""
+"""Networks: generators, critics, timm encoders and weight initialisation."""

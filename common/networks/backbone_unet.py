@@ -13,7 +13,7 @@ from common.networks.encoders import Encoder, EncoderConfig
 from common.networks.layers import FiLM, NormName, SelfAttention, initialise, no_labels, norm, spectral_norm
 
 NARROWEST = 16
-ATTENTION_REDUCTION = 8  # self-attention where the map has an eighth of the photograph's side
+ATTENTION_REDUCTION = 8  # self-attention where the feature map has an eighth of the photograph's side
 DROPOUT_BLOCKS = 3
 
 
@@ -23,32 +23,32 @@ class BackboneUNetConfig(EncoderConfig):
     kind: Literal["backbone"] = "backbone"
     """The family of the network."""
     frozen: bool = False
-    """Leave the encoder as it is, its batch statistics included."""
+    """Do not train the encoder; its batch-norm statistics stay fixed too."""
     encoder_rate: float = Field(default=1.0, gt=0, le=1)
-    """The encoder's learning rate as a share of the generator's."""
+    """The encoder's learning rate as a fraction of the generator's."""
     decoder_width: int = Field(default=256, ge=8, le=2048)
-    """Channels of the first decoder block; they halve towards the photograph."""
+    """Channels of the first (innermost) decoder block; each later block has half as many, but at least 16."""
     wide: bool = False
     """Keep decoder_width in every decoder block, as DeOldify's wide generators do."""
     bridge_width: int = Field(default=0, ge=0, le=8192)
     """Channels between the two convolutions that DeOldify puts between encoder and decoder; 0 leaves them out."""
     upsampling: Literal["pixel_shuffle", "bilinear"] = "pixel_shuffle"
-    """How decoder blocks double the resolution; neither leaves a checkerboard."""
+    """How decoder blocks double the resolution; neither option causes checkerboard artefacts."""
     norm: NormName = "batch"
     """Normalisation in the decoder."""
     attention: bool = False
-    """Self-attention where the map has an eighth of the photograph's side."""
+    """Add self-attention where the feature map has an eighth of the photograph's side."""
     spectral_norm: bool = False
     """Spectral norm on the decoder's convolutions."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of activations dropped in the three innermost decoder blocks; the noise for several samples."""
+    """Dropout rate in the three innermost decoder blocks; this noise makes several samples of one photograph differ."""
 
 
 class BackboneUNet(nn.Module):
     """L (B, 1, H, W) -> ab (B, 2, H, W) in [-1, 1]; H and W are multiples of `stride`. With `classes` it is conditional on a label.
 
-    The encoder sees L as a grey photograph with its own mean and deviation. L*/100 stands for the grey value: both are
-    nearly proportional to perceived lightness.
+    The encoder receives L as a grey RGB photograph, normalised with the mean and standard deviation of its pretraining.
+    L*/100 stands for the grey value: both are nearly proportional to perceived lightness.
     """
 
     def __init__(self, config: BackboneUNetConfig, classes: int = 0, head: Head | None = None) -> None:
@@ -73,7 +73,7 @@ class BackboneUNet(nn.Module):
 
     def forward(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Colours:
         label = no_labels(L) if label is None else label
-        *skips, x = self.encoder(((L + 1.0) / 2.0).expand(-1, 3, -1, -1))
+        *skips, x = self.encoder(((L + 1.0) / 2.0).expand(-1, 3, -1, -1))  # its input: (B, 3, H, W)
         x = self._modulated(0, self.bridge(x), label)
         for level, block in enumerate(self.blocks, 1):
             x = self._modulated(level, block(x, self._skip(level, skips, L)), label)
@@ -81,21 +81,21 @@ class BackboneUNet(nn.Module):
         return colours
 
     def train(self, mode: bool = True) -> "BackboneUNet":
-        """A frozen encoder stays in evaluation mode."""
+        """Sets the training mode; a frozen encoder stays in evaluation mode."""
         super().train(mode)
         self.encoder.train(mode and not self._config.frozen)
         return self
 
     def rate_of(self, name: str) -> float:
-        """The learning rate of a named parameter as a share of the generator's."""
+        """The learning rate of a named parameter as a fraction of the generator's."""
         return self._config.encoder_rate if name.startswith("encoder.") else 1.0
 
     def _skip(self, level: int, skips: list[Tensor], L: Tensor) -> Tensor | None:
-        """What a decoder block sees of the encoder; the last one also sees L itself."""
+        """The encoder features that a decoder block receives; the last block also receives L itself."""
         skip = skips[-level] if level <= len(skips) else None
         if level < len(self.blocks):
             return skip
-        return L if skip is None else torch.cat([skip, L.to(skip)], dim=1)
+        return L if skip is None else torch.cat([skip, L.to(skip)], dim=1)  # (B, s + 1, H, W)
 
     def _modulated(self, level: int, x: Tensor, label: Tensor) -> Tensor:
         modulated: Tensor = self.films[level](x, label) if self.films else x
@@ -116,13 +116,13 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s h2 w2"] | None) -> Float[Tensor, "b d h2 w2"]:
         x = self.enlarge(x)
-        if self._shuffles:  # the blur removes what is left of the pattern of 2x2 (DeOldify)
+        if self._shuffles:  # the blur removes what remains of the 2x2 pattern (DeOldify)
             x = F.avg_pool2d(F.pad(F.pixel_shuffle(F.relu(x), 2), (1, 0, 1, 0), mode="replicate"), 2, stride=1)
         else:
             x = F.relu(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
         if skip is not None:
             x = x if x.shape[2:] == skip.shape[2:] else F.interpolate(x, skip.shape[2:], mode="nearest")  # Xception rounds sides
-            x = torch.cat([x, skip.to(x)], dim=1)
+            x = torch.cat([x, skip.to(x)], dim=1)  # (B, width + s, h2, w2)
         joined: Tensor = self.layers(x)
         return joined
 
@@ -157,7 +157,7 @@ def _bridge(channels: int, config: BackboneUNetConfig) -> nn.Module:
 
 
 def _blocks(encoder: Encoder, config: BackboneUNetConfig) -> list[UpBlock]:
-    """One block for each halving of the encoder, innermost first."""
+    """Builds one decoder block for each halving of the resolution in the encoder, innermost first."""
     skips = dict(zip(encoder.reductions[:-1], encoder.channels[:-1], strict=True))
     blocks: list[UpBlock] = []
     incoming, reduction = encoder.channels[-1], encoder.reductions[-1]

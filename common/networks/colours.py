@@ -1,4 +1,4 @@
-"""What a generator gives, and the heads that give it."""
+"""A generator's output, and the heads that compute it."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from common.colour.ab_bins import AbBins
 
 
 class Colours(NamedTuple):
-    """ab (B, 2, H, W) in about [-1, 1]; from a head that classifies also its logits (B, Q, H, W) over quantised ab."""
+    """ab (B, 2, H, W) in about [-1, 1]; a classification head also returns logits (B, Q, H, W) over bins of ab."""
 
     ab: Tensor
     logits: Tensor | None = None
@@ -37,4 +37,4 @@ class BinsHead(nn.Module):
         return Colours(self._bins.annealed_mean(logits, self._temperature), logits)
 
 
-Head = TanhHead | BinsHead  # the end of a generator: takes `channels` feature maps
+Head = TanhHead | BinsHead  # a generator's last module; its input has `channels` feature maps

@@ -1,4 +1,4 @@
-"""Encoders from timm, pretrained on ImageNet or from a local file: never random weights in silence."""
+"""Encoders from timm, with weights from ImageNet or a local file; they are random only where the settings say so."""
 
 import importlib
 import logging
@@ -17,7 +17,7 @@ from common.errors import ColourbenchError, did_you_mean, first_line
 
 @cache
 def _timm() -> Any:
-    """timm, which with torchvision takes seconds to import: only who wants an encoder waits for it."""
+    """Imports timm on first use: with torchvision it takes seconds to import, and only timm encoders need it."""
     logging.getLogger("timm").setLevel(logging.WARNING)
     return importlib.import_module("timm")
 
@@ -26,18 +26,18 @@ class EncoderConfig(Settings):
     """A timm encoder and where its weights come from."""
 
     encoder: str = "resnet34"
-    """Name in timm: vgg19, legacy_xception, resnet18, resnet34, resnet50, efficientnet_b0 … b4, convnext_tiny, and all others."""
+    """Name in timm: vgg19, legacy_xception, resnet18, resnet34, resnet50, efficientnet_b0 … b4, convnext_tiny, or any other."""
     pretrained: bool = True
-    """Start from timm's ImageNet weights, fetched once and then kept in its cache; `false` draws them at random."""
+    """Start from timm's ImageNet weights, downloaded once and then cached; `false` starts from random weights."""
     backbone_weights: str | None = Field(default=None, min_length=1)
-    """File with the encoder's weights (safetensors or a PyTorch state dict), for machines without a network."""
+    """File with the encoder's weights (safetensors or a PyTorch state dict), for machines without internet access."""
 
 
 class Encoder(nn.Module):
-    """RGB (B, 3, H, W) in [0, 1] -> features of falling resolution; `channels` and `reductions` describe them.
+    """RGB (B, 3, H, W) in [0, 1] -> maps (B, channels[i], H / reductions[i], W / reductions[i]), sides rounded, finest first.
 
     Raises:
-        ColourbenchError: timm has no such encoder, or its weights can't be had; the message says how to get them.
+        ColourbenchError: timm has no such encoder, or its weights cannot be obtained; the message says how to get them.
     """
 
     mean: Tensor
@@ -74,10 +74,10 @@ def _create(config: EncoderConfig) -> nn.Module:
 
 
 def _check_sizes(name: str, features: nn.Module, channels: list[int], reductions: list[int]) -> None:
-    """Transformers for one size, and encoders whose maps are laid out otherwise, cannot feed a decoder.
+    """Refuses encoders that cannot feed a decoder: transformers of one fixed size, and maps not laid out as (B, C, H, W).
 
     Raises:
-        ColourbenchError: it is one of those.
+        ColourbenchError: the encoder is one of these.
     """
     side = 2 * max(reductions)
     try:
@@ -94,7 +94,7 @@ def _check_sizes(name: str, features: nn.Module, channels: list[int], reductions
 
 
 def _loaded_from(name: str, file: str) -> nn.Module:
-    """timm passes over names that do not fit; so two encoders are drawn, which are equal only if the file gave every weight."""
+    """Loads two copies: timm ignores names that do not match, so the copies are equal only if the file sets every weight."""
     overlay: dict[str, Any] = {"file": file}
     one, other = (_timm().create_model(name, features_only=True, pretrained=True, pretrained_cfg_overlay=overlay) for _ in range(2))
     pairs = zip(one.named_parameters(), other.parameters(), strict=True)

@@ -1,4 +1,4 @@
-"""Which generator: pix2pix's U-Net, or a timm encoder with a decoder."""
+"""Builds the configured generator: pix2pix's U-Net, or a timm encoder with a decoder."""
 
 from typing import Annotated
 
@@ -16,11 +16,11 @@ GeneratorNetwork = UNet | BackboneUNet
 def build_network(
     config: UNetConfig | BackboneUNetConfig, size: int, classes: int = 0, head: Head | None = None, forgetful: bool = False
 ) -> GeneratorNetwork:
-    """A freshly drawn generator for images of `size` pixels.
+    """Builds a new generator for images with a side of `size` pixels.
 
     Args:
-        classes: number of labels it can be given; 0 makes it unconditional.
-        forgetful: compute activations again in the backward instead of keeping them (gradient checkpointing).
+        classes: number of class labels that it is conditioned on; 0 makes it unconditional.
+        forgetful: recompute activations in the backward pass instead of storing them (gradient checkpointing).
     """
     network = UNet(config, size, classes, head) if isinstance(config, UNetConfig) else BackboneUNet(config, classes, head)
     if forgetful:
@@ -29,7 +29,7 @@ def build_network(
 
 
 def without_fetching(config: UNetConfig | BackboneUNetConfig) -> UNetConfig | BackboneUNetConfig:
-    """The same network with random weights, for when trained ones are loaded next."""
+    """The same settings without pretrained weights, for a network whose trained weights are loaded next."""
     if isinstance(config, UNetConfig):
         return config
     return config.model_copy(update={"pretrained": False, "backbone_weights": None})

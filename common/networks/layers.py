@@ -12,9 +12,9 @@ NormName = Literal["batch", "instance", "layer", "none"]
 
 
 def norm(name: NormName, channels: int) -> nn.Module:
-    """A normalisation layer by name; "layer" is over channels and places (GroupNorm with one group), "instance" over places.
+    """A normalisation layer by name; "layer" is over channels and positions (GroupNorm with one group), "instance" over positions.
 
-    nn.InstanceNorm2d gives wrong gradients, without a word, for one image in channels-last layout on some processors (torch 2.15).
+    nn.InstanceNorm2d silently gives wrong gradients for one image in channels-last layout on some processors (torch 2.15).
     """
     match name:
         case "batch":
@@ -28,7 +28,7 @@ def norm(name: NormName, channels: int) -> nn.Module:
 
 
 def initialise(network: nn.Module) -> None:
-    """pix2pix's start: convolutions ~ N(0, 0.02), norm scales ~ N(1, 0.02), biases 0."""
+    """pix2pix's initialisation: convolutions ~ N(0, 0.02), norm scales ~ N(1, 0.02), biases 0."""
     for module in network.modules():
         weight = getattr(module, "weight", None)
         if not isinstance(weight, Tensor) or isinstance(module, FiLM):
@@ -41,7 +41,7 @@ def initialise(network: nn.Module) -> None:
 
 
 def spectral_norm(network: nn.Module) -> None:
-    """Divides every convolution's and table's weight by its largest singular value (Miyato et al. 2018)."""
+    """Divides all convolution, linear and embedding weights but FiLM's by their largest singular value (Miyato et al. 2018)."""
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding) and not isinstance(module, FiLM):
             parametrizations.spectral_norm(module)
@@ -50,7 +50,7 @@ def spectral_norm(network: nn.Module) -> None:
 class FiLM(nn.Embedding):
     """x (1 + γ_y) + β_y for each channel, with γ and β of the class y (Perez et al. 2018, eq. 2); it starts as the identity.
 
-    The last row of the table stands for "no label" and takes label -1.
+    The last row of the table stands for "no label" and is selected by label -1.
     """
 
     def __init__(self, classes: int, channels: int) -> None:
@@ -63,7 +63,7 @@ class FiLM(nn.Embedding):
 
 
 class SelfAttention(nn.Module):
-    """x + γ·attention(x) over all places, γ from 0 (Zhang et al. 2019, SAGAN, eq. 1 to 3)."""
+    """x + γ·attention(x) over all positions; γ starts at 0 (Zhang et al. 2019, SAGAN, eq. 1 to 3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -73,8 +73,8 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))
-        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))  # (B, hw, ·)
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # (B, h·w, c)
         return x + self.gamma * attended.transpose(1, 2).reshape(x.shape)
 
 

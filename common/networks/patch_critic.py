@@ -21,15 +21,15 @@ class PatchCriticConfig(Settings):
     base_width: int = Field(default=64, ge=4, le=512)
     """Channels of the first layer. pix2pix: 64."""
     layers: int = Field(default=3, ge=1, le=6)
-    """Convolutions of stride 2; 3 give patches of 70 pixels, 1 of 16, 5 of 286."""
+    """Number of stride-2 convolutions; each logit sees 70x70 pixels with 3 of them, 16x16 with 1, 286x286 with 5."""
     norm: NormName = "batch"
-    """Normalisation between convolutions; a gradient penalty needs one that does not mix images."""
+    """Normalisation between convolutions; a gradient penalty needs one that does not mix images, so not `batch`."""
     scales: int = Field(default=1, ge=1, le=4)
-    """Critics of the same kind on the photograph at full, half, quarter … resolution (Wang et al. 2018, pix2pixHD)."""
+    """Number of critics of this design, on the photograph at full, half, quarter … resolution (Wang et al. 2018, pix2pixHD)."""
     spectral_norm: bool = False
     """Spectral norm on every convolution."""
     projection: bool = False
-    """Judge also how well the photograph fits its label (Miyato & Koyama 2018); needs generator.labels."""
+    """Also judge how well the photograph fits its label (Miyato & Koyama 2018); needs generator.labels."""
 
 
 class Critic(nn.Module):
@@ -77,11 +77,11 @@ class PatchCritic(nn.Module):
     def forward(
         self, L: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"], label: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b 1 m n"]:
-        features = self.blocks[:-1](torch.cat([L, ab], dim=1))
+        features = self.blocks[:-1](torch.cat([L, ab], dim=1))  # (B, 3, H, W) -> (B, c, h, w)
         logits: Tensor = self.blocks[-1](features)
         if self.embedding is None:
             return logits
         label = no_labels(L) if label is None else label
         embedded = self.embedding(label % self.embedding.num_embeddings)
-        fit: Tensor = (embedded * features.mean(dim=(2, 3))).sum(dim=1).view(-1, 1, 1, 1)
+        fit: Tensor = (embedded * features.mean(dim=(2, 3))).sum(dim=1).view(-1, 1, 1, 1)  # (B, 1, 1, 1)
         return logits + fit

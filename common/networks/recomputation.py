@@ -1,6 +1,6 @@
-"""Gradient checkpointing: activations of a block are forgotten after its forward and computed again in the backward.
+"""Gradient checkpointing: a block's activations are discarded after its forward pass and recomputed in the backward pass.
 
-Called so, and not "checkpointing", because a checkpoint is a file here.
+It is called recomputation here because "checkpoint" means a saved file in this project.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recompute(network: nn.Module) -> int:
-    """Switches it on for the outermost blocks of a network and returns their number; the mathematics stay the same."""
+    """Switches recomputation on for a network's outermost blocks and returns their number; the mathematics stay the same."""
     blocks = list(_blocks(network))
     for block in blocks:
         block.forward = partial(_forgetful, block, block.forward)
@@ -23,7 +23,7 @@ def recompute(network: nn.Module) -> int:
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """Members of a Sequential or ModuleList that hold layers of their own."""
+    """Members of a Sequential or ModuleList that contain layers of their own."""
     for child in module.children():
         if isinstance(module, nn.Sequential | nn.ModuleList) and any(True for _ in child.children()):
             yield child
@@ -38,9 +38,9 @@ def _forgetful(block: nn.Module, forward: Any, *inputs: Any) -> Any:
 
 
 class _AsItWas:
-    """The second forward sees the weights of the first, which a functional call may have lent to the block.
+    """Gives the recomputed forward pass the weights of the first one, which a functional call may have substituted.
 
-    It must not move running statistics and power iterations again. Entered once for every backward.
+    Running statistics and power iterations must not be updated again. Entered once for every backward pass.
     """
 
     def __init__(self, block: nn.Module) -> None:

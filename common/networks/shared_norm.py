@@ -1,4 +1,4 @@
-"""Batch norm over the whole batch where it is spread over ranks. torch's own SyncBatchNorm works on GPUs only."""
+"""Batch norm over the whole batch when it is split across ranks. torch's own SyncBatchNorm works on GPUs only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from torch.distributed import all_reduce, get_world_size
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """In training mode mean and variance are those of all ranks' images together, and so is their gradient."""
+    """In training mode, mean and variance are computed over the images of all ranks; gradients flow back to all ranks too."""
 
     is_shared = True
 
@@ -20,7 +20,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             own: Tensor = super().forward(input)
             return own
         x = input.float()
-        count = x.numel() / x.shape[1] * get_world_size()  # ranks have equal shares
+        count = x.numel() / x.shape[1] * get_world_size()  # every rank has equally many images
         mean = _sum_over_ranks(x.sum(dim=(0, 2, 3))) / count
         centred = x - mean[:, None, None]
         variance = _sum_over_ranks(centred.square().sum(dim=(0, 2, 3))) / count
@@ -39,7 +39,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """Every rank's value counts in every rank's sum, so every rank's gradient counts in every rank's value."""
+    """All-reduce with a gradient: each rank's value affects every rank's sum, so the backward pass sums over ranks too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def _sum_over_ranks(x: Tensor) -> Tensor:
 
 
 def share_statistics(network: nn.Module) -> nn.Module:
-    """Turns every batch norm of a network into one over all ranks, in place."""
+    """Replaces every batch norm of a network, in place, with one over all ranks."""
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SharedBatchNorm2d  # the same parameters and buffers, another forward
@@ -69,7 +69,7 @@ def share_statistics(network: nn.Module) -> nn.Module:
 
 @contextmanager
 def unshared(network: nn.Module) -> Iterator[None]:
-    """Inside, batch norms are over this rank's images alone, so that one rank may run the network while others wait."""
+    """Inside this context, batch norms use only this rank's images, so that one rank can run the network while others wait."""
     shared = [module for module in network.modules() if isinstance(module, SharedBatchNorm2d)]
     for norm in shared:
         norm.is_shared = False

@@ -14,9 +14,7 @@ from common.networks.layers import FiLM, NormName, initialise, no_labels, norm
 
 SIZES = (32, 64, 128, 256, 512)
 WIDEST = 8  # channels grow from base_width to 8 x base_width: 64 to 512
-DROPOUT_BLOCKS = (
-    3  # the up blocks 0, 1, 2 from the bottom; the authors' PyTorch code has it in 1, 2, 3: mind that with their weights
-)
+DROPOUT_BLOCKS = 3  # up blocks 0, 1, 2 from the bottom; the authors' PyTorch code uses 1, 2, 3: allow for that with their weights
 
 
 class UNetConfig(Settings):
@@ -25,21 +23,21 @@ class UNetConfig(Settings):
     kind: Literal["unet"] = "unet"
     """The family of the network: unet, or backbone for a timm encoder with a decoder."""
     base_width: int = Field(default=64, ge=4, le=512)
-    """Channels of the first layer; they double up to eight times as many. pix2pix: 64."""
+    """Channels of the first layer; deeper layers double them, up to eight times as many. pix2pix: 64."""
     norm: NormName = "batch"
     """Normalisation between convolutions."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Share of activations dropped in the three innermost widest up blocks; pix2pix's only noise."""
+    """Dropout rate in the three innermost up blocks of full width; pix2pix's only source of noise."""
 
 
 class UNet(nn.Module):
     """L (B, 1, H, W) -> ab (B, 2, H, W) in [-1, 1]; H and W are multiples of `stride`. With `classes` it is conditional on a label.
 
-    The depth follows the size, so that the bottleneck of a training image is 1x1. At 256 pixels and width 64 it has
+    The depth depends on the size, so that the bottleneck of a training image is 1x1. At 256 pixels and width 64 it has
     54,409,858 parameters.
 
     Raises:
-        ColourbenchError: `size` is no power of two from 32 to 512.
+        ColourbenchError: `size` is not a power of two from 32 to 512.
     """
 
     def __init__(self, config: UNetConfig, size: int, classes: int = 0, head: Head | None = None) -> None:
@@ -69,13 +67,13 @@ class UNet(nn.Module):
         return colours
 
     def _modulated(self, level: int, x: Tensor, label: Tensor) -> Tensor:
-        """The bottleneck (level 0) and the up blocks' results, as the label wants them."""
+        """Applies the label's FiLM to the bottleneck (level 0) or an up block's output; without labels x is returned unchanged."""
         modulated: Tensor = self.films[level](x, label) if self.films else x
         return modulated
 
 
 def _down(i: int, widths: list[int], depth: int, config: UNetConfig) -> nn.Sequential:
-    """Down block i: halves the resolution. Outermost and innermost have no norm."""
+    """Down block i: halves the resolution. The outermost and innermost blocks have no norm."""
     bare = i in (0, depth - 1)
     layers: list[nn.Module] = [] if i == 0 else [nn.LeakyReLU(0.2)]
     bias = config.norm in ("instance", "none")  # a norm with its own shift makes a bias useless
@@ -86,7 +84,7 @@ def _down(i: int, widths: list[int], depth: int, config: UNetConfig) -> nn.Seque
 
 
 def _up(i: int, widths: list[int], last: int, config: UNetConfig) -> nn.Sequential:
-    """Up block i, the mirror of down block i: doubles the resolution. The outermost has no norm."""
+    """Up block i, the mirror of down block i: doubles the resolution. The outermost block has no norm."""
     innermost, outermost = i == len(widths) - 1, i == 0
     incoming = widths[i] if innermost else 2 * widths[i]
     outgoing = last if outermost else widths[i - 1]

@@ -1,4 +1,4 @@
-"""The only door to MLflow: write runs, read runs."""
+"""The only interface to MLflow: writes runs and reads them."""
 
 from common.tracking.run import Listener, Run
 from common.tracking.store import Store, load_backend, model_name, redacted, ui_command

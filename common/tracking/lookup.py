@@ -1,4 +1,4 @@
-"""What an embedded store holds, by name, without importing MLflow: so that a name that does not exist is told at once."""
+"""Looks names up in an embedded store without importing MLflow, so that a name that does not exist is reported at once."""
 
 import os
 import sqlite3
@@ -10,13 +10,13 @@ from common.files.names import DATABASE
 
 
 def studies_in(home: Path) -> set[str] | None:
-    """The names of the experiments; None where they cannot be known so quickly, as on a server."""
+    """The names of the experiments; None where this quick look-up is impossible, as with a server."""
     rows = _rows(home, "SELECT name FROM experiments WHERE lifecycle_stage = 'active'")
     return None if rows is None else {name for (name,) in rows} - {"Default"}
 
 
 def run_exists(home: Path, reference: str) -> bool | None:
-    """Whether `study/run name`, an id or the start of one stands for a run; None where that cannot be known so quickly."""
+    """Whether `study/run name`, an id or the start of one refers to a run; None where this quick look-up is impossible."""
     study, _, name = reference.partition("/")
     if name:
         query = "SELECT 1 FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = ? AND runs.name = ?"
@@ -35,4 +35,4 @@ def _rows(home: Path, query: str, *values: object) -> list[tuple[Any, ...]] | No
         with closing(sqlite3.connect(f"file:{home / DATABASE}?mode=ro", uri=True)) as connection:
             return connection.execute(query, values).fetchall()
     except sqlite3.Error:
-        return None  # whoever opens it properly says what is wrong with it
+        return None  # opening the store through MLflow reports what is wrong with it

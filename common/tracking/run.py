@@ -1,4 +1,4 @@
-"""One run: its parameters, metrics, files and end."""
+"""One MLflow run: its parameters, metrics, files and final status."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from common.tracking.names import SYSTEM
 if TYPE_CHECKING:
     import pandas as pd
 
-LOG_BATCH = 1000  # the most metrics that MLflow takes at once
+LOG_BATCH = 1000  # the most metrics that MLflow accepts in one call
 PARAM_BATCH = 100
 
 
@@ -53,7 +53,7 @@ class Run:
         self.metrics: dict[str, float] = dict(run.data.metrics)
         self._artifact_uri: str = run.info.artifact_uri
         self._pending: list[Row] = []
-        self._logged: dict[str, set[int]] = {}  # of an earlier process: key -> steps
+        self._logged: dict[str, set[int]] = {}  # logged by an earlier process: key -> steps
 
     @property
     def folder(self) -> Path:
@@ -75,7 +75,7 @@ class Run:
             self._client.log_batch(self.id, params=batch)
 
     def log_dataset(self, name: str, digest: str, source: str, profile: str) -> None:
-        """Names the data set that the run learns from, as MLflow's Dataset column shows it; again and again it stays one entry."""
+        """Names the data set that the run learns from, as MLflow's Dataset column shows it; repeated calls keep one entry."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(name, digest[:36], "local", source, profile=profile)
@@ -88,7 +88,7 @@ class Run:
 
     @contextmanager
     def watch_machine(self) -> Iterator[None]:
-        """Logs what the machine does, every ten seconds, as `system/…`: processor, memory, disk, network and GPU.
+        """Logs the use of processor, memory, disk, network and GPU every ten seconds, as `system/…`.
 
         MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false turns it off.
         """
@@ -105,11 +105,11 @@ class Run:
             monitor.finish()
 
     def pending(self) -> list[dict[str, Any]]:
-        """What is buffered, as plain values for a checkpoint: logged after it, and repeated after a kill in between."""
+        """The buffered rows as plain values for a checkpoint: logged once it is written, or when a killed run resumes."""
         return [asdict(row) for row in self._pending]
 
     def flush(self) -> None:
-        """Logs what is buffered, synchronously; what an earlier process logged for the same step is not logged again."""
+        """Logs the buffered rows synchronously; what an earlier process logged for the same step is not logged again."""
         from mlflow.entities import Metric
 
         fresh = (row for row in self._pending if math.isfinite(row.value) and row.step not in self._logged.get(row.key, ()))
@@ -118,11 +118,11 @@ class Run:
         self._pending = []
 
     def remember(self) -> None:
-        """Notes what is in the store already: a process that died may have logged beyond its last checkpoint."""
+        """Records which steps the store already holds: a process that died may have logged beyond its last checkpoint."""
         self._logged = {key: {value.step for value in self.history(key)} for key in _own(self.metrics)}
 
     def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Takes over the rows of a checkpoint that a kill may have kept from the store."""
+        """Logs the rows saved in a checkpoint, which never reached the store if the process was killed before logging them."""
         self._pending = [Row(**row) for row in rows]
         self.flush()
 
@@ -138,7 +138,7 @@ class Run:
         return pd.DataFrame(columns).rename_axis("images").reset_index()
 
     def logged(self) -> list[dict[str, Any]]:
-        """Every metric value of the run so far, as `restore` takes it."""
+        """Every metric value of the run so far, in the form that `restore` accepts."""
         self.flush()
         values = {key: self.history(key) for key in _own(self._client.get_run(self.id).data.metrics)}
         return [asdict(Row(key, item.value, item.step, item.timestamp)) for key, items in values.items() for item in items]
@@ -154,7 +154,7 @@ class Run:
         self._client.set_tag(self.id, "mlflow.note.content", markdown)
 
     def finish(self, status: str = "FINISHED") -> None:
-        """Flushes, uploads where the artifact store is remote, and ends the run."""
+        """Flushes, uploads the files if the artifact store is remote, and ends the run."""
         self.flush()
         if not self._is_local:
             self._client.log_artifacts(self.id, str(self.folder))
@@ -162,39 +162,39 @@ class Run:
         self.status = status
 
     def abandon(self, status: str) -> None:
-        """Ends the run as FAILED or KILLED without logging what no checkpoint holds; it never hides the error that led here."""
+        """Ends the run as FAILED or KILLED and drops metrics that no checkpoint holds; it never hides the error that led here."""
         self._pending = []
         with suppress(Exception):  # on a full disk not even this can be written
             self._client.set_terminated(self.id, status)
 
 
 class Listener(Run):
-    """A run as ranks other than the first see it: they compute, and one writes for all."""
+    """The run on ranks other than the first: they compute, and only the first rank writes."""
 
     @contextmanager
     def watch_machine(self) -> Iterator[None]:
-        """Nothing."""
+        """Does nothing: only the first rank watches its machine."""
         yield
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Nothing."""
+        """Does nothing: only the first rank logs."""
 
     def flush(self) -> None:
-        """Nothing."""
+        """Drops what is buffered: only the first rank logs."""
         self._pending = []
 
     def tag(self, **tags: Any) -> None:
-        """Nothing."""
+        """Does nothing: only the first rank sets tags."""
 
     def finish(self, status: str = "FINISHED") -> None:
-        """Nothing."""
+        """Does nothing: only the first rank ends the run."""
 
     def abandon(self, status: str) -> None:
-        """Nothing."""
+        """Does nothing: only the first rank ends the run."""
 
 
 def _own(keys: Iterable[str]) -> list[str]:
-    """Metrics of the training, not of the machine."""
+    """Keeps the metrics of the training and drops those of the machine."""
     return [key for key in keys if not key.startswith(SYSTEM)]
 
 

@@ -1,4 +1,4 @@
-"""The store of runs: experiments, runs found and taken up, registered models."""
+"""The store of runs: creates experiments, finds and resumes runs, registers models."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 class Store:
-    """MLflow's store of one home: experiments are studies, parent runs studies or sweeps, child runs trials or cells.
+    """MLflow's store of one home: an experiment is a study, a parent run a study or sweep, a child run a trial or cell.
 
     The URI is MLFLOW_TRACKING_URI where that is set, and the SQLite file `home/mlflow.db` otherwise.
 
@@ -45,18 +45,18 @@ class Store:
             with locked(self.home / ".mlflow.lock"):  # two processes must not migrate a fresh store at once
                 if self.uri == embedded:
                     appear_whole(self.home / DATABASE, _make_database)
-                # never set_tracking_uri: it would decide for every later store of this process too
+                # never set_tracking_uri: it would also affect every later store of this process
                 self._client = mlflow.MlflowClient(self.uri)
                 self._connection = Connection(self._client, self.uri, self.home)
                 self._client.search_experiments(max_results=1)
-        except Exception as error:  # drivers raise types of their own for a wrong host, password or schema
+        except Exception as error:  # drivers raise their own types for a wrong host, password or schema
             reason = first_line(error)[:200].replace(self.uri, "the store")
-            if "already exists" in reason:  # tables without the mark that all of them are there
+            if "already exists" in reason:  # some tables exist, but not the mark that all of them do
                 reason = f"it was only half made ({reason}); if it holds no runs that you need, move the file away for a new one"
             raise ColourbenchError(f"cannot open MLflow's store {redacted(self.uri)}: {reason}") from None
 
     def experiment(self, name: str) -> str:
-        """The id of the experiment `name`, made where it is missing."""
+        """The id of the experiment `name`, which is created if it is missing."""
         with locked(self.home / ".mlflow.lock"):
             found = self._client.get_experiment_by_name(name)
             if found is not None and found.lifecycle_stage == "deleted":
@@ -76,10 +76,10 @@ class Store:
         parent: Run | None = None,
         mark: bool = True,
     ) -> Run:
-        """The run of `study` with this name and `config_sha256`, made where there is none.
+        """The run of `study` with this name and `config_sha256`, created if there is none.
 
         Args:
-            mark: whether one that exists and is not finished goes on from here; who waits for a lock first calls `go_on` himself.
+            mark: whether to mark an existing, unfinished run as running; a caller that must first wait for a lock calls `go_on`.
         """
         experiment = self.experiment(study)
         with locked(self.home / ".mlflow.lock"):  # the same command twice at once must not make two runs
@@ -93,13 +93,13 @@ class Store:
         return run
 
     def go_on(self, run: Run) -> Run:
-        """Marks a run as running, and notes what it has logged, so that nothing is logged twice."""
+        """Marks a run as running, and records what it has logged, so that nothing is logged twice."""
         self._client.update_run(run.id, status="RUNNING")
         run.remember()
         return run
 
     def fresh(self, run: Run) -> Run:
-        """The run as it stands now."""
+        """The run, read from the store again."""
         return Run(self._connection, self._client.get_run(run.id))
 
     def find(self, study: str, tags: Mapping[str, str]) -> list[Run]:
@@ -146,8 +146,8 @@ class Store:
     def register(self, name: str, run: Run, network: "nn.Module", example: "Tensor") -> str:
         """Makes a run's network a version of a registered model, with its signature; returns the version.
 
-        Saved as a traced program (pt2), which loads without running pickled code. An example of two images leaves the number
-        of images free.
+        Saved as a traced program (pt2), which loads without running pickled code. With an example of two images the
+        number of images stays variable.
         """
         import torch
         from mlflow import pytorch
@@ -165,7 +165,7 @@ class Store:
         return str(version.version)
 
     def _crowned(self, dataset: str) -> Run:
-        """The champion of a data set, or the only one there is."""
+        """The champion of a data set; without a data set, the only champion."""
         models = [model.name for model in self._client.search_registered_models() if CHAMPION in model.aliases]
         wanted = [name for name in models if not dataset or name == model_name(dataset)]
         if len(wanted) != 1:
@@ -188,11 +188,11 @@ class Store:
         return Run(self._connection, self._client.get_run(str(version.run_id)))
 
     def crown(self, name: str, version: str) -> None:
-        """Moves the alias `champion`: `models:/NAME@champion` is that version from now on."""
+        """Moves the alias `champion`: `models:/NAME@champion` refers to that version from now on."""
         self._client.set_registered_model_alias(name, CHAMPION, version)
 
     def listen(self, run_id: str) -> Run:
-        """A run for a rank that does not write."""
+        """The run object for a rank that does not write."""
         return Listener(self._connection, self._client.get_run(run_id))
 
     def studies(self) -> list[str]:
@@ -216,12 +216,12 @@ def ui_command(store: Store, port: int) -> list[str]:
 
 
 def load_backend() -> None:
-    """Imports what an open store has in memory, without opening one."""
+    """Imports the modules that an open store uses, without opening one."""
     from mlflow.store.tracking import sqlalchemy_store  # noqa: F401
 
 
 def _make_database(path: Path) -> None:
-    """MLflow's tables in a new SQLite file; once closed it stands alone, without the files that SQLite keeps beside an open one."""
+    """Creates MLflow's tables in a new SQLite file; closing it removes the files that SQLite keeps beside an open database."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     uri = f"sqlite:///{path}"
@@ -230,7 +230,7 @@ def _make_database(path: Path) -> None:
 
 
 def _answers(uri: str) -> None:
-    """Whether a database server lets us in: MLflow itself tries for 100 seconds before it says that it does not."""
+    """Tries to connect to a database server, and raises its error: MLflow would retry for 100 seconds before it reports one."""
     if uri.startswith(("sqlite", "http", "file", "/")) or "://" not in uri:
         return
     from sqlalchemy import create_engine

@@ -1,1 +1,1 @@
-"""One untrusted file becomes squares of pixels, or a reason why not."""
+"""Turns one untrusted file into squares of pixels, or into the reason why it cannot be used."""

@@ -1,6 +1,6 @@
-"""One file becomes the squares that are stored, a small copy to judge its colours by, and what tells it from others.
+"""Cuts one file into the squares that are stored; adds a small copy for the colour filters and hashes for finding duplicates.
 
-This is what examiners do in processes of their own, so it imports nothing that is slow to start.
+Examiners run this in their own processes, so it imports nothing that is slow to load.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SMALL = 256  # pixels of the small copy's longer side: chroma figures of it diff
 
 @dataclass(frozen=True)
 class Cutting:
-    """How photographs are cut: squares of `tile` pixels, or the centre square where that is None, stored with `side` pixels."""
+    """How photographs are cut: squares of `tile` pixels, or the centre square where `tile` is None, resized to `side` pixels."""
 
     tile: int | None
     side: int
@@ -26,7 +26,7 @@ class Cutting:
 
 @dataclass(frozen=True)
 class Cut:
-    """A photograph in pieces; `small` is a copy of it whose longer side has at most 256 pixels."""
+    """A photograph cut into squares; `small` is a copy of it whose longer side has at most 256 pixels."""
 
     width: int
     height: int
@@ -41,7 +41,7 @@ def cut(path: Path, how: Cutting) -> Cut:
     """Decodes and cuts a file.
 
     Raises:
-        BadImage: it gives no photograph, for the reason in the text.
+        BadImage: the file cannot be used as a photograph; the text gives the reason.
     """
     photograph = images.decode(path)
     rgb = photograph.rgb
@@ -51,7 +51,7 @@ def cut(path: Path, how: Cutting) -> Cut:
 
 
 def small_copy(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """At most 256 pixels wide and high, by averaging."""
+    """A copy at most 256 pixels wide and high, reduced by averaging."""
     image = Image.fromarray(rgb)
     image.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
     return np.asarray(image)

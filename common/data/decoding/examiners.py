@@ -1,7 +1,7 @@
-"""Files are cut up in processes of their own, which no file can hold up: a limit of seconds and of memory ends the process.
+"""Cuts files in separate processes, so that no file can block the rest: a process that exceeds its time or memory is ended.
 
-A decoder is C code that no exception reaches. A process can be ended, and another takes its place; and processes do not wait for
-one another's interpreter, as threads do.
+A decoder is C code, which a Python exception cannot interrupt. A process can be ended and replaced; and processes, unlike
+threads, do not wait for one another's interpreter.
 """
 
 import os
@@ -24,17 +24,17 @@ from common.data.decoding.images import BadImage
 from common.errors import ColourbenchError
 
 SECONDS = 5.0  # of processor time that a file may take; the limits on pixels and scans keep most files far below it
-WAIT = 60.0  # seconds on the clock: a file on a network drive that does not answer takes no processor time
+WAIT = 60.0  # seconds of wall-clock time: a file on a network drive that does not respond uses no processor time
 MEMORY = 2**30  # bytes
-LOOK = 1.0  # seconds between two looks at who is late
-AT_HAND = 2  # files that an examiner has: one in work, and the next
-AHEAD = 16  # files for each examiner that may be done before their turn
+LOOK = 1.0  # seconds between two checks for late processes
+AT_HAND = 2  # files assigned to an examiner: one in work, and the next
+AHEAD = 16  # files for each examiner that may be finished before it is their turn to be returned
 
 Found = Cut | BadImage
 
 
 class Examiners:
-    """Some processes that cut files, as a context."""
+    """A pool of processes that cut files, as a context manager."""
 
     def __init__(self, how: Cutting, count: int | None = None) -> None:
         self._team = [_Examiner(how) for _ in range(count or os.cpu_count() or 1)]
@@ -47,10 +47,10 @@ class Examiners:
             examiner.end()
 
     def examine(self, files: Iterable[Path]) -> Iterator[Found]:
-        """What becomes of each file, in order, with a bounded number in memory.
+        """Yields the result for each file, in order, with a bounded number of results in memory.
 
         Raises:
-            ColourbenchError: an examiner cannot work at all.
+            ColourbenchError: a process cannot work at all.
         """
         waiting, done, turn = deque(enumerate(files)), dict[int, Found](), 0
         while waiting or done or any(examiner.files for examiner in self._team):
@@ -63,13 +63,13 @@ class Examiners:
                 turn += 1
 
     def _next_found(self) -> dict[int, Found]:
-        """What the next ones have found, by the files' numbers; nothing where nobody has anything to do."""
+        """Waits for the next results and returns them by file number; empty if no process has work."""
         busy = {examiner.line: examiner for examiner in self._team if examiner.files}
         if not busy:
             return {}
         begun = time.monotonic()
         ready = wait(list(busy), timeout=LOOK)
-        waited = min(time.monotonic() - begun, LOOK)  # a machine that was asleep has not waited
+        waited = min(time.monotonic() - begun, LOOK)  # time in which the machine was asleep does not count
         for line, examiner in busy.items():
             examiner.waited += 0 if line in ready else waited
         late = [examiner for line, examiner in busy.items() if line not in ready and examiner.is_late]
@@ -78,9 +78,9 @@ class Examiners:
 
 
 class _Examiner:
-    """The near end of a process: what it has in hand, and how it is replaced when a file has ended it."""
+    """The parent's side of one process: the files assigned to it, and its replacement when a file has ended it."""
 
-    waited: float  # seconds for the file in work
+    waited: float  # seconds spent waiting for the file in work
 
     def __init__(self, how: Cutting) -> None:
         self.files: deque[tuple[int, Path]] = deque()  # the first is in work
@@ -89,18 +89,18 @@ class _Examiner:
 
     @property
     def is_late(self) -> bool:
-        """Whether the file in work has taken too long on the clock."""
+        """Whether the file in work has taken too much wall-clock time."""
         return self.waited > WAIT
 
     def take(self, number: int, path: Path) -> None:
-        """One more file to do."""
+        """Assigns one more file to the process."""
         if not self.files:
             self.waited = 0.0
         self.files.append((number, path))
         self._tell(path)
 
     def answer(self) -> tuple[int, Found]:
-        """What became of the file in work, when there is something to read."""
+        """Reads the result for the file in work; call it when the connection has something to read."""
         try:
             found: Found = pickle.loads(self.line.recv_bytes())
         except (EOFError, OSError):
@@ -109,7 +109,7 @@ class _Examiner:
         return self.files.popleft()[0], found
 
     def give_up(self) -> tuple[int, Found]:
-        """Ends the work on a file that does not come."""
+        """Gives up the file in work, which takes too long, and replaces the process."""
         return self._replaced(f"it could not be read within {WAIT:.0f} seconds")
 
     def end(self) -> None:
@@ -119,7 +119,7 @@ class _Examiner:
         self._process.wait()
 
     def _replaced(self, reason: str) -> tuple[int, Found]:
-        """Another process goes on behind the file that ended the one before."""
+        """Starts a new process for the files after the one that ended this process."""
         self.end()
         number, _ = self.files.popleft()
         self._start()
@@ -138,7 +138,7 @@ class _Examiner:
         self._tell(self._how)
 
     def _tell(self, message: Any) -> None:
-        with suppress(OSError):  # it has ended, which shows when its answer is wanted
+        with suppress(OSError):  # the process has ended, which shows when its answer is read
             self.line.send(message)
 
     def _why_it_ended(self) -> str:
@@ -151,8 +151,8 @@ class _Examiner:
 
 
 def serve(descriptor: int) -> None:
-    """The far end: cuts one file after another until the line is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the near end, which closes the line
+    """Runs in the child process: cuts one file after another until the connection is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which closes the connection
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     line = Connection(descriptor)
     how: Cutting = line.recv()
@@ -165,7 +165,7 @@ def serve(descriptor: int) -> None:
 
 
 def _within_limits(path: Path, how: Cutting) -> bytes:
-    """What became of a file, packed to be sent: packing takes memory too."""
+    """Cuts a file and pickles the result, both within the limits: pickling takes memory too."""
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         return pickle.dumps(cut(path, how))
@@ -178,10 +178,10 @@ def _within_limits(path: Path, how: Cutting) -> bytes:
 
 
 def _limit_memory() -> None:
-    """What the process has now, and a gigabyte for the file."""
+    """Limits memory to what the process uses now plus a gigabyte for the file."""
     status = Path("/proc/self/status")
     if not status.exists():
-        return  # other systems do not count alike
+        return  # other systems count memory differently
     now = next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmData:"))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (now + MEMORY if most < 0 else min(now + MEMORY, most), most))

@@ -1,4 +1,4 @@
-"""What tells that two files hold the same photograph."""
+"""Hashes that show whether two files hold the same photograph."""
 
 import hashlib
 

@@ -18,15 +18,15 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "HEI
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".avif", ".jp2", ".j2k", ".heic", ".heif"),
-)  # in small or capital letters
+)  # in lower or upper case
 MAX_BYTES = 200 * 2**20
 MAX_PIXELS = 25_000_000
 MAX_SCANNED = 16 * MAX_PIXELS  # pixels times scans of a progressive JPEG, each of which passes over all of them; 10 scans are usual
-SCAN = b"\xff\xda"  # begins one; within a scan's own data no FF stands before DA
+SCAN = b"\xff\xda"  # marks the start of a scan; within a scan's own data FF is never followed by DA
 
 
 class BadImage(ColourbenchError):
-    """A file that gives no photograph; the text is one sentence with the reason."""
+    """A file that cannot be used as a photograph; the text is one sentence with the reason."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Photograph:
 def decode(file: Path | bytes) -> Photograph:
     """Decodes a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000, and HEIC where the package pillow-heif is installed.
 
-    EXIF orientation and ICC profiles are applied, 16-bit grey is scaled, transparency is composited on white, and of an
-    animation the first frame is taken.
+    EXIF orientation and ICC profiles are applied, 16-bit grey is scaled, transparency is composited on white, and an
+    animation gives its first frame.
 
     Raises:
-        BadImage: whatever is wrong with the file, in one sentence.
+        BadImage: the file cannot be used; the text says why in one sentence.
     """
     data = file if isinstance(file, bytes) else _read(file)
     try:
@@ -66,7 +66,7 @@ def decode(file: Path | bytes) -> Photograph:
 
 @cache
 def _know_heif() -> None:
-    """Pillow leaves HEIC to a package of its own. Every other format is known as soon as Pillow has looked for its parts."""
+    """Registers Pillow's own formats, and HEIC where the package pillow-heif is installed, since Pillow cannot read it itself."""
     Image.init()
     with suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
