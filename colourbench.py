@@ -1,4 +1,4 @@
-"""The front door: one command and its verbs. Each verb lives in studies/commands and imports what is heavy inside itself."""
+"""The command-line entry point: one command and its verbs. The verbs are in studies/commands and import heavy packages lazily."""
 
 import io
 import os
@@ -25,7 +25,7 @@ ratings_app = typer.Typer(help="The human study: blinded sheets and what they sa
 
 @app.callback()
 def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
-    """Options before the verb."""
+    """Handles the options that come before the verb."""
     if debug:
         os.environ["COLOURBENCH_DEBUG"] = "1"
 
@@ -50,16 +50,16 @@ app.add_typer(ratings_app, name="ratings")
 
 
 def main() -> None:
-    """Runs the command; a user's mistake is one or two lines and no traceback."""
+    """Runs the command; reports a user's mistake in one or two lines, without a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to end
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not end the command
     with _told_plainly():
         interrupt_on_signal()
         app()
 
 
-STORES = ("mlflow", "sqlalchemy", "optuna", "sqlite3")  # whose errors have no common type
+STORES = ("mlflow", "sqlalchemy", "optuna", "sqlite3")  # packages whose errors have no common base class
 
 
 @contextmanager

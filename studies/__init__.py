@@ -1,1 +1,1 @@
-"""What is run: single runs, sweeps and comparisons."""
+"""What users run: the command line, single runs, sweeps, comparisons and benchmarks."""

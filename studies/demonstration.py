@@ -43,7 +43,7 @@ COMPARE_IMAGES = 3200
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the demonstration made."""
+    """What the demonstration produced."""
 
     dataset: Dataset
     sweeps: dict[str, float]
@@ -52,7 +52,7 @@ class Outcome:
 
 
 def run_demo(home: Home, say: Say, title: Say) -> Outcome:
-    """Prepares, sweeps, compares, reports and makes rating sheets; each step passes over what is already there."""
+    """Prepares, sweeps, compares, reports and makes rating sheets; each step skips what already exists."""
     title("1 of 5 · prepare: photographs that come with scikit-image, scikit-learn and matplotlib")
     dataset = packaged_dataset(home)
     say("\n".join(description(dataset)))
@@ -71,7 +71,7 @@ def run_demo(home: Home, say: Say, title: Say) -> Outcome:
 
 
 def demo_study() -> Study:
-    """The comparison of the demonstration, as its YAML file says it."""
+    """Returns the demonstration's comparison, as written to its YAML file."""
     arms: dict[str, Any] = {"l1_only": {"variant": {"name": "regression", "generator": SMALL}}}
     arms |= {variant: {"variant": {"name": variant}, "best_of": f"{NAME}-{variant}"} for variant in VARIANTS}
     data = {
@@ -87,7 +87,7 @@ def demo_study() -> Study:
 
 
 def _sweep(home: Home, variant: str, say: Say) -> float:
-    """The best validation ΔE of a short sweep."""
+    """Runs a short sweep and returns its best validation ΔE."""
     data = RUN | {
         "variant": {"name": variant, "generator": SMALL, "critic": SMALL},
         "budget": {"amount": SWEEP_IMAGES, "unit": "images"},

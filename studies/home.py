@@ -1,4 +1,4 @@
-"""The home folder, with a name for everything below it."""
+"""The home folder, and the path of everything inside it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from common.data.shards import Dataset
 
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of what becomes a folder or an experiment
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # valid names of folders and MLflow experiments
 
 
 class Home:
@@ -27,33 +27,33 @@ class Home:
 
     @property
     def data(self) -> Path:
-        """Prepared data sets."""
+        """The folder of prepared data sets."""
         return self.path / "data"
 
     @property
     def store(self) -> Store:
-        """MLflow's store, opened when it is first needed."""
+        """MLflow's store, opened on first use."""
         if self._store is None:
             self._store = Store(self.path)
         return self._store
 
     @property
     def optuna_url(self) -> str:
-        """The embedded store of the sweeps."""
+        """The URL of the default Optuna store, an SQLite file."""
         return f"sqlite:///{self.sweeps_file}"
 
     @property
     def sweeps_file(self) -> Path:
-        """The file of that store."""
+        """The SQLite file of the default Optuna store."""
         return self.path / "optuna.db"
 
     @property
     def logs(self) -> Path:
-        """The logs of a sweep's workers, and of cluster jobs."""
+        """The folder with the logs of sweep workers and cluster jobs."""
         return self.path / "logs"
 
     def lock(self, name: str) -> Path:
-        """The file of a lock between processes."""
+        """The lock file of that name, for a lock between processes."""
         return self.path / "locks" / f"{name}.lock"
 
     def report(self, study: str) -> Path:
@@ -65,21 +65,21 @@ class Home:
         return self.path / "ratings" / study
 
     def dataset(self, name: str) -> "Dataset":
-        """A prepared data set by name.
+        """Opens a prepared data set by name.
 
         Raises:
-            ColourbenchError: there is none; the message names those there are.
+            ColourbenchError: no data set has this name; the message lists those that exist.
         """
         self.check_dataset(name)
-        from common.data.shards import Dataset  # after what can be checked without it
+        from common.data.shards import Dataset  # imported after the check, which does not need it
 
         return Dataset(self.data / name)
 
     def check_dataset(self, name: str) -> None:
-        """Whether a data set is prepared; quick.
+        """Checks quickly that a data set is prepared.
 
         Raises:
-            ColourbenchError: it is not.
+            ColourbenchError: the data set is not prepared.
         """
         if not (self.data / name / MANIFEST).is_file():
             known = ", ".join(self.datasets()) or "none yet"

@@ -10,7 +10,7 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -78,26 +78,6 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
         raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {first_line(error)}") from None
     if not isinstance(state, dict):
         raise DamagedCheckpoint(f"{path} holds {type(state).__name__} in place of a checkpoint")
-    return state
-
-
-def load_whole(path: Path, needed: Sequence[str], remedy: str, device: torch.device | str = "cpu") -> State:
-    """Loads a file that must hold the `needed` entries and only finite values.
-
-    Raises:
-        DamagedCheckpoint: an entry is missing, or a value is not finite; the message names the remedy.
-    """
-    try:
-        state = load(path, device)
-    except DamagedCheckpoint as error:
-        raise DamagedCheckpoint(f"{error}; {remedy}") from None
-    missing = [name for name in needed if name not in state]
-    if missing:
-        raise DamagedCheckpoint(f"{path} lacks {', '.join(missing)}; {remedy}")
-    try:
-        _refuse_non_finite(state)
-    except ColourbenchError as error:
-        raise DamagedCheckpoint(f"{path} is damaged: {str(error).partition(';')[0]}; {remedy}") from None
     return state
 
 

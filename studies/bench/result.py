@@ -1,4 +1,4 @@
-"""What a benchmark found, as records and as a table."""
+"""The result of a benchmark, as a record and as a table."""
 
 import os
 import statistics
@@ -14,7 +14,7 @@ from studies.bench.timing import Alternated
 
 @dataclass(frozen=True)
 class Side:
-    """One way of doing it: median seconds, images (or other things) in a second, GFLOP/s, share of the matrix rate, peak GB."""
+    """One implementation: median seconds, images (or other items) per second, GFLOP/s, share of the matrix rate, peak GB."""
 
     name: str
     seconds: float
@@ -26,7 +26,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Result:
-    """A comparison: its sides, a ratio, and what the ratio should be."""
+    """A comparison of implementations: its sides, a ratio, and the target of the ratio."""
 
     name: str
     sides: list[Side]
@@ -45,19 +45,19 @@ class Result:
         return self.ratio <= self.target if self.at_most else self.ratio >= self.target
 
     def record(self) -> dict[str, Any]:
-        """For --json."""
+        """Returns the record that --json prints."""
         return asdict(self) | {"is_met": self.is_met}
 
 
 def of_times(name: str, plain: str, times: Alternated, count: int, target: float | None, checked: str) -> Result:
-    """Of two ways of doing something with so many images, or other things, at a time."""
+    """Returns the result for two implementations that process `count` images, or other items, at a time."""
     medians = [(plain, statistics.median(times.plain)), ("product", statistics.median(times.product))]
     sides = [Side(side, seconds, count / seconds) for side, seconds in medians]
     return Result(name, sides, times.ratio, target, checked=checked)
 
 
 def table(result: Result) -> Table:
-    """One line a side."""
+    """Returns a table with one line for each side."""
     shown = Table()
     shown.add_column("")
     columns = [column for column in COLUMNS if any(getattr(side, column.field) is not None for side in result.sides)]
@@ -86,7 +86,7 @@ COLUMNS = (
 
 
 def verdict(result: Result) -> str:
-    """The ratio, whether it is what was wanted, and what was checked."""
+    """Returns the ratio, whether it meets its target, and what was checked, as text."""
     lines = [f"{result.ratio:.3g} {result.ratio_of}"]
     if result.target is not None:
         lines[0] += (
@@ -97,7 +97,7 @@ def verdict(result: Result) -> str:
 
 @contextmanager
 def own_store() -> Iterator[None]:
-    """Hides the user's store from this process and those it starts."""
+    """Hides the user's MLflow store from this process and those it starts."""
     before = os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which benchmarks there are, at full size with their targets or quickly without."""
+"""The benchmarks, at full size with their targets, or small and quick without targets."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ TARGETS_OF = "avx512_bf16"
 
 @dataclass(frozen=True)
 class Plan:
-    """How large and how long: `quick` shrinks images, networks and rounds, and has no targets."""
+    """How large and how long the benchmarks are: `quick` shrinks images, networks and rounds, and has no targets."""
 
     device: str
     quick: bool = False
@@ -31,31 +31,31 @@ class Plan:
 
     @property
     def rounds(self) -> int:
-        """Alternations."""
+        """Number of alternations."""
         return 3 if self.quick else 7
 
     @property
     def size(self) -> int:
-        """Pixels."""
+        """Side of an image in pixels."""
         return 64 if self.quick else 256
 
     def task(self, variant: str, batch: int, precision: str = "auto") -> Task:
-        """A training step."""
+        """Returns the task of a variant's training step."""
         return Task(variant, self.size, batch, 16 if self.quick else 64, precision, self.device)
 
     def target(self, value: float) -> float | None:
-        """The targets are those of two CPU cores of the kind that they were measured on."""
+        """Returns the target, or None where it does not hold: targets are for two CPU cores of the kind they were measured on."""
         return value if not self.quick and self.device == "cpu" and is_of_the_targets_kind() else None
 
 
 def is_of_the_targets_kind() -> bool:
-    """Whether this processor is of the kind that the targets are of: AVX-512 with bfloat16, without AMX."""
+    """Whether this processor is of the kind that the targets hold for: AVX-512 with bfloat16, without AMX."""
     found = processor().instructions
     return TARGETS_OF in found and "amx_bf16" not in found
 
 
 def train(plan: Plan) -> Iterator[Result]:
-    """cGAN's step, in the precision that `auto` chooses and in float32."""
+    """Measures cGAN's step, in the precision that `auto` chooses and in float32."""
     yield against_plain(plan.task("cgan", 8), plan.rounds, plan.target(2.1))
     yield against_plain(plan.task("cgan", 1), plan.rounds, plan.target(2.3))
     for batch in (8, 1):
@@ -63,13 +63,13 @@ def train(plan: Plan) -> Iterator[Result]:
 
 
 def wgan_gp(plan: Plan) -> Iterator[Result]:
-    """The critic's update."""
+    """Measures the critic's update of WGAN-GP."""
     for batch in (1, 8):
         yield against_plain(plan.task("wgan_gp", batch), plan.rounds, plan.target(1.45))
 
 
 def egan(plan: Plan) -> Iterator[Result]:
-    """Against the naive algorithm, and against cGAN's step."""
+    """Measures E-GAN's step against the naive algorithm, and against cGAN's step."""
     limits = None if plan.target(1) is None else (3.0, 1.3)
     for batch, rounds in ((1, plan.rounds), (8, 3)):
         yield against_plain(plan.task("egan", batch), rounds, plan.target(2.7))
@@ -77,25 +77,25 @@ def egan(plan: Plan) -> Iterator[Result]:
 
 
 def lab(plan: Plan) -> Iterator[Result]:
-    """Colour conversion."""
+    """Measures colour conversion."""
     _cpu_engine()
     yield photographs.lab_conversion(plan.size, plan.rounds, plan.target(10.0))
 
 
 def data(plan: Plan) -> Iterator[Result]:
-    """From files to batches."""
+    """Measures the way from files to batches."""
     _cpu_engine()
     yield photographs.photograph_to_batch(plan.size, plan.rounds, plan.target(20.0))
 
 
 def metrics(plan: Plan) -> Iterator[Result]:
-    """Per-image metrics."""
+    """Measures the per-image metrics."""
     _cpu_engine()
     yield photographs.per_image_metrics(plan.size, plan.rounds, plan.target(10.0))
 
 
 def parts(plan: Plan) -> Iterator[Result]:
-    """What makes layers, Adam and batches quick, each alone, in the precision that `auto` chooses."""
+    """Measures each optimisation of layers, Adam and batches alone, in the precision that `auto` chooses."""
     dtype = torch.bfloat16 if _cpu_engine().precision == "bf16-mixed" else torch.float32
     width = 16 if plan.quick else 64
     for batch in (1, 8):
@@ -104,23 +104,23 @@ def parts(plan: Plan) -> Iterator[Result]:
 
 
 def _cpu_engine() -> Engine:
-    """As in a training: it tells the process to keep the memory that one batch leaves for the next."""
+    """Returns an engine as in training: it makes the process keep the memory that one batch frees for the next."""
     return Engine(EngineConfig(device="cpu"))
 
 
 def logging(plan: Plan) -> Iterator[Result]:
-    """What tracking and checkpoints take."""
+    """Measures the time that tracking and checkpoints take."""
     task = Task("cgan", 64, 16, 16 if plan.quick else 64, device=plan.device)
     yield logging_and_checkpoints(task, 20 if plan.quick else 60, plan.target(0.02))
 
 
 def sweep(plan: Plan) -> Iterator[Result]:
-    """Workers on one store."""
+    """Measures several workers on one store."""
     yield trials_per_second((1, 2) if plan.quick else (1, 2, 4), 4 if plan.quick else 16, plan.storage)
 
 
 def report(plan: Plan) -> Iterator[Result]:
-    """The report of a large study."""
+    """Measures the report of a large study."""
     yield from report_of(3, 3, 200) if plan.quick else report_of(10, 10, 5000, limits=(60.0, 2.0))
 
 
@@ -139,7 +139,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Result]]] = {
 
 
 def run(name: str, plan: Plan) -> Iterator[Result]:
-    """A benchmark's results.
+    """Runs a benchmark and yields its results.
 
     Raises:
         ColourbenchError: it does not fit into memory.
@@ -153,7 +153,7 @@ def run(name: str, plan: Plan) -> Iterator[Result]:
 
 
 def chosen(names: list[str]) -> list[str]:
-    """The names, or all of them.
+    """Returns the given names, or those of all benchmarks.
 
     Raises:
         ColourbenchError: there is no such benchmark.
@@ -167,7 +167,7 @@ def chosen(names: list[str]) -> list[str]:
 
 
 def device_for(wanted: str) -> str:
-    """auto, cpu or cuda as cpu or cuda.
+    """Resolves auto, cpu or cuda to cpu or cuda.
 
     Raises:
         ColourbenchError: there is no GPU, or no such device.

@@ -37,7 +37,7 @@ class Task:
 
 
 def plain_step(task: Task, like: Variant | None = None) -> Step:
-    """The plain training step, with another's weights where they are given."""
+    """Returns the plain training step, with the weights of `like` if it is given."""
     device = torch.device(task.device)
     generator = PlainGenerator(task.size, task.base_width, task.dropout).to(device)
     critic = PlainCritic(task.base_width, "layer" if task.variant == "wgan_gp" else "batch").to(device)
@@ -53,7 +53,7 @@ def plain_step(task: Task, like: Variant | None = None) -> Step:
 
 
 def product_variant(task: Task) -> Variant:
-    """The product's variant, with the settings that users get."""
+    """Builds the product's variant, with the settings that users get."""
     network = {"network": {"base_width": task.base_width}}
     fields = {"generator": {"network": {"base_width": task.base_width, "dropout": task.dropout}}, "critic": network}
     return build(parse(variant_class(task.variant).Config, fields), _engine(task), Domain(task.size))
@@ -64,7 +64,7 @@ def _engine(task: Task) -> Engine:
 
 
 def product_step(task: Task, variant: Variant) -> Step:
-    """The product's training step: WGAN-GP's critic update alone, the other variants' whole step."""
+    """Returns the product's training step: WGAN-GP's critic update alone, the other variants' whole step."""
     batches = photographs(task, 2)
     if isinstance(variant, WganGp):
         return partial(variant.critic_step, batches[:1])
@@ -72,7 +72,7 @@ def product_step(task: Task, variant: Variant) -> Step:
 
 
 def photographs(task: Task, count: int) -> list[Batch]:
-    """Batches of noise: what is timed does not depend on what is seen."""
+    """Returns batches of noise: timings do not depend on the images."""
     draw = torch.Generator().manual_seed(0)
     shape = (task.batch, 1, task.size, task.size)
 
@@ -84,7 +84,7 @@ def photographs(task: Task, count: int) -> list[Batch]:
 
 
 def difference(task: Task, steps: int = 3) -> float:
-    """The largest share of weights that differ visibly after some steps in float32 without dropout: 0 is equal to rounding.
+    """Returns the largest share of visibly different weights after some steps in float32 without dropout; 0: equal up to rounding.
 
     Adam's first steps are ±learning rate whatever a gradient's size, so elements whose gradient is about 0 may differ.
     """

@@ -1,4 +1,4 @@
-"""Timing in alternation: machines are shared, so two ways of doing a thing are compared round by round."""
+"""Timing in alternation: machines are shared, so two implementations are compared round by round."""
 
 import statistics
 import time
@@ -9,25 +9,25 @@ from functools import partial
 import torch
 
 Work = Callable[[], object]
-Timed = Callable[[], float]  # does something once and says how many seconds it took
+Timed = Callable[[], float]  # does something once and returns the seconds it took
 WARM_UP = 2  # rounds that pay for allocations, caches and clocks
 
 
 @dataclass(frozen=True)
 class Alternated:
-    """Seconds of two ways of doing the same, and how many times faster the second one was, round by round."""
+    """Seconds of two implementations, and how many times faster the second one was, round by round."""
 
     plain: list[float]
     product: list[float]
 
     @property
     def ratio(self) -> float:
-        """The median over rounds."""
+        """The median speed-up over rounds."""
         return statistics.median(a / b for a, b in zip(self.plain, self.product, strict=True))
 
 
 def alternate(plain: Timed, product: Timed, rounds: int) -> Alternated:
-    """Times both in turn."""
+    """Times both in turn, after some warm-up rounds."""
     for _ in range(WARM_UP):
         plain()
         product()
@@ -36,12 +36,12 @@ def alternate(plain: Timed, product: Timed, rounds: int) -> Alternated:
 
 
 def timed(work: Work) -> Timed:
-    """Work on the CPU, timed each time."""
+    """Returns a function that does work on the CPU and returns its seconds."""
     return partial(seconds, work, torch.device("cpu"))
 
 
 def seconds(work: Work, device: torch.device) -> float:
-    """Wall seconds of one call; a GPU is waited for."""
+    """Returns the wall-clock seconds of one call, including the wait for a GPU."""
     _wait(device)
     begun = time.perf_counter()
     work()
@@ -50,7 +50,7 @@ def seconds(work: Work, device: torch.device) -> float:
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, rounds: int = 8) -> float:
-    """FLOP/s of a large matrix product: the machine's own measure of what is possible, its best of several rounds."""
+    """Returns FLOP/s of a large matrix product, the best of several rounds: a measure of what the machine can do."""
     n = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     a @ b

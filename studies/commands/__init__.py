@@ -1,1 +1,1 @@
-"""The verbs of the front door, by room: each is a few lines that call the suite and say what came of it."""
+"""The verbs of the command line, grouped by topic: each is a few lines that call the suite and print the result."""

@@ -1,4 +1,4 @@
-"""The verb that measures: speed and memory against plain references."""
+"""The verb `bench`: measures speed and memory against plain reference implementations."""
 
 import json
 from pathlib import Path
@@ -28,10 +28,10 @@ def bench(
         typer.Option(help="Instead, measure how speed and memory scale; write table and figure into this folder."),
     ] = None,
 ) -> None:
-    """Measures the hot paths against plain references that do the same, checked to be equal first, in alternation.
+    """Measures the hot paths against plain reference implementations, timed in alternation after a check that results are equal.
 
-    Figures are medians and ratios of one run, and of the processor that is named first: compare machines by ratios. Memory is that
-    of a process of its own. What lab, data, metrics and parts measure runs on the CPU, whatever the device.
+    Figures are medians and ratios of one run on the processor that is printed first: compare machines by ratios. Memory is measured
+    in a separate process. The benchmarks lab, data, metrics and parts run on the CPU, whatever --device says.
 
     Example: colourbench bench train egan
 
@@ -39,7 +39,7 @@ def bench(
 
     Example: colourbench bench --plot scaling
     """
-    from studies.bench import suite  # after --help
+    from studies.bench import suite  # imported late, so that --help is fast
 
     one_process("bench")
     wanted, plan = suite.chosen(names or []), suite.Plan(suite.device_for(device), quick, storage)
@@ -83,7 +83,7 @@ def _scaling(plan: "Plan", folder: Path) -> None:
     from analysis.figures import drawing, scaling_figures
     from studies.bench.measurements.scaling import scaling
 
-    folder.mkdir(parents=True, exist_ok=True)  # before the measuring, which would be lost
+    folder.mkdir(parents=True, exist_ok=True)  # before measuring: a folder that cannot be made would lose the results
     base = plan.task("cgan", 8)
     table = scaling(base, say)
     if table.empty:

@@ -1,4 +1,4 @@
-"""The verb that submits: a sweep or a comparison as a job array."""
+"""The verb `submit`: submits a sweep or a comparison as a job array."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the script and print it; submit nothing.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Submits `sweep …` or `compare …`, written as always, as a job array of stateless workers.
+    """Submits a `sweep …` or `compare …` command, written as usual, as a job array of stateless workers.
 
     Example: colourbench submit --scheduler slurm --tasks 16 --dry-run sweep cgan --data pets-64 --trials 200 --storage postgresql+psycopg://…
     """
@@ -51,7 +51,7 @@ def submit(
 
 
 def _checked(context: typer.Context, words: list[str]) -> dict[str, Any]:
-    """The command's options, read as its verb would read them, so that mistakes show now and not on the cluster."""
+    """Parses the command's options as its verb would, so that mistakes are reported now and not on the cluster."""
     verbs = ("sweep", "compare")
     if not words or words[0] not in verbs:
         raise ColourbenchError(

@@ -35,11 +35,11 @@ def compare(
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Trains every arm and seed of a study under one budget, and its baselines. Finished runs are not run again.
+    """Trains every arm and seed of a study under one budget, and scores its baselines. Finished runs are not run again.
 
-    Budget and seeds are those of the file; where it names none, 100,000 images and seeds 0, 1, 2.
+    Budget and seeds come from the file; if it names none, they are 100,000 images and seeds 0, 1, 2.
 
-    Seeds that --until adds belong to the study from then on. It stops by the width of the intervals and never by what they say.
+    Seeds that --until adds stay part of the study. It stops by the width of the intervals, never by which arm they favour.
 
     Example: colourbench compare studies/variants.yaml --data flowers-64 --set budget.amount=20000 --set 'seeds=[0, 1, 2, 3, 4]'
 
@@ -51,7 +51,7 @@ def compare(
 
     one_process("compare")
     fields = _study_fields(study, dataset, changes, None if smoke and not dataset else home)
-    from studies.comparisons.compare import CompareOptions  # after what can be told without torch
+    from studies.comparisons.compare import CompareOptions  # imported after the checks that do not need torch
     from studies.comparisons.compare import compare as run_comparison
     from studies.comparisons.smoke import packaged_dataset, smoke_study
     from studies.comparisons.study import Study
@@ -79,16 +79,16 @@ def plan(
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Says what seeds and photographs would see, what they cost, and which design is the cheapest that settles the study's margin.
+    """Shows which differences seeds and photographs can detect, what they cost, and the cheapest design that settles the margin.
 
-    It goes by how far the seeds of runs that exist lie apart, so that some must exist: two of each arm at least, better four.
+    The estimate uses the spread over seeds of existing runs, so each arm needs at least two finished runs, better four.
 
     Example: colourbench plan studies/variants.yaml --data flowers-64 --pilot 3
     """
     from common.config import parse
 
     fields = _study_fields(study, dataset, changes, home)
-    from analysis import results  # after what can be told without torch
+    from analysis import results  # imported after the checks that do not need torch
     from analysis.verdicts.planning import plan as planned
     from studies.comparisons.compare import CompareOptions
     from studies.comparisons.compare import compare as run_comparison
@@ -108,10 +108,10 @@ def plan(
 
 
 def _study_fields(study: Path, dataset: str | None, changes: list[str] | None, home: Path | None) -> dict[str, Any]:
-    """What a study's file says after the options.
+    """Reads a study's file and applies the options to it.
 
     Args:
-        home: where its data sets must be prepared; None does not look.
+        home: the folder in which its data sets must be prepared; None skips this check.
     """
     from common.config import override, read_yaml_file
 

@@ -11,7 +11,7 @@ from studies.commands.options import DEFAULT_HOME, HomeOption, SetOption, check_
 
 
 def list_data(home: HomeOption = DEFAULT_HOME) -> None:
-    """Lists the sources of photographs and the data sets that are prepared.
+    """Lists the sources of photographs and the prepared data sets.
 
     Example: colourbench data list
     """
@@ -56,7 +56,7 @@ def prepare(
 
     _check_size(size)
     files = sources.list_files(source, root, download)
-    from common.data import preparation  # after what can be told without torch
+    from common.data import preparation  # imported after the checks that do not need torch
     from common.data.manifest import ShardConfig
     from common.data.overview import description
 
@@ -75,7 +75,7 @@ def show(
     check: Annotated[bool, typer.Option("--check", help="Also compare every shard with its checksum.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Says what a data set holds and what was removed, and draws a contact sheet.
+    """Describes what a data set contains and which files were removed, and draws a contact sheet.
 
     Example: colourbench data show packaged-64 --check
     """
@@ -97,14 +97,14 @@ def export(
     colour: Annotated[bool, typer.Option("--colour", help="In their colours, instead of grey as networks see them.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Writes a split's images as PNG files, for another program to colour: its results take part in a study as `images: DIR`.
+    """Writes a split's images as PNG files for another program to colour; `images: DIR` makes its results an arm of a study.
 
     Example: colourbench data export flowers-64 --out to-colour
     """
     open_home(home).check_dataset(dataset)
     if split not in ("train", "validation", "test"):
         raise ColourbenchError(f"--split {split}: choose train, validation or test")
-    from studies.comparisons.outside import export as write  # after what can be told without torch
+    from studies.comparisons.outside import export as write  # imported after the checks that do not need torch
 
     count = write(open_home(home).dataset(dataset), split, out, not colour)
     say(f"{count} images written to {out}; a study takes what was made of them, under the same names, as an arm: {{images: DIR}}")
@@ -116,9 +116,9 @@ def weights(
         list[Path] | None, typer.Option(help="A file that was got elsewhere; it is checked and put in its place.")
     ] = None,
 ) -> None:
-    """Lists the weights that LPIPS, FID and KID need, where they lie, and whether they are whole.
+    """Lists the weights that LPIPS, FID and KID need, where they are stored, and whether they are intact.
 
-    Encoders' weights are fetched by timm when a run asks for them (`pretrained: true`); `backbone_weights: FILE` takes a file.
+    timm downloads an encoder's weights when a run sets `pretrained: true`; `backbone_weights: FILE` loads them from a file instead.
 
     Example: colourbench data weights --fetch
 

@@ -1,10 +1,10 @@
-"""The verb that shows everything."""
+"""The verb `demo`: runs the whole suite in miniature."""
 
 from studies.commands.options import DEFAULT_HOME, HomeOption, open_home, say
 
 
 def demo(home: HomeOption = DEFAULT_HOME) -> None:
-    """The whole suite in miniature: prepare, sweep, compare, report, rating sheets. Minutes on two CPU cores.
+    """Runs the whole suite in miniature: prepare, sweep, compare, report, rating sheets. Takes minutes on two CPU cores.
 
     Example: colourbench demo --home /tmp/try
     """

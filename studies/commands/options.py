@@ -1,6 +1,6 @@
-"""What several verbs share: the home folder, --set and --config, and how a line is said.
+"""What several verbs share: the home folder, --set and --config, and printing.
 
-Verbs import what is heavy inside themselves, so that --help is quick.
+Verbs import heavy packages inside their functions, so that --help is fast.
 """
 
 import inspect
@@ -51,13 +51,13 @@ Verb = TypeVar("Verb", bound=Callable[..., None])
 
 
 def say(text: str) -> None:
-    """Prints a line; of several ranks the first speaks."""
+    """Prints a line; with several ranks, only the first one prints."""
     if os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ:
         print(text, flush=True)
 
 
 def one_process(verb: str) -> None:
-    """Several devices train one run; what consists of many runs spreads these instead."""
+    """Rejects torchrun for a verb that starts many runs: torchrun lets several devices train one run."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
         raise ColourbenchError(
             f"torchrun is for one training, `colourbench train`; `{verb}` runs many: start it several times, or with --workers"
@@ -66,7 +66,7 @@ def one_process(verb: str) -> None:
 
 @cache
 def open_home(path: Path) -> "Home":
-    """The home folder, opened once."""
+    """Opens a home folder, once for each path."""
     from studies.home import Home
 
     return Home(path)
@@ -81,10 +81,10 @@ def run_settings(
     file: Path | None,
     home: Path | None = None,
 ) -> "RunConfig":
-    """A run's settings from a file, short options and --set, in rising order of precedence.
+    """Returns a run's settings from a file, short options and --set, in rising order of precedence.
 
     Args:
-        home: where the data set must be prepared.
+        home: the folder in which the data set must be prepared; None skips this check.
     """
     from common.config import merge, override, parse, read_yaml_file
     from variants.registry import check_name
@@ -97,16 +97,16 @@ def run_settings(
         raise ColourbenchError("no data set is named; add --data DATASET (`colourbench data list` shows those that are prepared)")
     if home:
         open_home(home).check_dataset(str(fields["dataset"]))
-    from studies.runs.configuration import RunConfig  # after what can be told without it: torch takes seconds to import
+    from studies.runs.configuration import RunConfig  # after the checks that do not need it: torch takes seconds to import
 
     return parse(RunConfig, fields, str(file) if file and not changes else "settings")
 
 
 def check_study(home: Path, study: str) -> None:
-    """Whether a study has runs, before MLflow is imported; what cannot be known so quickly is left to who reads them.
+    """Checks that a study has runs, before MLflow is imported; where a quick look-up cannot tell, the caller finds out.
 
     Raises:
-        ColourbenchError: it has none.
+        ColourbenchError: the study has no runs.
     """
     from common.tracking.lookup import studies_in
 
@@ -116,10 +116,10 @@ def check_study(home: Path, study: str) -> None:
 
 
 def check_run(home: Path, reference: str) -> None:
-    """Whether a reference stands for a run, before MLflow is imported.
+    """Checks that a reference names a run, before MLflow is imported.
 
     Raises:
-        ColourbenchError: it does not.
+        ColourbenchError: there is no such run.
     """
     from common.tracking.lookup import run_exists
 
@@ -128,15 +128,15 @@ def check_run(home: Path, reference: str) -> None:
 
 
 def is_champion(reference: str) -> bool:
-    """Whether a reference means a model of the registry: `champion`, or `champion/DATASET` where there are several."""
+    """Whether a reference names a model of the registry: `champion`, or `champion/DATASET` where there are several."""
     return reference.partition("/")[0] == CHAMPION
 
 
 def check_exists(*places: Path | None) -> None:
-    """Whether files and folders that were named are there.
+    """Checks that the given files and folders exist.
 
     Raises:
-        ColourbenchError: one is not.
+        ColourbenchError: one does not exist.
     """
     for place in places:
         if place is not None and not place.exists():
@@ -144,10 +144,10 @@ def check_exists(*places: Path | None) -> None:
 
 
 def valid_name(name: str) -> str:
-    """A name that can be a folder's and an experiment's.
+    """Returns the name, if it is valid for a folder and an MLflow experiment.
 
     Raises:
-        ColourbenchError: it cannot.
+        ColourbenchError: the name is not valid.
     """
     from studies.home import NAME
 
@@ -157,10 +157,10 @@ def valid_name(name: str) -> str:
 
 
 def with_options_of(model: type[BaseModel], **flags: str) -> Callable[[Verb], Verb]:
-    """Adds an option to a verb for each field of a settings model; the verb takes them as keywords, None where none was given.
+    """Adds an option to a verb for each field of a settings model; the verb gets them as keywords, None if not given.
 
     Args:
-        flags: names of options that are not called as their fields are.
+        flags: for a field whose option has another name, that name.
     """
 
     def add(verb: Verb) -> Verb:

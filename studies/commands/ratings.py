@@ -1,4 +1,4 @@
-"""Verbs of the human study: make sheets, read them back."""
+"""Verbs of the human study: make rating sheets, read the answers."""
 
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -21,7 +21,7 @@ def sheets(
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default runs/ratings/STUDY.")] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Makes blinded rating sheets, an XLSX and a CSV for each rater. Each rater gets his own folder; keep `key.json`.
+    """Makes blinded rating sheets, an XLSX and a CSV file for each rater. Give each rater only their own folder; keep `key.json`.
 
     Example: colourbench ratings sheets demo --test opinion --raters 15 --trials 30
     """
@@ -31,7 +31,7 @@ def sheets(
         raise ColourbenchError(f"--test {test}: choose {' or '.join(TESTS)}")
     check_study(home, study)
     from analysis import results
-    from analysis.ratings.sheets import key_summary, read_key  # after what can be told without torch
+    from analysis.ratings.sheets import key_summary, read_key  # imported after the checks that do not need torch
     from analysis.ratings.study_ratings import write_sheets
 
     place = open_home(home)
@@ -51,7 +51,7 @@ def tables(
     folder: Annotated[Path | None, typer.Option("--from", help="Folder with key.json; by default runs/ratings/STUDY.")] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Reads filled sheets and writes fooling rates or opinion scores by arm, with intervals, and one tidy table.
+    """Reads filled-in sheets and writes fooling rates or opinion scores by arm, with intervals, and one tidy table of answers.
 
     Example: colourbench ratings tables demo ~/returned/*.xlsx
     """

@@ -1,4 +1,4 @@
-"""Verbs about what came out: evaluate, report, list runs, colourise, MLflow's UI."""
+"""Verbs about results: evaluate, report, list runs, colourise, MLflow's UI."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def evaluate(
     check_run(home, run)
     if data:
         open_home(home).check_dataset(data)
-    from analysis import evaluation  # after what can be told without torch
+    from analysis import evaluation  # imported after the checks that do not need torch
     from studies.runs.trained import load_run
 
     found = open_home(home).store.run(run)
@@ -38,7 +38,7 @@ def evaluate(
         )
     if not data and dataset.fingerprint != found.tags["dataset_sha256"]:
         raise ColourbenchError(f"{name} was prepared anew since this run was trained; its test split may hold training photographs")
-    labelled = settings.variant.generator.labels and name == settings.dataset  # labels of another data set mean other things
+    labelled = settings.variant.generator.labels and name == settings.dataset  # another data set numbers its labels differently
     table = evaluation.evaluate(colouriser, dataset.split("test"), colouriser.engine.device, labelled=labelled).table
     path = found.folder / f"metrics-{name}.csv"
     table.to_csv(path, index=False)
@@ -57,14 +57,14 @@ def report(
 ) -> None:
     """Writes a study's tables (CSV, Markdown, LaTeX), figures (PNG, SVG, PDF) and one self-contained page.
 
-    LPIPS, FID and KID are measured first where their weights are at hand (`colourbench data weights`).
+    LPIPS, FID and KID are measured first if their weights are available (`colourbench data weights`).
 
     Example: colourbench report demo
 
     Example: colourbench report demo --format html --format pdf
     """
     check_study(home, study)
-    from studies.comparisons import reports  # after what can be told without torch
+    from studies.comparisons import reports  # imported after the checks that do not need torch
 
     page = reports.report(open_home(home), study, formats or ["html"], say)
     say(f"report: {page}\ntables and figures: {page.parent}")
@@ -108,7 +108,7 @@ def colourise(
     check_run(home, run)
     if device not in DEVICES:
         raise ColourbenchError(f"--device {device}: choose {', '.join(DEVICES)}")
-    from studies.runs.colourise import colourise_files, photographs_in  # after what can be told without torch
+    from studies.runs.colourise import colourise_files, photographs_in  # imported after the checks that do not need torch
     from studies.runs.trained import label_number, load_run
 
     files = photographs_in(photographs)
@@ -127,7 +127,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Opens MLflow's own UI on this store, at http://127.0.0.1:PORT, until Ctrl-C.
+    """Starts MLflow's own UI on this store at http://127.0.0.1:PORT and keeps it running until Ctrl-C.
 
     Example: colourbench ui --port 5001
     """

@@ -1,4 +1,4 @@
-"""Verbs of a sweep: search a variant's hyper-parameters, and look at what was found."""
+"""Verbs of a sweep: search a variant's hyper-parameters, and show the results."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +46,7 @@ def sweep(
     home: HomeOption = DEFAULT_HOME,
     **options: Any,
 ) -> None:
-    """Searches a variant's hyper-parameters with Optuna; every trial is a run in MLflow. The same command again goes on.
+    """Searches a variant's hyper-parameters with Optuna; every trial is a run in MLflow. Repeat the command to resume the sweep.
 
     Example: colourbench sweep egan --data flowers-64 --trials 30 --images 20000 --workers 4
 
@@ -63,7 +63,7 @@ def sweep(
     if status:
         _show_status(open_home(home), name, told.storage)
         return
-    from studies.sweeps.launcher import run_sweep  # after the settings are known to be right
+    from studies.sweeps.launcher import run_sweep  # imported after the settings are validated
     from studies.sweeps.sweep import Sweep
 
     wanted = {"name": name, "base": as_json(settings), "space": read_yaml_file(space) if space else {}}
@@ -76,7 +76,7 @@ def _say_best(order: "Sweep", best: "FrozenTrial") -> None:
     say(f"\nbest {figures}, with")
     for path, value in best.params.items():
         say(f"  --set {path}={value}")
-    # studies read the home's store
+    # a study's `best_of` reads the home folder's store only
     use = "copy these fields into a study's arm" if order.storage else f"use it in a study with `best_of: {order.name}`"
     where = f" --storage {redacted(order.storage)}" if order.storage else ""
     say(f"{use}; look at it with colourbench sweeps {order.name}{where}, or colourbench ui")
@@ -95,7 +95,7 @@ def sweeps(
     storage: Annotated[str, typer.Option(help="Optuna store; by default an SQLite file in the home folder.")] = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Shows the history of a sweep, trial by trial, and draws it: history, importance, slices, pruning, Pareto front.
+    """Shows the history of a sweep, trial by trial, and draws figures: history, importance, slices, pruning, Pareto front.
 
     Example: colourbench sweeps demo-cgan
     """

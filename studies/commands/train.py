@@ -1,4 +1,4 @@
-"""Verbs of one run: its fields, its training, what it would cost."""
+"""Verbs of one run: print its fields, train it, estimate its cost."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,16 +33,16 @@ def train(
     config: ConfigOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Trains one run and evaluates it on the test split. The same command again resumes it, or says that it is done.
+    """Trains one run and evaluates it on the test split. Repeating the command resumes the run, or reports that it is finished.
 
-    Without --images a run draws 100,000 images, in batches of 16, with seed 0.
+    By default a run draws 100,000 images, in batches of 16, with seed 0.
 
     Example: colourbench train wgan_gp --data flowers-64 --images 50000 --set variant.n_critic=3
     """
     from common.config import sha256
 
     settings = run_settings(variant, data, seed, images, changes, config, home)
-    from studies.runs.life import Place, RunOptions, train_run  # after the settings are known to be right
+    from studies.runs.life import Place, RunOptions, train_run  # imported after the settings are validated
 
     dataset = open_home(home).dataset(settings.dataset)
     short = sha256(settings.identity(dataset.fingerprint))[:6]
@@ -63,7 +63,7 @@ def estimate(
     config: ConfigOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Measures a few steps and says what a run would cost: parameters, FLOPs, memory and hours on this machine.
+    """Measures a few steps and estimates what a run would cost: parameters, FLOPs, memory and hours on this machine.
 
     Example: colourbench estimate cgan --data pets-128 --set variant.generator.recompute=true --set batches.size=32
 

@@ -1,1 +1,1 @@
-"""A study: every arm and seed under one budget, what is scored beside them, and its report."""
+"""Studies: train every arm and seed under one budget, score baselines and other programs alongside, and write the report."""

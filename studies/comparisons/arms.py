@@ -30,10 +30,10 @@ BestOf = Callable[[str], dict[str, Any]]  # a sweep's name -> the run fields tha
 
 
 def cells(study: Study, best_of: BestOf) -> list[Cell]:
-    """Every arm x seed, seeds outermost, so that a half-finished study has all arms.
+    """Returns every arm x seed, with seeds as the outer loop, so that a half-finished study covers all arms.
 
     Raises:
-        ColourbenchError: an arm has a wrong field.
+        ColourbenchError: an arm has an invalid field.
     """
     configs = {arm: arm_fields(study, arm, best_of) for arm in study.trained}
     return list(_cells(study, configs))
@@ -47,10 +47,10 @@ def _cells(study: Study, configs: dict[str, dict[str, Any]]) -> Iterator[Cell]:
 
 
 def arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
-    """All fields of an arm's runs but the seed.
+    """Returns all fields of an arm's runs except the seed.
 
     Raises:
-        ColourbenchError: the arm sets what is the study's.
+        ColourbenchError: the arm or the defaults set data set, budget or seed, which the study decides.
     """
     own = study.arms[arm]
     changes = merge(study.arms[own["like"]], own) if "like" in own else dict(own)
@@ -67,7 +67,7 @@ def arm_fields(study: Study, arm: str, best_of: BestOf) -> dict[str, Any]:
 
 
 def arm_settings(path: Path, arm: str, dataset: str | None, changes: list[str]) -> RunConfig:
-    """The settings of one arm of a study's file, some fields of a run changed.
+    """Returns the settings of one arm of a study's file, with `dataset` and `changes` applied.
 
     Raises:
         ColourbenchError: there is no such arm.

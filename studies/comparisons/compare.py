@@ -1,4 +1,4 @@
-"""Runs a study: every arm x seed under one budget, and what is scored beside them; finished cells are not run again."""
+"""Runs a study: every arm x seed under one budget, and the arms that are only scored; finished cells are not run again."""
 
 import json
 import time
@@ -31,22 +31,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """CompareOptions a study is run, beside what it is."""
+    """How a study is run: the options that are not part of its definition."""
 
     retrain: bool = False
-    """Whether finished runs whose files are gone or damaged are trained again, instead of being told."""
+    """Whether finished runs whose files are missing or damaged are trained again, instead of reported as errors."""
     pilot: int | None = None
-    """Runs only so many seeds of each arm, its first ones; the study stays as it was declared."""
+    """Runs only this many seeds of each arm, its first ones; the study stays as it was declared."""
     until: Until | None = None
-    """Adds seeds, all arms alike, until intervals are as narrow as this."""
+    """Adds seeds, equally to all arms, until the intervals are this narrow."""
 
 
 def compare(home: Home, study: Study, say: Say = print, options: CompareOptions | None = None) -> list[ColourbenchError]:
-    """Runs what is missing of the study and returns the errors of the runs that failed; the others go on.
+    """Runs the unfinished cells of a study and returns the errors of runs that failed; a failure does not stop the other runs.
 
     Raises:
-        Interrupted: a signal came; the same command goes on.
-        ColourbenchError: the study or its data set is wrong.
+        Interrupted: a signal arrived; the same command resumes the study.
+        ColourbenchError: the study or its data set is invalid.
     """
     options = options or CompareOptions()
     failures: list[ColourbenchError] = []
@@ -75,12 +75,12 @@ def _run_once(home: Home, study: Study, say: Say, options: CompareOptions, rule:
     dataset = home.dataset(study.dataset)
     planned = cells(study, lambda name: best_fields(home, name))
     domain = domain_of(dataset)
-    for cell in planned:  # a mistake in the last arm is told before the first one is trained
+    for cell in planned:  # a mistake in the last arm is reported before the first one is trained
         try:
             cell.config.variant.check(domain)
         except ColourbenchError as error:
             raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
-    outside = untrained.read_outside(study, dataset)  # a folder that lacks a result is told before anything is begun
+    outside = untrained.read_outside(study, dataset)  # a folder that lacks a result is reported before any run starts
     now = Comparison(home, study, dataset, _open_parent(home, study, say))
     _record(now, planned, outside, rule)
     try:
@@ -128,7 +128,7 @@ def _run_cell(now: Comparison, cell: Cell, options: CompareOptions) -> None:
 
 
 def _open_parent(home: Home, study: Study, say: Say) -> Run:
-    """The study's own run, and its declaration at the first time."""
+    """Opens the study's own run, and records its declaration the first time."""
     tags = {"kind": "comparison", "dataset": study.dataset, "config_sha256": study.identity}
     before = home.store.find(study.name, {"kind": "comparison"})
     parent = home.store.open_run(study.name, "comparison", tags, study.declaration)
@@ -143,7 +143,7 @@ def _open_parent(home: Home, study: Study, say: Say) -> Run:
 
 
 def _record(now: Comparison, planned: list[Cell], outside: dict[str, Outside], rule: dict[str, Any] | None) -> None:
-    """study.json names the settings' hash of every planned run, so that a report takes these and no older ones."""
+    """Writes study.json with the settings hash of every planned run, so that a report uses these runs and no older ones."""
     identities = {cell.name: cell.config.identity(now.dataset.fingerprint) for cell in planned}
     identities |= untrained.identities(now, planned, outside)
     known = {"cells": identities, DECLARED: now.parent.tags[DECLARED], until.RECORD: rule}
@@ -152,7 +152,7 @@ def _record(now: Comparison, planned: list[Cell], outside: dict[str, Outside], r
 
 
 def _open_family(home: Home, study: Study) -> None:
-    """Names the studies of the single data sets, for a report over all of them."""
+    """Records the names of the studies on single data sets, for a report over all of them."""
     tags = {"kind": "family", "config_sha256": sha256([study.name, "family"])}
     run = home.store.open_run(study.name, "family", tags, {})
     record = {"parts": [part.name for part in study.parts], "question": study.question, "primary": study.primary}

@@ -1,7 +1,7 @@
-"""Other programs in a study: the test images written for them, and what they made of these, matched by name.
+"""Other programs in a study: writes the test images for them, and matches their results with the test images by name.
 
-A result must exist for every test image, and once: a score over the easy half is no score. What had to be changed, or
-looks wrong, is said in `remarks`.
+Every test image must have exactly one result: a score over the easy half would be meaningless. `remarks` says what had
+to be changed or looks wrong.
 """
 
 from collections import Counter
@@ -25,13 +25,13 @@ from common.errors import ColourbenchError
 from common.files.integrity import file_sha256
 from common.files.text import as_text, from_text
 
-SHOWN = 3  # names in a message
-TOLERANCE = 3.0  # mean |ΔL|, in units of L, that compression and another program's rounding leave
+SHOWN = 3  # number of names that a message lists
+TOLERANCE = 3.0  # mean |ΔL|, in units of L, that compression and another program's rounding may cause
 
 
 @dataclass
 class Outside:
-    """A folder's results in the order of a split; `resized` and `other_L` are known once `batches` were read."""
+    """A folder's results in the order of a split; `resized` and `other_L` are known once `batches` has been read."""
 
     folder: Path
     split: Split
@@ -42,12 +42,12 @@ class Outside:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with any file."""
+        """A hash of all files, their names and their contents."""
         return sha256([[as_text(str(file.relative_to(self.folder))), file_sha256(file)] for file in self.files])
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader must know of these results."""
+        """What a reader must know about these results."""
         size = self.split.dataset.config.size
         found = {
             "belong to no test image and were left aside": self.superfluous,
@@ -59,7 +59,7 @@ class Outside:
         ]
 
     def batches(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]:
-        """As `evaluation.colourised`: what was given, coloured, truth; the coloured ab are joined with the photograph's own L.
+        """Yields, as `evaluation.colourised`: input, coloured, truth; the coloured ab are joined with the photograph's own L.
 
         Raises:
             ColourbenchError: a result cannot be decoded, or is not square.
@@ -95,10 +95,10 @@ class Outside:
 
 
 def read(folder: Path, split: Split) -> Outside:
-    """Matches a folder's files with the images of a split: by the photograph's path without its ending, with `/` or `__`.
+    """Matches a folder's files with the images of a split by the photograph's path without its extension, with `/` or `__`.
 
     Raises:
-        ColourbenchError: the folder is not there, a result is missing, or there are two for one image.
+        ColourbenchError: the folder does not exist, a result is missing, or one image has several.
     """
     if not folder.is_dir():
         raise ColourbenchError(f"there is no folder {folder}")
@@ -119,9 +119,9 @@ def read(folder: Path, split: Split) -> Outside:
 
 
 def names(split: Split) -> list[str]:
-    """What the result for each image of a split is called, without an ending: `scenes__lake`, or `scenes__lake-2` for a tile.
+    """Returns the file name of each image's result, without an extension: `scenes__lake`, or `scenes__lake-2` for a tile.
 
-    Where two photographs differ in their ending alone, the ending belongs to the name: `lake.jpg`.
+    Where two photographs differ only in their extension, the extension is part of the name: `lake.jpg`.
     """
     entries = split.entries()
     several = split.dataset.config.tile is not None
@@ -133,13 +133,13 @@ def names(split: Split) -> list[str]:
 
 
 def export(dataset: Dataset, split: str, out: Path, grey: bool = True) -> int:
-    """Writes a PNG an image, named as a study's `images: DIR` expects the results, and returns how many.
+    """Writes each image as a PNG file, named as a study's `images: DIR` expects the results, and returns the number of files.
 
     Args:
-        grey: the photograph without colours, as networks see it; else in its colours.
+        grey: whether photographs are written without colours, as networks see them, or in their colours.
 
     Raises:
-        ColourbenchError: the folder holds files already.
+        ColourbenchError: the folder already contains files.
     """
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
@@ -165,9 +165,9 @@ def _some(names: list[str]) -> str:
 
 
 def _tensor(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)  # a copy: what Pillow gives cannot be written to
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)  # a copy: Pillow's arrays are read-only
 
 
 def _without_rounding(images: Tensor) -> Tensor:
-    """Equal channels: rounding leaves those of a photograph without ab up to 1 apart."""
+    """Makes the channels equal: rounding leaves those of a photograph without ab up to 1 apart."""
     return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8).expand(-1, 3, -1, -1)

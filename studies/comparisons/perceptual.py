@@ -1,4 +1,4 @@
-"""Measures LPIPS, FID and KID of a study's finished cells, as soon as the weights are at hand."""
+"""Measures LPIPS, FID and KID of a study's finished cells, as soon as the weights are available."""
 
 import json
 from collections.abc import Callable
@@ -23,10 +23,10 @@ Say = Callable[[str], None]
 
 
 def measure(home: Home, found: Results, say: Say) -> list[str]:
-    """Measures what is missing, and returns what cannot be, with what would help.
+    """Measures the missing figures, and returns those that cannot be measured, each with its remedy.
 
     Raises:
-        ColourbenchError: weights are there and are not the published ones.
+        ColourbenchError: weight files exist but are not the published ones.
     """
     networks = perceptual.networks("cuda" if torch.cuda.is_available() else "cpu")
     truth: Float[Tensor, "n f"] | None = None

@@ -1,4 +1,4 @@
-"""Makes the report of a study, and of one that ran on several data sets."""
+"""Writes the report of a study, on one data set or on several."""
 
 import os
 import shlex
@@ -24,7 +24,7 @@ def report(home: Home, study: str, formats: Sequence[str] = ("html",), say: Say 
     """Writes a study's tables, figures and page; returns the page's path.
 
     Raises:
-        ColourbenchError: it never ran, or a format cannot be written here.
+        ColourbenchError: the study never ran, or a format cannot be written here.
     """
     reports.check_formats(formats)
     families = home.store.find(study, {"kind": "family"})
@@ -50,7 +50,7 @@ def _report_one(home: Home, found: Results, formats: Sequence[str], say: Say) ->
 
 
 def _commands(home: Home, found: Results) -> list[str]:
-    """What makes the study again from its data set, seen from where the report was written."""
+    """Returns the commands that reproduce the study from its data set, with paths relative to the current folder."""
     where = shlex.quote(os.path.relpath(home.path))
     file = shlex.quote(os.path.relpath(home.report(found.name) / STUDY_YAML))
     return [
@@ -61,6 +61,6 @@ def _commands(home: Home, found: Results) -> list[str]:
 
 
 def _as_yaml(found: Results) -> str:
-    """The study's settings as a file that `colourbench compare` takes."""
+    """Returns the study's settings as a YAML file that `colourbench compare` accepts."""
     fields = {name: value for name, value in found.settings.items() if name in Study.model_fields and value not in ("", [], None)}
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

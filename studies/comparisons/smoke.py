@@ -13,7 +13,7 @@ from studies.home import Home
 from studies.runs.configuration import RunConfig
 
 IMAGES = 64
-GAME = 0.25  # of the budget, at least, for the adversarial phases
+GAME = 0.25  # least share of the budget for the adversarial phases
 NOTE = "A smoke run: it shows that the study runs, and its figures mean nothing. The study asks:"
 RUN: dict[str, Any] = {
     "batches": {"size": 4},
@@ -24,18 +24,18 @@ SHARDS = ShardConfig(size=64, margin=8, tile=128, validation=0.13, test=0.35)
 
 
 def packaged_dataset(home: Home) -> Dataset:
-    """It, prepared where it is missing."""
+    """Returns the data set of packaged photographs, and prepares it if it is missing."""
     if DATASET in home.datasets():
         return home.dataset(DATASET)
     return preparation.prepare(sources.list_files("packaged", None), home.data / DATASET, SHARDS)
 
 
 def smoke_study(study: Study, dataset: str) -> Study:
-    """The same question asked so briefly that the answer means nothing: it shows that every code path of the study runs.
+    """Returns the study in miniature: its figures mean nothing, but it shows that every code path of the study runs.
 
-    Encoders keep their kind and lose their pretrained weights, so that no network is needed.
+    Encoders keep their kind but lose their pretrained weights, so that no internet connection is needed.
     """
-    arms = {arm: _shrunk(study, arm) for arm in study.trained}  # what other programs made is of other photographs
+    arms = {arm: _shrunk(study, arm) for arm in study.trained}  # without `images` arms, which show other photographs
     changes = {
         "name": f"{study.name}-smoke",
         "question": f"{NOTE} {study.question}",
@@ -66,7 +66,7 @@ def _shrunk(study: Study, arm: str) -> dict[str, Any]:
 
 
 def _with_room_for_the_game(variant: dict[str, Any]) -> dict[str, float]:
-    """In so small a budget a game of a hundredth would get no step."""
+    """Shrinks the pretraining shares: in so small a budget, an adversarial phase of a hundredth would get no step."""
     shares = {name: variant[name] for name in ("pretraining", "critic_pretraining")}
     most = 1 - GAME
     total = sum(shares.values())

@@ -1,4 +1,4 @@
-"""What a comparison is: a data set, arms, seeds and one budget, from a YAML file."""
+"""The definition of a comparison: a data set, arms, seeds and one budget, from a YAML file."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from common.tracking.names import WITHOUT
 from studies.home import NAME
 
 ARM = r"^[A-Za-z0-9][A-Za-z0-9 ._+=-]{0,59}$"
-RESERVED = ("grey", "mean", "truth", "input", "random colours")  # columns and answers of their own
+RESERVED = ("grey", "mean", "truth", "input", "random colours")  # already names of columns and answers
 Baseline = Literal["grey", "mean"]
 
 
@@ -27,27 +27,27 @@ class Study(Settings):
     source: str = ""
     """Where the question comes from."""
     settled_by: str = ""
-    """What outcome would settle it."""
+    """The outcome that would settle the question."""
     dataset: str = Field(default="", pattern=f"^$|{NAME}")
-    """A prepared data set."""
+    """Name of a prepared data set."""
     datasets: tuple[str, ...] = ()
-    """Several of them in its place: the study is run on each, and its arms are ranked over all."""
+    """Names of several prepared data sets, instead of `dataset`: the study runs on each, and its arms are ranked over all."""
     primary: str = "delta_e"
-    """The metric that decides, fixed before the first run; every other one is secondary."""
+    """The metric that decides, fixed before the first run; all other metrics are secondary."""
     margin: float = Field(default=0.5, gt=0)
-    """The difference in it that matters: within it, arms are equivalent."""
+    """The smallest difference in the primary metric that matters: arms that differ by less are equivalent."""
     budget: Budget = Budget()
-    """The budget of every run, in one unit for all."""
+    """The training budget of every run, in the same unit for all."""
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
-    """Every arm is trained once for each, but for arms that name `seeds` of their own."""
+    """Every arm is trained once with each of these seeds, unless it names `seeds` of its own."""
     baselines: tuple[Baseline, ...] = ("grey", "mean")
-    """Colourisers that learn nothing: `grey` is ab = 0, `mean` the training split's mean ab."""
+    """Colourisers that learn nothing: `grey` predicts ab = 0, `mean` the training split's mean ab."""
     defaults: dict[str, Any] = Field(default={})
     """Fields of a run that all arms share."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
-    """For each arm the fields of a run that set it apart; `best_of: SWEEP` takes a sweep's best settings first, `like: ARM` those
-    of another arm, and `seeds: [...]` are its own. `images: DIR` alone is what another program made of the test images;
-    `{dataset}` in it is the data set's name."""
+    """For each arm, the fields of a run that set it apart. `best_of: SWEEP` starts from a sweep's best settings, `like: ARM` from
+    those of another arm; `seeds: [...]` gives the arm its own seeds. `images: DIR`, alone, names a folder with another program's
+    results for the test images; `{dataset}` in it becomes the data set's name."""
 
     @field_validator("arms")
     @classmethod
@@ -109,23 +109,23 @@ class Study(Settings):
 
     @property
     def outside(self) -> dict[str, Path]:
-        """Arms that other programs coloured, with their folders."""
+        """The arms whose images another program coloured, with their folders."""
         return {name: Path(str(fields["images"])) for name, fields in self.arms.items() if "images" in fields}
 
     @property
     def trained(self) -> dict[str, dict[str, Any]]:
-        """The other arms."""
+        """The arms that this suite trains, with their fields."""
         return {name: fields for name, fields in self.arms.items() if "images" not in fields}
 
     @property
     def parts(self) -> list["Study"]:
-        """A study for each data set; one with a single data set is its own only part."""
+        """One study for each data set; a study with a single data set is its own only part."""
         if self.dataset:
             return [self]
         return [self._on(name) for name in self.datasets]
 
     def _on(self, dataset: str) -> "Study":
-        """The same study on one data set; `{dataset}` in a folder of images becomes its name."""
+        """Returns the study on one data set; `{dataset}` in a folder of images becomes its name."""
         arms = {
             name: fields | {"images": str(fields["images"]).replace("{dataset}", dataset)} if "images" in fields else fields
             for name, fields in self.arms.items()
@@ -134,16 +134,16 @@ class Study(Settings):
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """What is fixed before the first run, beside the data set."""
+        """What is fixed before the first run, besides the data set."""
         return {"budget": self.budget.amount, "unit": self.budget.unit, "primary": self.primary, "margin": self.margin}
 
     @property
     def identity(self) -> str:
-        """The same for every change of seeds or arms, so that a study can grow."""
+        """A hash that does not depend on seeds or arms, so that a study can grow."""
         return sha256([self.name, self.dataset, as_json(self.budget), self.primary, self.margin])
 
     def with_more_seeds(self, count: int) -> "Study":
-        """`count` seeds more for every arm, above all that are taken; arms with seeds of their own get others than the rest."""
+        """Returns the study with `count` more seeds for every arm, above all used ones; arms with own seeds get separate ones."""
         owners = [name for name, fields in self.trained.items() if "seeds" in fields]
         step, top = 1 + len(owners), 1 + max(seed for arm in self.trained for seed in self.seeds_of(arm))
         rounds = range(top, top + count * step, step)
@@ -173,9 +173,9 @@ def _are_seeds(seeds: Any) -> bool:
 
 
 def read(path: Path) -> Study:
-    """A study from its YAML file.
+    """Reads a study from its YAML file.
 
     Raises:
-        ColourbenchError: with one line for each mistake.
+        ColourbenchError: the file is invalid; the message has one line for each mistake.
     """
     return parse(Study, read_yaml_file(path), str(path))

@@ -1,4 +1,4 @@
-"""Adds seeds to a study until its intervals are narrow: by their width, whatever they say."""
+"""Adds seeds to a study until its intervals are narrow; only their width counts, not which arm they favour."""
 
 import math
 from collections.abc import Callable
@@ -22,22 +22,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Until:
-    """The rule: half of the interval of every difference between trained arms; None is what settles the study's margin."""
+    """The stopping rule: a half-width for the interval of every difference between trained arms; None: as the margin requires."""
 
     half_width: float | None
     most_seeds: int
 
     def record(self, added: int) -> dict[str, Any]:
-        """For study.json: the rule, and how many seeds it added so far."""
+        """Returns, for study.json, the rule and the number of seeds that it has added so far."""
         width = "the margin is settled" if self.half_width is None else f"every interval is ± {self.half_width:g} or narrower"
         return {**asdict(self), "text": f"{width}, or there are {self.most_seeds} seeds", "added": added}
 
 
 def rule(text: str, most_seeds: int) -> Until:
-    """From what a user writes: `settled`, or half of an interval in units of the primary metric.
+    """Parses what a user writes: `settled`, or the half-width of an interval in units of the primary metric.
 
     Raises:
-        ColourbenchError: it is neither.
+        ColourbenchError: the text is neither.
     """
     if text == SETTLED:
         return Until(None, most_seeds)
@@ -51,7 +51,7 @@ def rule(text: str, most_seeds: int) -> Until:
 
 
 def recorded(home: Home, study: Study) -> dict[str, Any] | None:
-    """The rule that this study ran under before; None where it had none."""
+    """Returns the rule that this study ran under before; None if it had none."""
     parent = home.store.find_one(study.name, "comparison", study.identity)
     if parent is None or not (parent.folder / STUDY).is_file():
         return None
@@ -60,7 +60,7 @@ def recorded(home: Home, study: Study) -> dict[str, Any] | None:
 
 
 def added(record: dict[str, Any] | None, say: Say) -> int:
-    """How many seeds were added before: they belong to the study, and none is dropped for what it showed."""
+    """Returns how many seeds were added before: they belong to the study, and none is dropped because of its result."""
     count = int(record["added"]) if record else 0
     if count:
         say(f"{count} seeds were added to each arm before (--until); they stay")
@@ -68,10 +68,10 @@ def added(record: dict[str, Any] | None, say: Say) -> int:
 
 
 def is_over(home: Home, study: Study, rule: Until, say: Say) -> bool:
-    """Whether the study has seeds enough, or as many as may be; says which.
+    """Whether the study has enough seeds, or the most that are allowed; prints which.
 
     Raises:
-        ColourbenchError: no two arms are trained.
+        ColourbenchError: fewer than two arms are trained.
     """
     if len(study.trained) < 2:
         raise ColourbenchError("--until compares trained arms, and this study trains only one")

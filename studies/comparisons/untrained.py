@@ -1,4 +1,4 @@
-"""The cells of a study that are scored and not trained: baselines, what other programs coloured, and labels withheld."""
+"""The cells of a study that are scored but not trained: baselines, other programs' results, and runs whose labels are withheld."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,18 +35,18 @@ class Comparison:
 
     @property
     def test(self) -> Split:
-        """What everything is scored on."""
+        """The split on which every cell is scored."""
         return self.dataset.split("test")
 
     def open_cell(self, name: str, arm: str, identity: str, tags: dict[str, str], params: dict[str, str]) -> Run:
-        """The run of a cell that needs no training."""
+        """Opens the run of a cell that needs no training."""
         common = {"kind": "cell", "seed": "0", "dataset": self.study.dataset, "dataset_sha256": self.dataset.fingerprint}
         own = {"arm": arm, "config_sha256": identity, **tags}
         return self.home.store.open_run(self.study.name, name, common | own, params, self.parent)
 
 
 def identities(now: Comparison, planned: list[Cell], outside: dict[str, Outside]) -> dict[str, str]:
-    """The settings' hash of every such cell, by its run's name."""
+    """Returns the settings hash of every cell that needs no training, by the name of its run."""
     labelled = [cell for cell in planned if cell.config.variant.generator.labels]
     return (
         {without_label(cell.name): _unlabelled_identity(cell, now.dataset) for cell in labelled}
@@ -56,28 +56,28 @@ def identities(now: Comparison, planned: list[Cell], outside: dict[str, Outside]
 
 
 def run_baseline(now: Comparison, name: str) -> None:
-    """A baseline needs no training, and one seed stands for all."""
+    """Scores a baseline: it needs no training, and one seed stands for all."""
     tags = {"baseline": "yes", "variant": name}
     run = now.open_cell(name, name, _baseline_identity(name, now), tags, {"baseline": name})
     _score_once(now, run, lambda: evaluation.evaluate(baseline(name, now.dataset), now.test, samples=SAMPLE_IMAGES))
 
 
 def baseline(name: str, dataset: Dataset) -> evaluation.Colourise:
-    """The baseline of that name."""
+    """Returns the colourising function of the baseline of that name."""
     return evaluation.grey if name == "grey" else evaluation.constant(evaluation.mean_ab(dataset.split("train")))
 
 
 def read_outside(study: Study, dataset: Dataset) -> dict[str, Outside]:
-    """What other programs coloured, matched with the test images.
+    """Reads what other programs coloured, and matches it with the test images.
 
     Raises:
-        ColourbenchError: a folder is not there, or has not one result for each test image.
+        ColourbenchError: a folder does not exist, or does not have exactly one result for each test image.
     """
     return {name: read_folder(folder, dataset.split("test")) for name, folder in study.outside.items()}
 
 
 def score_outside(now: Comparison, name: str, found: Outside) -> list[str]:
-    """Scores another program's folder and returns what a reader must know of it."""
+    """Scores another program's folder and returns what a reader must know about it."""
     tags = {OUTSIDE: str(found.folder.resolve()), "variant": "outside"}
     run = now.open_cell(name, name, _outside_identity(found, now), tags, {"images": str(found.folder)})
 
@@ -91,7 +91,7 @@ def score_outside(now: Comparison, name: str, found: Outside) -> list[str]:
 
 
 def score_without_labels(now: Comparison, cell: Cell, trained: Run) -> None:
-    """A run that was trained with labels is scored a second time as an arm of its own, its labels withheld."""
+    """Scores a run that was trained with labels a second time, as an arm of its own, with its labels withheld."""
     tags = {"seed": str(cell.seed), "view_of": trained.id, "variant": cell.config.variant.name}
     identity = _unlabelled_identity(cell, now.dataset)
     run = now.open_cell(without_label(cell.name), without_label(cell.arm), identity, tags, {"labels": "withheld"})
@@ -103,12 +103,12 @@ def score_without_labels(now: Comparison, cell: Cell, trained: Run) -> None:
 
 
 def without_label(name: str) -> str:
-    """How a run or an arm is called whose labels are withheld."""
+    """Returns the name of a run or an arm whose labels are withheld."""
     return f"{name} {WITHOUT}"
 
 
 def coloured(home: Home, run: Run, dataset: Dataset) -> Batches:
-    """The test split as a finished cell colours it, trained or not: for what is measured later."""
+    """Yields the test split as a finished cell colours it, trained or not, for metrics that are measured later."""
     test, places = dataset.split("test"), torch.arange(len(dataset.split("test"))).numpy()
     if OUTSIDE in run.tags:
         return read_folder(Path(run.tags[OUTSIDE]), test).batches()
@@ -128,7 +128,7 @@ def _score_once(now: Comparison, run: Run, score: Callable[[], Evaluation]) -> N
 
 
 def _is_scored(now: Comparison, run: Run) -> bool:
-    """Whether a cell that trains nothing is finished and whole; scoring it again is cheap."""
+    """Whether an untrained cell is finished and its files are intact; if not, scoring it again is cheap."""
     if now.home.store.run(run.id).status != "FINISHED":
         return False
     try:

@@ -1,1 +1,1 @@
-"""One run's life: configuration, session, resume, finish; and a trained run taken up again."""
+"""The life of one run: configuration, session, resume, finish; and the use of a trained run."""

@@ -21,10 +21,10 @@ from variants.players.colouriser import Colouriser
 def colourise_photograph(
     colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], label: int = -1, sample: bool = False
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Colours a photograph, grey or not, as its own class where a label is given; its own L is kept at full resolution.
+    """Colours a photograph, grey or not, conditioned on its class if a label is given; its own L is kept at full resolution.
 
-    The generator sees the photograph with its shorter side at the size it was trained for, reflected out to the generator's
-    stride; its ab are cropped, enlarged and joined with the photograph's L.
+    The generator sees the photograph with its shorter side at the training size, padded by reflection to a multiple of the
+    generator's stride; the predicted ab are cropped, enlarged and joined with the photograph's L.
     """
     pixels = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].to(colouriser.engine.device)
     L, _ = lab.to_network(pixels)
@@ -35,7 +35,7 @@ def colourise_photograph(
 def predict_ab(
     colouriser: Colouriser, L: Float[Tensor, "1 1 h w"], label: int = -1, sample: bool = False
 ) -> Float[Tensor, "1 2 h w"]:
-    """ab for an L of any size, at that size; with `sample` another version at each call."""
+    """Predicts ab for an L of any size, at that size; with `sample`, each call gives another version."""
     height, width = L.shape[2:]
     scale = colouriser.size / min(height, width)
     small = max(colouriser.size, round(height * scale)), max(colouriser.size, round(width * scale))
@@ -57,9 +57,9 @@ def pad_to_multiple(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "
 def colourise_files(
     colouriser: Colouriser, files: Iterable[Path], out: Path, label: int = -1, samples: int = 0
 ) -> Iterator[tuple[Path, Path | ColourbenchError]]:
-    """Colourises each file to `out/NAME.png`, never over a file that exists, and yields what became of it.
+    """Colourises each file to `out/NAME.png`, never over an existing file, and yields the path or the error.
 
-    With `samples` each gets so many versions, `NAME-sample-1.png` …. A bad file is told, and the others go on.
+    With `samples`, each file gets that many versions, `NAME-sample-1.png` …. After a bad file the others are still colourised.
     """
     out.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -76,10 +76,10 @@ def colourise_files(
 
 
 def photographs_in(places: Iterable[Path]) -> list[Path]:
-    """Files as they are, and folders as the images they hold.
+    """Returns the given files, and for each folder the images in it.
 
     Raises:
-        ColourbenchError: a place does not exist, or nothing is left.
+        ColourbenchError: a file or folder does not exist, or there are no images.
     """
     found: list[Path] = []
     for place in places:
@@ -92,7 +92,7 @@ def photographs_in(places: Iterable[Path]) -> list[Path]:
 
 
 def _free_path(folder: Path, stem: str) -> Path:
-    """`STEM.png`, or with a number where that exists: nothing is ever overwritten, least of all the photograph itself."""
+    """Returns `STEM.png`, or a numbered name if that exists: nothing is overwritten, least of all the photograph itself."""
     path, number = folder / f"{stem}.png", 2
     while path.exists():
         path, number = folder / f"{stem}-{number}.png", number + 1

@@ -27,7 +27,7 @@ class RunConfig(Settings):
     dataset: str
     """Name of a prepared data set."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Decides the first weights and every random draw."""
+    """Seed of the initial weights and of every random draw."""
     budget: Budget = Budget()
     """How long to train."""
     batches: BatchConfig = BatchConfig()
@@ -35,7 +35,7 @@ class RunConfig(Settings):
     engine: EngineConfig = EngineConfig()
     """Device and precision."""
     watch: WatchConfig = WatchConfig()
-    """How often to look and to save."""
+    """How often to validate, to log and to save checkpoints."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> "RunConfig":
@@ -50,13 +50,13 @@ class RunConfig(Settings):
         return self
 
     def identity(self, dataset_sha256: str) -> str:
-        """Hash of all that decides what is learnt: runs with the same identity have the same result on the same machine.
+        """Returns a hash of all that affects training: runs with the same identity have the same result on the same machine.
 
-        How a run is watched belongs to it only where the schedule acts on what is seen.
+        The validation settings belong to it only if the schedule acts on validation results.
         """
         settings = as_json(self)
         watch = settings.pop("watch")
-        if settings["engine"].pop("fast") is False:  # rounding is another one only then
+        if settings["engine"].pop("fast") is False:  # only then does it change the rounding
             settings["engine"]["fast"] = False
         del settings["dataset"]
         looks = {name: watch[name] for name in ("validations", "validation_images")} if self.variant.acts_on_validation else {}

@@ -1,6 +1,6 @@
 """What a run will cost, measured on a few of its own steps: parameters, FLOPs, memory, hours.
 
-The steps run in a process of their own, so that its peak memory is theirs and a machine that is too small fails there.
+The steps run in a separate process, so that its peak memory is theirs, and running out of memory only ends that process.
 """
 
 import tempfile
@@ -27,12 +27,12 @@ STEPS = 4  # the first one pays for allocations and is not counted
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """One kind of step."""
+    """The cost of one kind of step."""
 
     name: str
-    images: float  # that a step draws, on average
-    seconds: float  # of a step
-    gflops: float  # of a step, forward and backward
+    images: float  # drawn by a step, on average
+    seconds: float  # per step
+    gflops: float  # per step, forward and backward
     hours: float  # in the whole run
 
 
@@ -49,7 +49,7 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """Of training, validation and previews left out."""
+        """Hours of training, without validation and previews."""
         return sum(phase.hours for phase in self.phases)
 
 
@@ -57,7 +57,7 @@ def estimate(dataset: Dataset, config: RunConfig) -> Estimate:
     """Measures a run of `config` on `dataset`.
 
     Raises:
-        ColourbenchError: it does not fit into memory, or cannot be built.
+        ColourbenchError: the run does not fit into memory, or cannot be built.
     """
     with OwnProcess() as process:
         try:
@@ -72,9 +72,9 @@ def estimate(dataset: Dataset, config: RunConfig) -> Estimate:
 
 
 def _measure(folder: Path, config: RunConfig) -> Estimate:
-    """In the other process: the steps, a validation and a checkpoint, as in a run."""
+    """Runs, in the other process, the steps, a validation and a checkpoint, as in a run."""
     dataset = Dataset(folder)
-    load_backend()  # what tracking itself takes of memory
+    load_backend()  # so that the memory of tracking itself is counted
     engine, variant, batches, _ = compose(config, dataset, Engine(config.engine))
     phases = variant.phases(config.budget)
     totals = {name: sum(phase.amount for phase in phases if phase.name == name) for name in {phase.name for phase in phases}}
@@ -104,7 +104,7 @@ def _phase_cost(phase: Phase, batches: Batches, engine: Engine, amount: float, c
         phase.step(batches)
         engine.synchronise()
         seconds.append(time.perf_counter() - begun)
-    images = (batches.images - start) / STEPS  # steps with a threshold draw unlike numbers
+    images = (batches.images - start) / STEPS  # steps with a threshold draw varying numbers of images
     step = sum(seconds) / STEPS
     made = max(1.0, (phase.updates()[0] - updates) / STEPS)
     steps = {"images": amount / images, "updates": amount / made, "seconds": amount / step}[config.budget.unit]

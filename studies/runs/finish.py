@@ -1,4 +1,4 @@
-"""What a trained run leaves: its generator, its figures on the test split, what it cost, and the checksums of all that."""
+"""Finishes a trained run: saves its generator, its metrics on the test split, its cost, and the checksums of its files."""
 
 import json
 
@@ -23,7 +23,7 @@ SAMPLE_IMAGES = 64
 
 
 def finish(session: Session, test: bool) -> None:
-    """Saves the generator as users get it, scores the test split, logs the cost and ends the run; one rank does."""
+    """Saves the generator for later use, scores the test split, logs the cost and ends the run; only the first rank does this."""
     if session.engine.rank:
         return
     run, images = session.run, session.progress.images
@@ -44,20 +44,20 @@ def finish(session: Session, test: bool) -> None:
         write_evaluation(run, evaluate(colouriser, session.dataset.split("test"), labelled, SAMPLE_IMAGES), images)
     integrity.seal(run.folder, [CONFIG, GENERATOR, LABELS, *([PER_IMAGE, SAMPLES] if test else [])])
     if session.config.watch.keep == "generator":
-        checkpoint.remove_all(run.folder)  # before the end is marked: a finished run is never looked at again
+        checkpoint.remove_all(run.folder)  # before the run is marked finished: a finished run is never visited again
     run.finish()
 
 
 @torch.no_grad()
 def _gflops(colouriser: Colouriser, size: int) -> float:
-    """Of colourising one image."""
+    """Returns the GFLOPs of colourising one image."""
     with CountFlops() as counter:
         colouriser(torch.zeros(1, 1, size, size, device=colouriser.engine.device))
     return float(counter.flops / 1e9)
 
 
 def write_evaluation(run: Run, found: Evaluation, images: int = 0) -> None:
-    """Per-image metrics of the test split, sample photographs, and the metrics' means."""
+    """Writes the per-image metrics of the test split and sample photographs, and logs the metrics' means."""
     with replacing(run.folder / PER_IMAGE) as file:
         found.table.to_parquet(file, index=False)
     with replacing(run.folder / SAMPLES) as file:

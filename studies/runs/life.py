@@ -1,4 +1,4 @@
-"""The life of one run: opened or taken up again, trained, finished, and marked with what became of it."""
+"""The life of one run: opened or resumed, trained, finished, and marked with its outcome."""
 
 import json
 import subprocess
@@ -34,25 +34,25 @@ class Place:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is trained, beside its settings."""
+    """How a run is trained: the options that are not among its settings."""
 
     report: Report | None = None
-    """Told each validation's metrics; it may raise `Pruned`."""
+    """Called with each validation's metrics; it may raise `Pruned`."""
     test: bool = True
-    """Whether the test split is looked at. Sweeps never do."""
+    """Whether the test split is scored. Sweeps never do so."""
     retrain: bool = False
-    """Whether a finished run whose files are gone or damaged is trained again."""
+    """Whether a finished run whose files are missing or damaged is trained again."""
     needs_files: bool = True
-    """Whether a finished run must still have its files; a sweep's trials are known by their figures."""
+    """Whether a finished run must still have its files; a sweep's repeats need only their metrics."""
 
 
 def train_run(store: Store, dataset: Dataset, config: RunConfig, place: Place, options: RunOptions | None = None) -> Run:
-    """Trains one run to the end of its budget and evaluates it on the test split; a finished run is only returned.
+    """Trains one run to the end of its budget and evaluates it on the test split; a finished run is only returned, not trained.
 
     Raises:
-        Interrupted: a signal came; the checkpoint is saved.
+        Interrupted: a signal arrived; the checkpoint is saved.
         Pruned: `options.report` ended it.
-        Damaged: the run is finished and its files are not what it left.
+        Damaged: the run is finished, but its files are missing or have changed.
         ColourbenchError: the run diverged, the disk is full, another process trains it …; the run is marked FAILED.
     """
     options = options or RunOptions()
@@ -75,10 +75,10 @@ def train_run(store: Store, dataset: Dataset, config: RunConfig, place: Place, o
 
 
 def _is_done(run: Run, options: RunOptions) -> bool:
-    """Whether nothing is left to do: the run is finished, and has what it left where that is needed.
+    """Whether nothing is left to do: the run is finished and, where its files are needed, they are intact.
 
     Raises:
-        Damaged: it has not, and is not to be trained again.
+        Damaged: they are not intact, and the run is not to be trained again.
     """
     if run.status != "FINISHED" or not options.needs_files:
         return run.status == "FINISHED"
@@ -105,7 +105,7 @@ def _tags(config: RunConfig, dataset: Dataset, place: Place, engine: Engine) -> 
 
 
 def _open(store: Store, place: Place, tags: dict[str, str], config: RunConfig, engine: Engine) -> Run:
-    """The run, by the first rank; the others listen to it."""
+    """Opens the run on the first rank; the other ranks get a read-only view of it."""
     if engine.rank:
         return store.listen(engine.broadcast(""))
     run = store.open_run(place.study, place.name, tags, flatten(as_json(config)), place.parent, mark=False)
@@ -114,14 +114,14 @@ def _open(store: Store, place: Place, tags: dict[str, str], config: RunConfig, e
 
 
 def _describe(run: Run, dataset: Dataset, config: RunConfig) -> None:
-    """Names the data set in MLflow, and keeps the settings with the run."""
+    """Logs the data set to MLflow, and saves the settings with the run."""
     about = json.dumps({"images": len(dataset.entries), "pixels": dataset.config.size, "labels": len(dataset.labels)})
     run.log_dataset(dataset.name, dataset.fingerprint, str(dataset.folder), about)
     write_atomically(run.folder / CONFIG, json.dumps(as_json(config), indent=2).encode())
 
 
 def _train_and_finish(run: Run, dataset: Dataset, config: RunConfig, engine: Engine, options: RunOptions) -> Run:
-    """Trains, and leaves the run marked as what became of it."""
+    """Trains and finishes the run, and marks it with its outcome."""
     try:
         session = Session(config, run, dataset, *compose(config, dataset, engine))
         with run.watch_machine():
@@ -144,7 +144,7 @@ def _train_and_finish(run: Run, dataset: Dataset, config: RunConfig, engine: Eng
 
 
 def code_version() -> str:
-    """The commit of this checkout, with `+` where files are changed; empty outside git."""
+    """Returns the commit of this checkout, with `+` if files are changed; empty outside git."""
     here = Path(__file__).parent
     try:
         described = subprocess.run(

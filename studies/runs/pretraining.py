@@ -1,8 +1,8 @@
 """Generator pretraining that is done once and shared by every run that would do exactly the same.
 
-Runs share it whose generator, reconstruction loss, schedule, batches, engine, seed and data set are the same, whatever their
-critic and objective. What is shared is the state at the end: weights, optimiser, stream, random state and logged metrics, so that a
-run that takes it over is bit for bit the run that would have pretrained by itself. The files may be deleted at any time.
+Runs share it if their generator, reconstruction loss, schedule, batches, engine, seed and data set are the same, whatever their
+critic and objective. They share the state at the end: weights, optimiser, stream, random state and logged metrics, so that a run
+that loads it is bit for bit the run that would have pretrained by itself. The files may be deleted at any time.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ from common.loop import checkpoint
 from studies.runs.configuration import RunConfig
 
 FOLDER = "pretrained"
-FORMAT = 3  # of the state; files of another one are not taken over
+FORMAT = 3  # of the state; files in another format are ignored
 
 
 def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
-    """Where the shared pretraining of such runs lies; None for a run without."""
+    """Returns the file of a run's shared pretraining; None for a run without pretraining."""
     variant = config.variant
     if not 0 < variant.pretraining < 1:
         return None
@@ -30,17 +30,17 @@ def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Keeps the state at the end of pretraining."""
+    """Saves the state at the end of pretraining."""
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save_file(path, state)
 
 
 def load(path: Path | None) -> dict[str, Any] | None:
-    """The state, where it is there and whole."""
+    """Returns the state; None if the file is missing or damaged."""
     if path is None or not path.is_file():
         return None
     try:
         return checkpoint.load(path)
     except checkpoint.DamagedCheckpoint:
-        path.unlink(missing_ok=True)  # it is only a saving: this run pretrains by itself
+        path.unlink(missing_ok=True)  # it only saves time: this run pretrains by itself
         return None

@@ -1,4 +1,4 @@
-"""All that a resumed run needs to be the same run: where it computes, what a checkpoint holds, and how it comes back."""
+"""All that a resumed run needs to be the same run: its device and precision, a checkpoint's content, and how it is restored."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +15,11 @@ from common.tracking.run import Run
 
 if TYPE_CHECKING:
     from studies.runs.session import Session
-PRECISIONS = {"32-true": "32", "bf16-mixed": "bf16"}  # as an engine says it -> as settings say it
+PRECISIONS = {"32-true": "32", "bf16-mixed": "bf16"}  # the engine's name -> the settings' name
 
 
 def machine_tags(engine: Engine) -> dict[str, str]:
-    """Device, resolved precision, threads and processor."""
+    """Returns the device, resolved precision, threads and processor."""
     return {
         "device": str(engine.device),
         "precision": engine.precision,
@@ -29,10 +29,10 @@ def machine_tags(engine: Engine) -> dict[str, str]:
 
 
 def engine_of(config: EngineConfig, begun: Run | None) -> Engine:
-    """An engine for a new run, or for one that goes on the engine it was begun with: what is `auto` is decided once.
+    """Returns an engine for a run. A resumed run keeps its first device and precision: `auto` is resolved only once.
 
     Raises:
-        ColourbenchError: this machine does not have the device that the run was begun on.
+        ColourbenchError: this machine does not have the device on which the run started.
     """
     tags = begun.tags if begun else {}
     kept: dict[str, str] = {}
@@ -52,7 +52,7 @@ def engine_of(config: EngineConfig, begun: Run | None) -> Engine:
 
 
 def what_changed(engine: Engine, tags: dict[str, str]) -> str:
-    """What is not as it was when the run began, though it may go on; for the log."""
+    """Describes, for the log, what has changed since the run started but does not prevent resuming it."""
     now = machine_tags(engine)
     changes = [f"{name} {tags[name]} before" for name in ("threads", "processor") if name in tags and tags[name] != now[name]]
     slow = engine.precision == "bf16-mixed" and engine.device.type == "cpu" and not processor().multiplies_bf16
@@ -62,18 +62,18 @@ def what_changed(engine: Engine, tags: dict[str, str]) -> str:
 
 
 def state_of(session: "Session", losses: callbacks.LogLosses) -> dict[str, Any]:
-    """A checkpoint's content."""
+    """Returns a checkpoint's content."""
     own = {"identity": session.run.tags["config_sha256"], "variant": session.variant.state_dict()}
     return own | stream_state(session) | {"losses": losses.state_dict(), "metrics": session.run.pending()}
 
 
 def stream_state(session: "Session") -> dict[str, Any]:
-    """Where a run stands, whatever its variant: the images drawn, how far it is, every random generator."""
+    """Returns the part of a run's state that every variant has: the images drawn, the progress, every random generator."""
     return {"batches": session.batches.state_dict(), "progress": asdict(session.progress), "random": random_state()}
 
 
 def take_up(session: "Session", losses: callbacks.LogLosses) -> Path | None:
-    """Takes up the newest checkpoint, if there is one, and returns its path.
+    """Loads the newest checkpoint, if there is one, and returns its path.
 
     Raises:
         ColourbenchError: it was written with other settings.
@@ -93,7 +93,7 @@ def take_up(session: "Session", losses: callbacks.LogLosses) -> Path | None:
 
 
 def restore(session: "Session", state: dict[str, Any]) -> None:
-    """The parts of a state that do not depend on the variant, and the figures that it holds."""
+    """Restores the parts of a state that do not depend on the variant, and the metrics that it contains."""
     session.batches.load_state_dict(state["batches"])
     for name, value in state["progress"].items():
         setattr(session.progress, name, value)

@@ -1,4 +1,4 @@
-"""Everything that one run is made of, drawn from its seed, and how it is trained."""
+"""The parts of one run, built from its seed, and how it is trained."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Session:
 
 
 def compose(config: RunConfig, dataset: Dataset, engine: Engine) -> tuple[Engine, Variant, Batches, Progress]:
-    """The parts of a run at its start."""
+    """Builds the parts of a run at its start."""
     seed_everything(config.seed)
     domain = domain_of(dataset, config.batches, config.seed)
     variant = build(config.variant, engine, domain)
@@ -57,14 +57,14 @@ def train(session: Session, report: Report | None = None) -> None:
     """Trains to the end of the budget, from the newest checkpoint where there is one.
 
     Raises:
-        Interrupted: a signal came; a checkpoint is saved.
-        DivergedError: a loss is no number.
+        Interrupted: a signal arrived; a checkpoint is saved.
+        DivergedError: a loss is NaN or infinite.
     """
     _Training(session, report).run()
 
 
 class _Training:
-    """A session while it trains: what is logged, saved and looked at beside the steps."""
+    """A session while it trains: the logging, checkpoints and validations around its steps."""
 
     def __init__(self, session: Session, report: Report | None) -> None:
         self.session, self.report = session, report
@@ -75,7 +75,7 @@ class _Training:
         self.bar = ProgressBar(run.name, self.budget, session.progress)
 
     def run(self) -> None:
-        """Resumes, takes shared pretraining over, and runs the phases."""
+        """Resumes the run, loads shared pretraining, and runs the phases."""
         session, progress = self.session, self.session.progress
         self.saver.path = resume.take_up(session, self.losses)
         self.phases, shared = session.variant.phases(self.budget), self._take_over_pretraining()
@@ -106,11 +106,11 @@ class _Training:
         return self.saver.last_good()
 
     def _advance(self, progress: Progress, losses: Losses) -> None:
-        """Learning rates and averaged weights follow the share of the budget that is used."""
+        """Updates learning rates and averaged weights to the share of the budget that is used."""
         self.session.variant.advance(progress.count(self.budget.unit) / self.budget.amount)
 
     def _look(self, interval: float, now: Progress) -> None:
-        """A validation: shown, logged, and told to the schedule and to the sweep."""
+        """Validates; shows and logs the metrics, and passes them to the schedule and to the sweep."""
         self.losses.settle(now)
         metrics = self._validate(now)
         self.bar.show(now, metrics)
@@ -127,7 +127,7 @@ class _Training:
         return engine.broadcast(_score(self.session, now) if engine.rank == 0 else {})
 
     def _beginning(self) -> list[str]:
-        """Where it computes, where it goes on, and what is not as it was before."""
+        """Returns lines that say where the run computes, where it resumes, and what has changed since it started."""
         session, tags = self.session, self.session.run.tags
         where = f"on {session.engine.device} in {session.engine.precision}"
         if TAKEN_OVER in tags and session.progress.phase == 1:
@@ -138,7 +138,7 @@ class _Training:
         return [where, *([changes] if changes else [])]
 
     def _take_over_pretraining(self) -> Path | None:
-        """The file of this run's shared pretraining; a run at its very start takes over what another one left there."""
+        """Returns the file of this run's shared pretraining; a run at its very start loads what another run saved there."""
         session = self.session
         shared = pretraining.file_for(session.run.home, session.config, session.dataset.fingerprint)
         is_there = session.engine.broadcast(shared is not None and shared.is_file())
@@ -146,7 +146,7 @@ class _Training:
         if state is not None:
             session.variant.load_generator_state(state["generators"])
             resume.restore(session, state)
-            self._advance(session.progress, {})  # the critic's learning rate has gone with the budget too
+            self._advance(session.progress, {})  # the critic's learning rate follows the budget too
             session.run.tag(**{TAKEN_OVER: f"taken over from run {state['run'][:8]}"})
         return shared
 
@@ -157,7 +157,7 @@ class _Training:
 
 
 def _score(session: Session, progress: Progress) -> dict[str, float]:
-    """Random draws in here do not touch training."""
+    """Scores the validation split and draws the preview; random draws in here do not affect training."""
     watch, device, validation = session.config.watch, session.engine.device, session.dataset.split("validation")
     state = random_state()
     colouriser = session.variant.colourise

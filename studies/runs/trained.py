@@ -1,4 +1,4 @@
-"""A run's generator as users get it: saved as safetensors, which hold no code, and loaded to colourise."""
+"""A run's trained generator: saved as safetensors, which contain no code, and loaded to colourise."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ RETRAIN = "add --retrain to the `colourbench train` or `colourbench compare` tha
 
 
 def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
-    """A finished run's trained generator, ready to colourise, and the settings it was trained with.
+    """Returns a finished run's trained generator, ready to colourise, and the settings it was trained with.
 
     Raises:
         ColourbenchError: the run has no trained generator.
@@ -42,12 +42,12 @@ def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
     try:
         domain = Domain(int(about["size"]), int(about["classes"]))
         return trained_colouriser(config.variant, engine, domain, weights), config
-    except (RuntimeError, KeyError, ValueError):  # torch's answers to weights of another shape, or to none
+    except (RuntimeError, KeyError, ValueError):  # what torch raises for weights of another shape, or for none
         raise integrity.Damaged(f"{path} holds another network than {CONFIG} beside it describes; {RETRAIN}") from None
 
 
 def save_generator(run: Run, colouriser: Colouriser, dataset: Dataset) -> None:
-    """Writes the generator, with the batch statistics that it colourises with and what it needs to know of its data set.
+    """Writes the generator, with the batch statistics that it colourises with and what it needs to know about its data set.
 
     Raises:
         ColourbenchError: the disk is full or the folder is read-only.
@@ -65,7 +65,7 @@ def save_generator(run: Run, colouriser: Colouriser, dataset: Dataset) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """What a generator's file says of its data set, and the weights."""
+    """Returns what a generator's file says about its data set, and the weights."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             about, weights = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -78,7 +78,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _engine(run: Run, config: EngineConfig) -> Engine:
-    """The one that the run was trained with, so that it is looked at alike; where this machine has none such, its own."""
+    """Returns the engine that the run was trained with, so that it is evaluated alike, or else this machine's own."""
     try:
         return engine_of(config, run)
     except ColourbenchError:
@@ -86,7 +86,7 @@ def _engine(run: Run, config: EngineConfig) -> Engine:
 
 
 def label_number(run: Run, config: RunConfig, label: str) -> int:
-    """The number of a label of the data set that a run was trained on.
+    """Returns the number of a label of the data set that a run was trained on.
 
     Raises:
         ColourbenchError: the run was trained without labels, or there is no such label.
@@ -100,7 +100,7 @@ def label_number(run: Run, config: RunConfig, label: str) -> int:
 
 
 def read_config(run: Run) -> RunConfig:
-    """The settings that a run was trained with."""
+    """Reads the settings that a run was trained with."""
     path = run.folder / CONFIG
     if not path.is_file():
         raise ColourbenchError(f"{run.folder} holds no {CONFIG}; is {run.name} a training run of colourbench?")
@@ -108,10 +108,10 @@ def read_config(run: Run) -> RunConfig:
 
 
 def evaluate(colouriser: Colouriser, split: Split, labelled: bool, samples: int = 0) -> Evaluation:
-    """All metrics of a split's images; where the generator has noise also how far several versions of one image differ.
+    """Measures all metrics of a split's images and, if the generator has noise, how far several versions of one image differ.
 
     Args:
-        labelled: whether it is told the images' labels.
+        labelled: whether the generator is given the images' labels.
         samples: how many of the coloured photographs are kept.
     """
     version = colouriser.sample if colouriser.is_noisy else None

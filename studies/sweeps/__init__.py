@@ -1,1 +1,1 @@
-"""Hyper-parameter sweeps: what to search, who runs which trial, and what came out."""
+"""Hyper-parameter sweeps: what to search, which worker runs which trial, and the outcome."""

@@ -1,7 +1,7 @@
 """The best generator for a data set, in MLflow's model registry: `models:/colouriser-DATASET@champion`.
 
-A sweep's winner becomes a version. It becomes the champion only where a paired test on the validation split says that it is
-better than the champion so far: a lucky figure is not enough, and the test split is not for choosing. The test is about these two
+A sweep's winner is registered as a version. It becomes the champion only if a paired test on the validation split shows that it is
+better than the current champion: a lucky figure is not enough, and the test split is not for selection. The test compares these two
 networks, not about their methods.
 """
 
@@ -26,7 +26,7 @@ SCORES = "validation.parquet"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a candidate."""
+    """The decision about a candidate."""
 
     model: str
     version: str
@@ -47,7 +47,7 @@ class Program(nn.Module):
 
 
 def propose(home: Home, run: Run, dataset: Dataset) -> Verdict:
-    """Registers a trained run's generator and decides whether it is the champion from now on."""
+    """Registers a trained run's generator and decides whether it becomes the champion."""
     name = model_name(dataset.name)
     champion = home.store.champion(name)
     colouriser, _ = load_run(run, "cpu")
@@ -74,7 +74,7 @@ def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Da
 
 
 def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:
-    """A run's figures, image by image, on the validation split."""
+    """Returns a run's metrics, image by image, on the validation split."""
     path = run.folder / SCORES
     try:
         return integrity.read_table(path, ("photograph", METRIC), "it is computed again")

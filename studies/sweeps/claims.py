@@ -1,8 +1,8 @@
-"""Who runs which trial: claims that survive the death of any process, on one machine or on many.
+"""Which worker runs which trial: claims that survive the death of any process, on one machine or on many.
 
-A trial that runs carries its owner: host, process and that process's start. On the owner's own host a dead owner is seen at
-once; on other hosts by a heartbeat that stopped. Claims are made under a lock, so that no two processes take one trial, none
-takes more than the sweep needs, and a dead trial is queued again exactly once.
+A running trial records its owner: host, process id and the process's start time. On its own host a dead owner is detected at
+once; on other hosts by a heartbeat that stopped. Claims are made under a lock, so that no two processes run one trial, none
+starts more than the sweep needs, and the trial of a dead process is queued again exactly once.
 """
 
 import os
@@ -24,15 +24,15 @@ from common.files.locks import locked
 
 FINAL = (TrialState.COMPLETE, TrialState.PRUNED)
 HEARTBEAT_SECONDS = 30
-GRACE_SECONDS = 300  # a slow step must not look like a death
+GRACE_SECONDS = 300  # a slow step must not look like a dead process
 POLL_SECONDS = 1.0
-SAME_START = 2.0  # seconds by which a clock that is set may move the start of a process
+SAME_START = 2.0  # seconds by which a clock adjustment may move a process's start time
 
 
 def claim(study: optuna.Study, lock: Path, trials: int, until: float = float("inf")) -> optuna.Trial | None:
-    """The next trial for this process; None when the sweep has all its trials, or the time is up.
+    """Claims the next trial for this process; returns None when the sweep has all its trials, or the time is up.
 
-    While others run the last trials it waits: one of them may die.
+    While other processes run the last trials it waits: one of them may die.
     """
     while time.time() < until:
         with locked(lock):
@@ -48,19 +48,19 @@ def claim(study: optuna.Study, lock: Path, trials: int, until: float = float("in
 
 
 def revive_the_dead(study: optuna.Study) -> int:
-    """Ends trials whose process is gone and queues their settings again; returns how many."""
+    """Marks trials whose process has died as failed and queues their settings again; returns how many."""
     dead = [trial for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]) if _is_dead(trial)]
     for trial in dead:
         queue_again(study, trial)
         study.tell(trial.number, state=TrialState.FAIL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)  # of other hosts, whose heart stopped
+        optuna.storages.fail_stale_trials(study)  # on other hosts, whose heartbeat stopped
     return len(dead)
 
 
 def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queues a trial's settings, those it was given but had not asked for yet included; never twice."""
+    """Queues a trial's settings again, including fixed ones that it had not yet asked for; never queues a trial twice."""
     run = trial.user_attrs.get("run", trial.number)
     waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
     if run not in {other.user_attrs.get("run") for other in waiting}:
@@ -69,7 +69,7 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
 
 @contextmanager
 def alive(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
-    """Lets a trial's heart beat while it runs."""
+    """Records a trial's heartbeat while it runs."""
     stop = threading.Event()
     storage: Any = study._storage
 
@@ -99,7 +99,7 @@ def _me() -> list[Any]:
 
 
 def _is_dead(trial: FrozenTrial) -> bool:
-    """Whether its process is known to be gone. A trial without an owner died inside a claim, whose lock we hold."""
+    """Whether the trial's process is known to be dead. A trial without an owner died during a claim: we hold the claim lock."""
     owner = trial.user_attrs.get("owner")
     if owner is None:
         return True
@@ -108,7 +108,7 @@ def _is_dead(trial: FrozenTrial) -> bool:
 
 
 def _is_running(number: int, started: float) -> bool:
-    """Whether the process of this number is the one that was started then, and not another with its number."""
+    """Whether the process with this id is the one that started then, and not a later one with the same id."""
     try:
         process = psutil.Process(number)
         return bool(abs(process.create_time() - started) < SAME_START and process.status() != psutil.STATUS_ZOMBIE)

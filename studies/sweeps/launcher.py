@@ -1,4 +1,4 @@
-"""Launches a sweep: one worker in this process, or several processes on this machine, and says what came of it.
+"""Launches a sweep: one worker in this process, or several processes on this machine, and reports the outcome.
 
 Any number of launchers may work on one sweep, on any number of hosts: they share nothing but the stores and the home folder.
 """
@@ -28,18 +28,18 @@ from studies.sweeps.sweep import Sweep, open_study
 from studies.sweeps.worker import Say, Work, Worker, objective_values
 
 POLL_SECONDS = 0.5
-RESTARTS = 10  # of workers that die before any further trial ends; more means that something is wrong with the machine
+RESTARTS = 10  # of workers that die without a trial ending in between; more means that something is wrong with the machine
 
 
 def run_sweep(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hours: float | None = None) -> FrozenTrial:
     """Runs trials until the sweep has `trials` finished ones, pruned ones included, and returns the best.
 
     Raises:
-        Interrupted: a signal came; the same command goes on.
+        Interrupted: a signal arrived; the same command resumes the sweep.
         ColourbenchError: every trial failed, or the store cannot be opened.
     """
     dataset = home.dataset(sweep.base.dataset)
-    study = open_study(home, sweep, dataset)  # the stores are made before any worker starts
+    study = open_study(home, sweep, dataset)  # the stores are created before any worker starts
     work = Work(home, sweep, study, dataset, open_parent(home, sweep), say, _time_left(hours))
     with locked(work.claim_lock):
         if waiting := claims.revive_the_dead(study):
@@ -49,7 +49,7 @@ def run_sweep(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hour
         _repeat_the_best(work)
     except BaseException:
         with suppress(Exception):  # a store that is down must not hide what went wrong
-            if not study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):  # else others are still at work
+            if not study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):  # else other workers are still running
                 work.parent.abandon("KILLED")
         raise
     best = _conclude(work)
@@ -71,7 +71,7 @@ def open_parent(home: Home, sweep: Sweep) -> Run:
 
 
 class _Team:
-    """Worker processes: started, told of, replaced where one dies, and stopped."""
+    """Starts worker processes, reports their trials, replaces a worker that dies, and stops them."""
 
     def __init__(self, work: Work, count: int) -> None:
         self._at, self._count = work, count
@@ -82,7 +82,7 @@ class _Team:
         self._restarts = 0
 
     def work(self) -> None:
-        """Until all workers have ended."""
+        """Runs until all workers have ended."""
         logs = self._at.home.logs / self._at.sweep.name
         self._at.say(f"{self._count} workers; their logs are {logs}-worker-*.log")
         self._running = {index: self._start(index) for index in range(self._count)}
@@ -102,7 +102,7 @@ class _Team:
         self._tell_of_new()
 
     def _start(self, index: int) -> "subprocess.Popen[bytes]":
-        """A process that outlives this one for the length of a trial, with a log of its own."""
+        """Starts a worker with a log of its own; it outlives this process until the end of its trial."""
         home, sweep = self._at.home, self._at.sweep
         command = [
             sys.executable,
@@ -119,7 +119,7 @@ class _Team:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **shared, **_device(index)})
 
     def _replace(self, index: int, status: int) -> None:
-        """Takes a worker that ended off the list; another one takes the place of one that died."""
+        """Removes a worker that ended from the list; starts another one if it died."""
         del self._running[index]
         if status == 0:
             return
@@ -130,7 +130,7 @@ class _Team:
         self._restarts += 1
 
     def _tell_of_new(self) -> bool:
-        """Tells of trials that ended since the last time; whether there are any."""
+        """Reports trials that ended since the last call; returns whether there are any."""
         sweep, trials = self._at.sweep, {trial.number: trial for trial in self._at.ended()}
         new = sorted(set(trials) - self._told)
         for count, number in enumerate(new, len(self._told) + 1):
@@ -143,7 +143,7 @@ class _Team:
 
 
 def _device(index: int) -> dict[str, str]:
-    """Workers take the GPUs in turn."""
+    """Returns a worker's environment: workers are assigned the GPUs in turn."""
     import torch
 
     found = torch.cuda.device_count()
@@ -155,7 +155,7 @@ def _is_told_to_stop(status: int) -> bool:
 
 
 def _stop(running: "dict[int, subprocess.Popen[bytes]]") -> None:
-    """Lets workers save their checkpoints; they are asked once, and killed only when they do not end."""
+    """Stops workers: one signal lets them save their checkpoints, and they are killed only if they do not end."""
     for process in running.values():
         process.send_signal(signal.SIGTERM)
     for process in running.values():
@@ -166,7 +166,7 @@ def _stop(running: "dict[int, subprocess.Popen[bytes]]") -> None:
 
 
 def _repeat_the_best(work: Work) -> None:
-    """The best trials are trained with further seeds, so that the winner is not luck."""
+    """Trains the best trials with further seeds, so that the winner is not due to luck."""
     sweep, study = work.sweep, work.study
     if sweep.repeats == 1 or not work.is_complete or "winner" in study.user_attrs:
         return
@@ -184,7 +184,7 @@ def _repeat_the_best(work: Work) -> None:
 
 
 def _conclude(work: Work) -> FrozenTrial:
-    """Notes the outcome in MLflow and returns the best trial."""
+    """Records the outcome in MLflow and returns the best trial."""
     sweep, parent, best = work.sweep, work.parent, best_trial(work.study)
     states = [trial.state for trial in work.study.get_trials(deepcopy=False)]
     settings = "\n".join(f"* `{path}` = {value}" for path, value in best.params.items())
@@ -201,7 +201,7 @@ def _conclude(work: Work) -> FrozenTrial:
 
 
 def _propose(work: Work, best: FrozenTrial) -> None:
-    """The winner joins MLflow's model registry, and is its champion where a paired test says so."""
+    """Adds the winner to MLflow's model registry, where it becomes the champion if a paired test says so."""
     if len(work.sweep.objectives) > 1 or work.sweep.objectives[0] in COSTS:
         return
     with locked(work.home.lock("champion")):
@@ -211,12 +211,12 @@ def _propose(work: Work, best: FrozenTrial) -> None:
 
 
 def _time_left(hours: float | None) -> float:
-    """When a budget of hours from now ends."""
+    """Returns the time at which a budget of hours, counted from now, ends."""
     return time.time() + 3600 * hours if hours is not None else float("inf")
 
 
 def _work_as_told(path: str, order: str, index: str, until: str) -> None:
-    """In a worker's process."""
+    """Runs a worker, in a worker's process."""
     interrupt_on_signal()
     home, sweep = Home(Path(path)), Sweep.model_validate_json(Path(order).read_bytes())
     dataset = home.dataset(sweep.base.dataset)

@@ -12,7 +12,7 @@ from studies.sweeps.sweep import load
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:
-    """The winner over seeds where there were repeats, else the feasible trial that is best in the first objective.
+    """Returns the winner over seeds if there were repeats, else the feasible trial that is best in the first objective.
 
     Raises:
         ColourbenchError: no trial is complete.
@@ -27,22 +27,22 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
 
 
 def ranking(study: optuna.Study) -> list[FrozenTrial]:
-    """Complete feasible trials, best first by the first objective."""
+    """Returns the complete feasible trials, sorted by the first objective with the best first."""
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE and is_feasible(trial)]
     sign = 1 if study.directions[0] == optuna.study.StudyDirection.MINIMIZE else -1
     return sorted(complete, key=lambda trial: sign * trial.values[0])
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether the trial kept within the sweep's limits."""
+    """Whether the trial stayed within the sweep's limits."""
     return all(value <= 0 for value in trial.user_attrs.get("limits", {}).values())
 
 
 def best_fields(home: Home, name: str, storage: str = "") -> dict[str, Any]:
-    """The variant's fields that a sweep found best: its base settings with the best trial's values.
+    """Returns the variant's fields that a sweep found best: its base settings with the best trial's values.
 
     Raises:
-        ColourbenchError: no such sweep, or no finished trial in it.
+        ColourbenchError: there is no such sweep, or it has no finished trial.
     """
     study = load(home, name, storage)
     fields = override(study.user_attrs["base"], [])

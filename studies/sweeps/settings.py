@@ -1,4 +1,4 @@
-"""What a sweep may be told: its size, its objectives, how it searches, and its limits. Light to import, for the command line."""
+"""The options of a sweep: its size, its objectives, how it searches, and its limits. Quick to import, for the command line."""
 
 from typing import Literal
 
@@ -15,28 +15,28 @@ OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
 
 
 class SweepOptions(Settings):
-    """Options of `colourbench sweep`, each a field."""
+    """The options of `colourbench sweep`, one field for each."""
 
     trials: int = Field(default=20, ge=1)
-    """Finished trials that the sweep should have, pruned ones included."""
+    """Number of trials that the sweep should finish, pruned ones included."""
     objectives: tuple[str, ...] = Field(
         default=("delta_e",), min_length=1, description=f"{', '.join(OBJECTIVES)}; several give a front."
     )
-    """Validation metrics or costs."""
+    """Validation metrics or costs to optimise."""
     sampler: Literal["tpe", "gp", "random", "grid", "cmaes"] = "tpe"
-    """How settings are proposed."""
+    """Optuna sampler that proposes the settings of a trial."""
     pruner: Literal["median", "hyperband", "none"] = "median"
-    """How hopeless trials are stopped (hyperband: by images seen); several objectives are never pruned."""
+    """Optuna pruner that stops hopeless trials (hyperband: by images seen); sweeps with several objectives are never pruned."""
     max_seconds: float | None = Field(default=None, gt=0)
-    """Trials that train longer cannot win."""
+    """Trials that train for more seconds than this cannot win."""
     max_memory_gb: float | None = Field(default=None, gt=0)
-    """Trials that take more memory cannot win."""
+    """Trials whose peak memory is higher than this, in GB, cannot win."""
     repeats: int = Field(default=1, ge=1, le=20)
-    """Seeds that the best trials are trained with before the winner is named."""
+    """Number of seeds, the first included, that the best trials are trained with before the winner is chosen."""
     finalists: int = Field(default=3, ge=1, le=20)
-    """How many of the best trials are repeated."""
+    """Number of best trials that are repeated with further seeds."""
     storage: str = ""
-    """Optuna store; by default an SQLite file in the home folder. Several hosts: postgresql+psycopg://…"""
+    """URL of the Optuna store; by default an SQLite file in the home folder. For several hosts: postgresql+psycopg://…"""
 
     @property
     def prunes(self) -> bool:

@@ -14,17 +14,17 @@ from variants.registry import variant_class
 
 
 class SpaceFile(Settings):
-    """What a YAML file or a study says of a search space: fields to narrow, widen or add; null takes one out."""
+    """Changes to a search space, from a YAML file or a sweep: fields to narrow, widen or add; null removes one."""
 
     fields: dict[str, Annotated[Number | Whole | Choice, Field(discriminator="kind")] | None]
-    """By the field's path."""
+    """Ranges by the path of the field."""
 
 
 def space_of(variant: str, changes: Mapping[str, Any] | None = None) -> Space:
-    """The search space of a variant, with a file's changes.
+    """Returns the search space of a variant, with the changes applied.
 
     Raises:
-        ColourbenchError: a change names no range, or nothing is left.
+        ColourbenchError: a change is not a valid range, or nothing is left to vary.
     """
     own = variant_class(variant).space
     laid = {path: _laid_over(own.get(path), change) for path, change in (changes or {}).items()}
@@ -37,7 +37,7 @@ def space_of(variant: str, changes: Mapping[str, Any] | None = None) -> Space:
 
 
 def suggest(space: Space, trial: optuna.Trial) -> dict[str, Any]:
-    """One value for every field of the space whose condition holds."""
+    """Suggests one value for every field of the space whose condition holds."""
     chosen: dict[str, Any] = {}
     for path, dimension in space.items():
         if dimension.applies(chosen):
@@ -55,7 +55,7 @@ def _suggest(trial: optuna.Trial, path: str, dimension: Number | Whole | Choice)
 
 
 def grid(space: Space, points: int) -> list[dict[str, Any]]:
-    """Every combination of the options and of `points` values of each number; conditions hold in each."""
+    """Returns every combination of the options and of `points` values of each number; conditions hold in each."""
     combinations = []
     for values in product(*(dimension.grid(points) for dimension in space.values())):
         chosen: dict[str, Any] = {}
@@ -67,10 +67,10 @@ def grid(space: Space, points: int) -> list[dict[str, Any]]:
 
 
 def check_fields(space: Space, known: Mapping[str, Any]) -> None:
-    """Every field of a space must be one of a run's.
+    """Checks that every field of a space is a field of a run.
 
     Raises:
-        ColourbenchError: one is not; the message proposes what it may have meant.
+        ColourbenchError: one is not; the message suggests a similar field.
     """
     for path in space:
         if path not in known:
@@ -78,7 +78,7 @@ def check_fields(space: Space, known: Mapping[str, Any]) -> None:
 
 
 def _laid_over(own: Any, change: Any) -> Any:
-    """A change of a known field may name only what differs."""
+    """Completes a change: for a known field it may name only what differs."""
     if not isinstance(change, Mapping):
         return change
     kind = {"choice": "options" in change, "number": "low" in change or "high" in change}

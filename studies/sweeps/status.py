@@ -1,4 +1,4 @@
-"""How a sweep stands and what it found: a live table, text, and a page with figures."""
+"""The progress and results of a sweep: a live table, text, and a page with figures."""
 
 import sys
 from datetime import datetime
@@ -24,7 +24,7 @@ ENDED_SHOWN = 8  # the newest ended trials; the rest is in `colourbench sweeps N
 
 
 class Board:
-    """The table on a terminal, redrawn when told; nothing where the output goes to a file."""
+    """The live table on a terminal, redrawn by `draw`; shows nothing if the output goes to a file."""
 
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
@@ -41,16 +41,16 @@ class Board:
             self._live.stop()
 
     def draw(self) -> None:
-        """Shows how the sweep stands now."""
+        """Shows the sweep's current state."""
         if self._live:
             self._live.update(table(self._study), refresh=True)
 
 
 def table(study: optuna.Study) -> Table:
-    """What runs and where, the newest results, and the best one, marked *.
+    """Returns a table of the running trials and their hosts, the newest results, and the best one, marked *.
 
     Raises:
-        ColourbenchError: the study is none of this suite.
+        ColourbenchError: the Optuna study is not a sweep of this suite.
     """
     if not {"objectives", "base"} <= set(study.user_attrs):
         raise ColourbenchError(f"{study.study_name!r} is no sweep of colourbench, or is just being made")
@@ -93,7 +93,7 @@ def _elapsed(trial: FrozenTrial) -> str:
 
 
 def text(home: Home, name: str | None, storage: str = "") -> str:
-    """One line a trial, the best marked; without a name, one line a sweep."""
+    """Returns one line for each trial, the best marked; without a name, one line for each sweep."""
     if name is None:
         return "\n".join(_summary(sweep.load(home, item, storage)) for item in sweep.names(home, storage)) or "no sweep yet"
     study = sweep.load(home, name, storage)
@@ -130,7 +130,7 @@ def page(home: Home, name: str, storage: str = "") -> Path:
 
 
 def trials_of(study: optuna.Study) -> Trials:
-    """The sweep as tables; trials that were tried again count once."""
+    """Returns the sweep as tables; a trial that was tried again counts once."""
     names = {TrialState.COMPLETE: DONE, TrialState.PRUNED: PRUNED}
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state in names]
     fields = list(dict.fromkeys(path for trial in ended for path in trial.params))
@@ -163,9 +163,9 @@ def _objectives(study: optuna.Study) -> dict[str, str]:
 
 
 def _importance(study: optuna.Study) -> dict[str, float]:
-    """Empty with too few trials to tell."""
+    """Returns the importance of each field; empty if there are too few trials to tell."""
     try:
-        # named, for the default one judges low values alone, whatever the direction
+        # set explicitly, since the default one considers low values only, whatever the direction
         judge = optuna.importance.FanovaImportanceEvaluator(seed=0)
         return dict(optuna.importance.get_param_importances(study, evaluator=judge, target=lambda trial: trial.values[0]))
     except (ValueError, RuntimeError):

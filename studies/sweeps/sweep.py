@@ -1,4 +1,4 @@
-"""What a sweep is, its Optuna study, and what it found. A sweep looks at the validation split only."""
+"""The definition of a sweep, and its Optuna study. A sweep uses the validation split only."""
 
 import logging
 import zlib
@@ -28,16 +28,16 @@ STORE_TIMEOUT = 60  # seconds that a process waits while another writes to SQLit
 
 
 class Sweep(SweepOptions):
-    """A sweep: its name, the settings that all its trials share, and what it is told."""
+    """A sweep: its name, the settings that all its trials share, and its options."""
 
     name: str
     """Name of the sweep."""
     base: RunConfig
     """The settings that all trials share."""
     space: dict[str, Any] = Field(default={})
-    """Changes of the variant's own search space."""
+    """Changes to the variant's own search space."""
     study: str = ""
-    """The MLflow experiment; the sweep's name where it stands alone."""
+    """Name of the MLflow experiment; by default the sweep's name."""
 
     @property
     def experiment(self) -> str:
@@ -45,7 +45,7 @@ class Sweep(SweepOptions):
         return self.study or self.name
 
     def search_space(self) -> Space:
-        """The variant's search space with this sweep's changes."""
+        """Returns the variant's search space with this sweep's changes."""
         own = flatten(as_json(self.base))
         space = space_of(self.base.variant.name, self.space)
         check_fields(space, own)
@@ -53,15 +53,15 @@ class Sweep(SweepOptions):
 
 
 def _offers(dimension: Number | Choice, value: Any) -> bool:
-    """Whether a range of options holds the run's own value: a reconstruction by features is not to become L1 unasked."""
+    """Whether a list of options contains the run's own value: a feature reconstruction loss must not become L1 unless asked for."""
     return not isinstance(dimension, Choice) or value in dimension.options
 
 
 def open_study(home: Home, sweep: Sweep, dataset: Dataset, worker: int = 0) -> optuna.Study:
-    """The sweep's Optuna study, made with the first trials queued where it is missing.
+    """Opens the sweep's Optuna study; if it is missing, creates it and queues the first trials.
 
     Raises:
-        ColourbenchError: the store cannot be opened, or the name stands for another sweep.
+        ColourbenchError: the store cannot be opened, or the name belongs to another sweep.
     """
     _quieten()
     space = sweep.search_space()
@@ -83,7 +83,7 @@ def open_study(home: Home, sweep: Sweep, dataset: Dataset, worker: int = 0) -> o
 
 
 def load(home: Home, name: str, storage: str = "") -> optuna.Study:
-    """An existing sweep's Optuna study."""
+    """Loads an existing sweep's Optuna study."""
     _quieten()
     url = storage or home.optuna_url
     try:
@@ -93,13 +93,13 @@ def load(home: Home, name: str, storage: str = "") -> optuna.Study:
 
 
 def names(home: Home, storage: str = "") -> list[str]:
-    """The sweeps in a store."""
+    """Returns the names of the sweeps in a store."""
     _quieten()
     return optuna.get_all_study_names(_storage(home, storage or home.optuna_url))
 
 
 def first_trials(sweep: Sweep, space: Space) -> list[dict[str, Any]]:
-    """The base settings and the papers' presets; for a grid all its points."""
+    """Returns the base settings and the papers' presets; for a grid, all its points."""
     if sweep.sampler == "grid":
         return grid(space, GRID_POINTS)[: sweep.trials]
     flat = flatten(as_json(sweep.base))
@@ -110,7 +110,7 @@ def first_trials(sweep: Sweep, space: Space) -> list[dict[str, Any]]:
 
 
 def _sampler(sweep: Sweep, trials: int, worker: int) -> optuna.samplers.BaseSampler:
-    """Seeded by sweep and worker, and by the trials so far: a resumed sweep must not repeat its first suggestions."""
+    """Returns a sampler, seeded by sweep, worker and trials so far: a resumed sweep must not repeat its first suggestions."""
     seed = (zlib.crc32(f"{sweep.name} {sweep.base.seed} {worker}".encode()) + trials) % 2**32
     match sweep.sampler:
         case "tpe":
@@ -124,7 +124,7 @@ def _sampler(sweep: Sweep, trials: int, worker: int) -> optuna.samplers.BaseSamp
 
 
 def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
-    """Median: worse than the median of the trials before. Hyperband: by the images seen."""
+    """Returns the pruner. Median: prunes trials worse than the median of earlier ones. Hyperband: by the images seen."""
     if not sweep.prunes:
         return optuna.pruners.NopPruner()
     if sweep.pruner == "hyperband":
@@ -134,7 +134,7 @@ def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
 
 
 def _check_same(study: optuna.Study, sweep: Sweep, space: Space, dataset: Dataset) -> None:
-    """A name stands for one sweep: other settings under it would mix two."""
+    """Checks that the settings are those of the existing sweep: a name stands for one sweep, and must not mix two."""
     base = as_json(sweep.base)
     base["watch"] = {key: base["watch"][key] for key in ("validations", "validation_images")}  # these decide the objective
     ranges = {path: as_json(dimension) for path, dimension in sorted(space.items())}
@@ -171,17 +171,17 @@ def _storage(home: Home, url: str) -> optuna.storages.RDBStorage:
     options: dict[str, Any] = {"connect_args": {"timeout": STORE_TIMEOUT}} if local else {"pool_pre_ping": True, "pool_size": 1}
     beat: dict[str, Any] = {"heartbeat_interval": claims.HEARTBEAT_SECONDS, "grace_period": claims.GRACE_SECONDS}
     try:
-        with locked(home.path / ".optuna.lock"):  # two processes must not create a fresh store at once
+        with locked(home.path / ".optuna.lock"):  # two processes must not create a new store at once
             if url == home.optuna_url:
                 appear_whole(home.sweeps_file, _make_store)
             return optuna.storages.RDBStorage(url, engine_kwargs=options, heartbeat_stale_trial_callback=claims.queue_again, **beat)
-    except Exception as error:  # SQLAlchemy's drivers raise types of their own
+    except Exception as error:  # SQLAlchemy's drivers raise their own types
         reason = first_line(error)[:200].replace(url, "the store")
         raise ColourbenchError(f"cannot open the sweeps' store {redacted(url)}: {reason}") from None
 
 
 def _make_store(path: Path) -> None:
-    """Optuna's tables in a new SQLite file."""
+    """Creates Optuna's tables in a new SQLite file."""
     optuna.storages.RDBStorage(f"sqlite:///{path}").engine.dispose()
 
 

@@ -30,7 +30,7 @@ FAILURES_IN_A_ROW = 3
 
 @dataclass(frozen=True)
 class Work:
-    """A sweep that is being run: where, what, and until when."""
+    """A sweep that is being run: its home, settings, stores and end time."""
 
     home: Home
     sweep: Sweep
@@ -38,11 +38,11 @@ class Work:
     dataset: Dataset
     parent: Run
     say: Say
-    until: float = float("inf")  # when no new trial is begun any more
+    until: float = float("inf")  # the time after which no new trial starts
 
     @property
     def claim_lock(self) -> Path:
-        """Held while trials are claimed."""
+        """The lock file that is held while trials are claimed."""
         return self.home.lock(f"{self.sweep.name}.claim")
 
     @property
@@ -51,11 +51,11 @@ class Work:
         return len(self.ended()) >= self.sweep.trials
 
     def ended(self) -> list[FrozenTrial]:
-        """Complete and pruned trials."""
+        """Returns the complete and pruned trials."""
         return self.study.get_trials(deepcopy=False, states=claims.FINAL)
 
     def run_name(self, number: int) -> str:
-        """What a trial's run is called in MLflow."""
+        """Returns the name of a trial's run in MLflow."""
         return f"{self.sweep.name} trial {number:03d}"
 
     def train(self, number: int, chosen: dict[str, Any], report: Report | None = None, seed: int | None = None) -> Run:
@@ -65,7 +65,7 @@ class Work:
         kind = "trial" if seed is None else "repeat"
         tags = {"kind": kind, "sweep": sweep.name, "trial": str(number)}
         place = Place(sweep.experiment, name if seed is None else f"{name} seed {seed}", tags, self.parent)
-        # a repeat that is finished is known by its figures alone
+        # a finished repeat needs only its metrics, not its files
         options = RunOptions(report, test=False, needs_files=seed is None)
         run = train_run(self.home.store, self.dataset, config, place, options)
         return self.home.store.run(run.id)
@@ -78,10 +78,10 @@ class Worker:
         self._at, self._space, self._failures = work, work.sweep.search_space(), 0
 
     def work(self) -> None:
-        """Runs trials until the sweep has all it should have, or the time is up.
+        """Runs trials until the sweep has all its trials, or the time is up.
 
         Raises:
-            Interrupted: a signal came; the trial under way is queued again.
+            Interrupted: a signal arrived; the current trial is queued again.
             ColourbenchError: three trials in a row failed.
         """
         launcher = os.getppid()
@@ -128,8 +128,8 @@ class Worker:
 
         def report(validation: int, metrics: dict[str, float]) -> None:
             if sweep.prunes:
-                trial.report(metrics[watched], round(validation * interval))  # the planned count, so that trials meet
-                if validation > watch.validations / 3 and trial.should_prune():  # the first figures of a GAN say little
+                trial.report(metrics[watched], round(validation * interval))  # the planned count, so that trials are comparable
+                if validation > watch.validations / 3 and trial.should_prune():  # early metrics of a GAN say little
                     raise Pruned
 
         run = self._at.train(number, suggest(self._space, trial), report)
@@ -138,7 +138,7 @@ class Worker:
         return objective_values(sweep, run.metrics)
 
     def _limit(self, trial: optuna.Trial, metrics: dict[str, float]) -> None:
-        """Tells the sampler, and the ranking, by how much the trial went beyond the sweep's limits."""
+        """Records, for the sampler and the ranking, by how much the trial exceeded the sweep's limits."""
         limits = {"seconds": self._at.sweep.max_seconds, "peak_memory_gb": self._at.sweep.max_memory_gb}
         beyond = {name: metrics[name] - most for name, most in limits.items() if most is not None}
         for name, excess in beyond.items():
@@ -147,13 +147,13 @@ class Worker:
             trial.set_user_attr("limits", beyond)
 
     def _forget_checkpoints(self, number: int) -> None:
-        """A pruned trial never resumes."""
+        """Deletes a pruned trial's checkpoints: it never resumes."""
         for run in self._at.home.store.find(self._at.sweep.experiment, {"mlflow.runName": self._at.run_name(number)}):
             checkpoint.remove_all(run.folder)
 
 
 def trial_config(sweep: Sweep, chosen: dict[str, Any], number: int, seed: int | None = None) -> RunConfig:
-    """The settings of a trial's run."""
+    """Returns the settings of a trial's run."""
     fields = as_json(sweep.base)
     for path, value in chosen.items():
         assign(fields, path, value)
@@ -163,6 +163,6 @@ def trial_config(sweep: Sweep, chosen: dict[str, Any], number: int, seed: int | 
 
 
 def objective_values(sweep: Sweep, metrics: dict[str, float]) -> list[float]:
-    """The objectives of a finished run, from its last validation and its cost."""
+    """Returns the objectives of a finished run, from its last validation and its cost."""
     names = [name if name in COSTS else f"validation/{name}" for name in sweep.objectives if name in OBJECTIVES]
     return [metrics[name] for name in names]

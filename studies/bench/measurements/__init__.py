@@ -1,1 +1,1 @@
-"""What is measured, each file one hot path."""
+"""The measurements, one file for each hot path."""

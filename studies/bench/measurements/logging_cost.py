@@ -1,4 +1,4 @@
-"""What logging and checkpoints cost beside training, in the product's own loop."""
+"""What logging and checkpoints cost on top of training, in the product's own loop."""
 
 import tempfile
 import time
@@ -29,7 +29,7 @@ class TimedCallback:
 
 
 def logging_and_checkpoints(task: Task, steps: int, target: float | None = None) -> Result:
-    """The share of the time that goes to them with a run's defaults: losses every so many steps, a checkpoint by the clock."""
+    """Measures their share of the time with a run's defaults: losses every few steps, a checkpoint by the clock."""
     watch, progress = WatchConfig(), Progress()
     with tempfile.TemporaryDirectory() as place:
         variant, batches = product_variant(task), _batches(Path(place), task)
@@ -58,7 +58,7 @@ def _own_store(place: Path) -> Store:
 
 def _seconds_of_saving(saver: Checkpointer, progress: Progress) -> float:
     begun = time.perf_counter()
-    progress.images += 1  # another file
+    progress.images += 1  # so that a new file is written
     saver.save(progress)
     return time.perf_counter() - begun
 

@@ -1,4 +1,4 @@
-"""What each thing that makes the engine quick gains by itself, against torch's or numpy's own way of doing it."""
+"""What each optimisation of the engine gains by itself, against torch's or numpy's own implementation."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,11 +16,11 @@ from studies.bench.timing import alternate, timed
 from variants.players.adam import AdamConfig
 
 Layer = tuple[str, int, int]  # class, channels in, channels out; kernels of 4, stride 2, padding 1
-Both = Callable[[], Tensor | list[Tensor]]  # one of two ways of doing something, with all that comes out of it
+Both = Callable[[], Tensor | list[Tensor]]  # one of two implementations; returns everything that it computes
 
 
 def layers(dtype: torch.dtype, batch: int, width: int, rounds: int) -> Iterator[Result]:
-    """Layers of pix2pix's generator, forward and backward."""
+    """Measures layers of pix2pix's generator, forward and backward."""
     down, up, last = ("Conv2d", 8 * width, 8 * width), ("ConvTranspose2d", 16 * width, 8 * width), ("ConvTranspose2d", 2 * width, 2)
     yield _layer(f"convolution of 8x8 maps, batch {batch}", down, (batch, 8 * width, 8, 8), dtype, rounds)
     yield _layer(f"transposed convolution of 4x4 maps, batch {batch}", up, (batch, 16 * width, 4, 4), dtype, rounds)
@@ -29,7 +29,7 @@ def layers(dtype: torch.dtype, batch: int, width: int, rounds: int) -> Iterator[
 
 
 def others(width: int, rounds: int) -> Iterator[Result]:
-    """Adam's step and a photograph's mirror image."""
+    """Measures Adam's step and the mirroring of a photograph."""
     yield from _adam(width, rounds)
     yield _mirror(rounds)
 
@@ -46,7 +46,7 @@ def _layer(name: str, layer: Layer, shape: tuple[int, ...], dtype: torch.dtype, 
 
 
 def _skip(name: str, shape: tuple[int, ...], dtype: torch.dtype, rounds: int) -> Result:
-    """Batch norm, whose output a skip joins to something wider: its gradient is a slice of the joined gradient."""
+    """Measures batch norm whose output a skip connection concatenates: its gradient is a slice of the joined gradient."""
     x, beside = (torch.randn(shape).to(dtype=dtype, memory_format=torch.channels_last) for _ in range(2))
 
     def through(join: Callable[..., Tensor], x: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def _skip(name: str, shape: tuple[int, ...], dtype: torch.dtype, rounds: int) ->
 
 
 def _forward_and_backward(function: Callable[[Tensor], Tensor], x: Tensor, *weights: Tensor) -> Both:
-    """The output, and the gradients of input and weights for one fixed gradient of the output."""
+    """Returns a function for the output, and for the gradients of input and weights at one fixed gradient of the output."""
     x = x.clone().requires_grad_()
     upstream = torch.randn_like(function(x), generator=torch.Generator().manual_seed(0))
 
@@ -70,7 +70,7 @@ def _forward_and_backward(function: Callable[[Tensor], Tensor], x: Tensor, *weig
 
 
 def _adam(width: int, rounds: int) -> Iterator[Result]:
-    """A step from bfloat16 gradients, the bfloat16 working weights included; and the weights after it, when nothing may change."""
+    """Measures a step from bfloat16 gradients, bfloat16 working weights included; and stepped weights when nothing may change."""
     torch.manual_seed(0)
     weights = [w.detach() for w in PlainGenerator(256, width, 0.0).to(memory_format=torch.channels_last).parameters()]
     gradients = [torch.randn_like(w, dtype=torch.bfloat16) for w in weights]
@@ -92,7 +92,7 @@ def _adam(width: int, rounds: int) -> Iterator[Result]:
 
 
 class _TorchAdam:
-    """torch's own, with bfloat16 copies that follow the weights."""
+    """torch's fused Adam, with bfloat16 copies that follow the weights."""
 
     def __init__(self, weights: list[Tensor]) -> None:
         self._weights = [nn.Parameter(w.clone()) for w in weights]
@@ -108,7 +108,7 @@ class _TorchAdam:
         return self._copies
 
     def stepped(self, gradients: list[Tensor]) -> list[Tensor]:
-        """Steps, and puts everything back."""
+        """Makes a step, restores everything, and returns the stepped copies."""
         states = [self._adam.state[w] for w in self._weights]
         changing = [
             *(w.detach() for w in self._weights),

@@ -32,7 +32,7 @@ SOURCE = 480  # pixels of a photograph's side, about COCO's
 
 
 def lab_conversion(size: int, rounds: int, target: float | None) -> Result:
-    """A uint8 batch to Lab and back, on one thread."""
+    """Measures the conversion of a uint8 batch to Lab and back, on one thread."""
     images = fields(BATCH, size)
     batch = torch.from_numpy(images).permute(0, 3, 1, 2)
 
@@ -54,9 +54,9 @@ def lab_conversion(size: int, rounds: int, target: float | None) -> Result:
 
 
 def photograph_to_batch(size: int, rounds: int, target: float | None) -> Result:
-    """Training batches, cropped and flipped at random, in the networks' Lab: from prepared shards, against JPEG files.
+    """Measures training batches, cropped and flipped at random, in the networks' Lab: from prepared shards, against JPEG files.
 
-    What shards save is decoding and resizing, which preparation did once; how long that took is noted.
+    Shards save decoding and resizing, which preparation did once; the result states how long that took.
     """
     with tempfile.TemporaryDirectory() as place:
         folder = write_photographs(Path(place) / "photographs", SOURCE)
@@ -73,7 +73,7 @@ def photograph_to_batch(size: int, rounds: int, target: float | None) -> Result:
 
 
 def per_image_metrics(size: int, rounds: int, target: float | None) -> Result:
-    """PSNR, SSIM, CIEDE2000 and colourfulness of a batch."""
+    """Measures PSNR, SSIM, CIEDE2000 and colourfulness of a batch."""
     truth = fields(BATCH, size)
     noise = np.random.default_rng(1).normal(0, 12, truth.shape)
     images = np.clip(truth + noise, 0, 255).astype(np.uint8)
@@ -100,7 +100,7 @@ def per_image_metrics(size: int, rounds: int, target: float | None) -> Result:
 
 
 def write_photographs(folder: Path, size: int) -> Path:
-    """JPEG files in one class folder."""
+    """Writes JPEG files into one class folder."""
     (folder / "all").mkdir(parents=True)
     for number, image in enumerate(fields(PHOTOGRAPHS, size)):
         Image.fromarray(image).save(folder / "all" / f"{number:03d}.jpg", quality=95)
@@ -108,13 +108,13 @@ def write_photographs(folder: Path, size: int) -> Path:
 
 
 def prepared(photographs: Path, shards: Path, size: int, margin: int = 0) -> Dataset:
-    """A folder of photographs as a data set."""
+    """Prepares a folder of photographs as a data set."""
     config = ShardConfig(size=size, margin=margin, validation=0.05, test=0.05)
     return preparation.prepare(sources.list_files("folder", photographs), shards, config)
 
 
 def fields(count: int, size: int) -> np.ndarray:
-    """Colourful smooth pictures with some noise, (count, size, size, 3) uint8."""
+    """Returns colourful smooth pictures with some noise, (count, size, size, 3) uint8."""
     draw = np.random.default_rng(0)
     y, x = np.mgrid[0:size, 0:size] / size
     waves = draw.uniform(0.5, 3, (count, 3, 2)) * 2 * np.pi
@@ -126,7 +126,7 @@ def fields(count: int, size: int) -> np.ndarray:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread."""
+    """Keeps torch on one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -161,7 +161,7 @@ def _endless(loader: DataLoader[object]) -> Iterator[object]:
 
 
 def _decoded_difference(place: Path, size: int) -> float:
-    """A photograph of that size, which no way enlarges, is the same L and ab both ways."""
+    """Returns the largest difference in L and ab for a photograph of that size, which neither way enlarges."""
     folder = write_photographs(place / "exact", size)
     dataset = prepared(folder, place / "exact shards", size)
     stored = torch.from_numpy(dataset.split("train").centres(np.array([0])))

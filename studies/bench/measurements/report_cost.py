@@ -1,4 +1,4 @@
-"""How long a report of a large study takes, and how much memory: made-up figures, the product's own way from parquet to page."""
+"""Time and memory of a large study's report: made-up figures, the product's own way from parquet to page."""
 
 import json
 import resource
@@ -24,10 +24,10 @@ NAME = "large"
 
 
 def report_of(arms: int, seeds: int, photographs: int, limits: tuple[float, float] | None = None) -> list[Result]:
-    """Seconds and memory of `colourbench report` on a study of that size, in a process of its own.
+    """Measures seconds and memory of `colourbench report` on a study of that size, in a separate process.
 
     Args:
-        limits: of seconds and GB.
+        limits: upper targets for seconds and for GB.
     """
     with tempfile.TemporaryDirectory() as place, own_store():
         write_study(Home(Path(place)), arms, seeds, photographs)
@@ -46,14 +46,14 @@ def _measure(place: str) -> tuple[float, float]:
     from studies.comparisons import reports
 
     home = Home(Path(place))
-    _ = home.store  # that MLflow is imported is no part of the report
+    _ = home.store  # importing MLflow is not part of the report
     begun = time.perf_counter()
     reports.report(home, NAME, say=lambda text: None)
     return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def write_study(home: Home, arms: int, seeds: int, photographs: int) -> None:
-    """A study's runs as they lie in a home after `colourbench compare`, with figures from a generator of random numbers."""
+    """Writes a study's runs as `colourbench compare` leaves them in a home folder, with random figures."""
     dataset = prepared(write_photographs(home.path / "photographs", SIZE), home.data / "bench", SIZE)
     parent = home.store.open_run(NAME, "comparison", {"kind": "comparison", "config_sha256": "0"}, {})
     draw, hard = np.random.default_rng(0), np.random.default_rng(1).normal(0, 2, photographs)

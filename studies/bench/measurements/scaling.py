@@ -17,9 +17,9 @@ STEPS = 3
 
 
 def scaling(base: Task, say: Callable[[str], None]) -> pd.DataFrame:
-    """Columns variant, axis (batch, size or threads), value, images_per_second, memory_gb; what does not fit is left out and said.
+    """Columns variant, axis (batch, size or threads), value, images_per_second, memory_gb; reports and omits what does not fit.
 
-    `base` is held but for the axis; WGAN-GP's step is its critic update.
+    Settings of `base` other than the axis are fixed; WGAN-GP's step is its critic update.
     """
     rows = []
     for axis, value, task in _tasks(base):
@@ -35,7 +35,7 @@ def scaling(base: Task, say: Callable[[str], None]) -> pd.DataFrame:
 
 def _measured(task: Task) -> tuple[float, float]:
     with Stepper(task, "product") as stepper:
-        stepper.step()  # pays for what is made once
+        stepper.step()  # warm-up: pays for one-time allocations
         seconds = statistics.median(stepper.step() for _ in range(STEPS))
         return task.batch / seconds, stepper.end().memory_gb
 

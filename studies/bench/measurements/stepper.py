@@ -1,4 +1,4 @@
-"""Training steps in a process of their own: their memory, and how it is allocated, are theirs alone."""
+"""Training steps in a separate process, so that nothing else affects their memory or how it is allocated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class End:
-    """What a stepper says when it ends: its process's peak (on a GPU what torch took there), operations of a step, precision."""
+    """What a stepper reports at its end: its process's peak memory (on a GPU, torch's there), FLOPs of a step, precision."""
 
     memory_gb: float
     flops: int
@@ -26,7 +26,7 @@ class End:
 
 
 class Stepper:
-    """A process of its own that makes a training step when asked, as a context."""
+    """A context manager around a separate process that makes a training step on request."""
 
     def __init__(self, task: Task, who: Who) -> None:
         self._name = f"{who} {task.variant} of {task.size} px, batch {task.batch}"
@@ -43,12 +43,12 @@ class Stepper:
         """Makes a step and returns its seconds.
 
         Raises:
-            ColourbenchError: it does not fit into memory.
+            ColourbenchError: the step does not fit into memory.
         """
         return self._call(_timed_step)
 
     def end(self) -> End:
-        """Makes a last step to count its operations."""
+        """Makes a last step to count its FLOPs, and returns the process's figures."""
         return self._call(_last_step)
 
     def _call(self, function: Callable[..., T], *arguments: object) -> T:

@@ -1,4 +1,4 @@
-"""How many trials a sweep gets through with more workers on one machine, on each kind of store."""
+"""Trials per second of a sweep with more and more workers on one machine, on each kind of store."""
 
 import io
 import tempfile
@@ -22,7 +22,7 @@ SMALL = {"network": {"base_width": 4}}
 
 
 def trials_per_second(workers: tuple[int, ...], trials: int, storage: str = "") -> Result:
-    """Tiny trials, so that stores and claims weigh as much as they can; from the first trial's start to the last one's end."""
+    """Measures tiny trials, so that stores and claims dominate; from the first trial's start to the last one's end."""
     sides = [_side(count, trials, storage) for count in workers]
     kind = storage.partition(":")[0].partition("+")[0] or "sqlite"
     name = f"{trials} tiny trials, {kind}, {' / '.join(map(str, workers))} workers"
@@ -36,7 +36,7 @@ def _side(workers: int, trials: int, storage: str) -> Side:
         name = f"bench-{Path(place).name}"
         order = Sweep(name=name, base=_base(), trials=trials, sampler="random", pruner="none", storage=storage)
         try:
-            with redirect_stderr(io.StringIO()):  # progress of tiny trials says nothing
+            with redirect_stderr(io.StringIO()):  # hides the progress bars of tiny trials
                 run_sweep(home, order, lambda text: None, workers)
             ended = sweep.load(home, name, storage).get_trials(states=(TrialState.COMPLETE,))
         finally:

@@ -11,14 +11,14 @@ from studies.bench.result import Result, Side
 from studies.bench.tasks import Task, difference
 from studies.bench.timing import alternate, matrix_rate
 
-MOST_DIFFERENT = 2e-3  # share of a layer's weights; those whose gradient is about 0
+MOST_DIFFERENT = 2e-3  # largest share of a layer's weights that may differ: those whose gradient is about 0
 
 
 def against_plain(task: Task, rounds: int, target: float | None) -> Result:
-    """The product's step against the plain one, when a small case of both has been found equal.
+    """Measures the product's step against the plain one, after a check that both are equal in a small case.
 
     Raises:
-        ColourbenchError: they are not, or it does not fit into memory.
+        ColourbenchError: they are not equal, or a step does not fit into memory.
     """
     checked = _check_equal(Task(task.variant, 64, 4, 16, device=task.device))
     with Stepper(task, "plain") as plain, Stepper(task, "product") as product:
@@ -26,7 +26,7 @@ def against_plain(task: Task, rounds: int, target: float | None) -> Result:
         ends = [plain.end(), product.end()]
     device, precision = torch.device(task.device), ends[1].precision
     own = torch.bfloat16 if precision == "bf16-mixed" else torch.float32
-    # a GPU's float32 convolutions are TF32 unless told otherwise, and so is the plain side there
+    # a GPU's float32 convolutions are TF32 by default, and so is the plain side there
     rates = [matrix_rate(torch.float32, device) if task.device == "cpu" else None, matrix_rate(own, device)]
     names = ("plain float32" if task.device == "cpu" else "plain float32 (TF32)", f"product {precision}")
     columns = zip(names, (times.plain, times.product), ends, rates, strict=True)
@@ -43,7 +43,7 @@ def _check_equal(small: Task) -> str:
 
 
 def evolution_against_cgan(task: Task, rounds: int, targets: tuple[float, float] | None) -> list[Result]:
-    """What a step of E-GAN costs in steps of cGAN, same engine: time, and memory of the whole process; `task` names E-GAN."""
+    """Measures what a step of E-GAN costs in steps of cGAN, on the same engine: time, and process memory; `task` names E-GAN."""
     with Stepper(task, "product") as egan, Stepper(replace(task, variant="cgan"), "product") as cgan:
         times = alternate(egan.step, cgan.step, rounds)
         ends = [egan.end(), cgan.end()]

@@ -1,1 +1,1 @@
-"""The plain implementations that the product is measured by."""
+"""The plain implementations that the product is measured against."""

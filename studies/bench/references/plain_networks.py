@@ -1,7 +1,7 @@
-"""pix2pix's networks and training step as anybody would write them in PyTorch: the reference that the product is measured by.
+"""pix2pix's networks and training step as anybody would write them in PyTorch: the reference for the product.
 
-Float32, row-major, separate Adam steps over a loop, losses from torch.nn; nothing here is made fast. The parameters stand in
-the product's order, so that weights are handed over one by one.
+Float32, row-major, separate Adam steps over a loop, losses from torch.nn; nothing here is made fast. The parameters are in
+the product's order, so that weights can be copied one by one.
 """
 
 from collections.abc import Iterable
@@ -65,7 +65,7 @@ class PlainCritic(nn.Module):
 
 @torch.no_grad()
 def take_weights(network: nn.Module, parameters: Iterable[Tensor]) -> None:
-    """Copies parameters in their order.
+    """Copies parameters into a network, in their order.
 
     Raises:
         ValueError: there are more or fewer of them, or their shapes differ.

@@ -24,7 +24,7 @@ class PlainCgan:
         self.critic_adam = torch.optim.Adam(critic.parameters(), **ADAM)  # type: ignore[arg-type]
 
     def step(self, L: Tensor, ab: Tensor) -> None:
-        """Both updates."""
+        """Makes both updates."""
         fake = self.generator(L)
         self.critic.requires_grad_(True)
         self.critic_adam.zero_grad()
@@ -46,7 +46,7 @@ class PlainWganCritic:
         self.adam = torch.optim.Adam(critic.parameters(), lr=1e-4, betas=(0.0, 0.9))
 
     def step(self, L: Tensor, ab: Tensor) -> None:
-        """One update."""
+        """Makes one update of the critic."""
         epsilon = torch.rand(len(L), 1, 1, 1, device=L.device)
         with torch.no_grad():
             fake = self.generator(L)
@@ -61,7 +61,7 @@ class PlainWganCritic:
 
 
 class NaiveEgan:
-    """E-GAN (Wang et al. 2019) as its authors' code works: every child is a copy of network and optimiser with its own forwards.
+    """E-GAN (Wang et al. 2019) as in its authors' code: every child copies network and optimiser, with its own forward passes.
 
     The critic's update comes last, on the survivors' photographs of the evaluation batch, as in the product.
     """
@@ -80,7 +80,7 @@ class NaiveEgan:
         self._reconstruction_weight, self._diversity_weight = reconstruction_weight, diversity_weight
 
     def step(self, L: Tensor, ab: Tensor, judge_L: Tensor, judge_ab: Tensor) -> list[str]:
-        """One generation; returns the survivors' mutations, the fittest first."""
+        """Runs one generation; returns the survivors' mutations, the fittest first."""
         children = []
         for parent, optimiser in self.parents:
             for mutation in self.MUTATIONS:
@@ -120,19 +120,19 @@ class NaiveEgan:
 
 
 def critic_loss(critic: nn.Module, L: Tensor, ab: Tensor, fake: Tensor) -> Tensor:
-    """½ (BCE(real, 1) + BCE(fake, 0))."""
+    """Returns ½ (BCE(real, 1) + BCE(fake, 0))."""
     return _halved(logits_of(critic, L, ab), logits_of(critic, L, fake))
 
 
 def colours(generator: nn.Module, L: Tensor) -> Tensor:
-    """ab of a plain generator, or of the product's."""
+    """Returns ab from a plain generator, or from the product's."""
     made = generator(L)
     ab: Tensor = made if isinstance(made, Tensor) else made.ab
     return ab
 
 
 def logits_of(critic: nn.Module, L: Tensor, ab: Tensor) -> Tensor:
-    """The map of a plain critic, or of the product's with one scale."""
+    """Returns the logit map of a plain critic, or of the product's with one scale."""
     made = critic(L, ab)
     logits: Tensor = made if isinstance(made, Tensor) else made[0]
     return logits
