@@ -198,6 +198,6 @@ def _dataset(data: Path, settings: dict[str, Any], cells: list[Run]) -> Dataset:
     dataset = Dataset(data / settings["dataset"])
     if any(run.tags["dataset_sha256"] != dataset.fingerprint for run in cells):
         raise ColourbenchError(
-            f"the data set {dataset.name} was prepared anew after this study ran; compare again, or prepare it as it was"
+            f"the data set {dataset.name} was prepared again after this study ran; compare again, or prepare it as it was"
         )
     return dataset

@@ -37,7 +37,7 @@ class Networks:
         """What cannot be computed, and how to get the missing weights."""
         needs = {"LPIPS": (self.compare, weights.ALEXNET), "FID and KID": (self.extract, weights.INCEPTION)}
         return [
-            f"{what}, for want of {needed.name}; `colourbench data weights` says how to get it"
+            f"{what}: {needed.name} is missing; `colourbench data weights` says how to get it"
             for what, (network, needed) in needs.items()
             if network is None
         ]

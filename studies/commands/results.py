@@ -37,7 +37,7 @@ def evaluate(
             f"{name} has images of {dataset.config.size} px; this generator takes multiples of {colouriser.stride} px"
         )
     if not data and dataset.fingerprint != found.tags["dataset_sha256"]:
-        raise ColourbenchError(f"{name} was prepared anew since this run was trained; its test split may hold training photographs")
+        raise ColourbenchError(f"{name} was prepared again since this run was trained; its test split may hold training photographs")
     labelled = settings.variant.generator.labels and name == settings.dataset  # another data set numbers its labels differently
     table = evaluation.evaluate(colouriser, dataset.split("test"), colouriser.engine.device, labelled=labelled).table
     path = found.folder / f"metrics-{name}.csv"

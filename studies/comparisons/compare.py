@@ -109,12 +109,12 @@ def _run_all(now: Comparison, planned: list[Cell], say: Say, options: CompareOpt
             try:
                 _run_cell(now, cell, options)
             except Busy:
-                say("  another process is at it")
+                say("  another process is running it")
                 busy.append((number, cell))
             except ColourbenchError as error:
                 failures.append(ColourbenchError(f"{cell.name}: {error}"))
         if busy and len(busy) == len(left):
-            say(f"others are at the last {len(busy)} runs; waiting for them")
+            say(f"other processes are running the last {len(busy)}; waiting for them")
             time.sleep(POLL_SECONDS)
         left = busy
     return failures
