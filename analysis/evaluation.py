@@ -34,12 +34,12 @@ def constant(ab: Tensor) -> Colourise:
 
 def mean_ab(train: Split, images: int = 2000) -> Tensor:
     """The mean ab (2,), in the networks' scale, over at most `images` training images spread evenly over the split."""
-    places = train.spread(images)
+    positions = train.spread(images)
     total = torch.zeros(2, dtype=torch.float64)
-    for chunk in np.array_split(places, max(1, len(places) // BATCH)):
+    for chunk in np.array_split(positions, max(1, len(positions) // BATCH)):
         _, ab = lab.to_network(train.photographs(chunk))
         total += ab.double().mean(dim=(2, 3)).sum(dim=0)
-    return (total / len(places)).float()
+    return (total / len(positions)).float()
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def measure(batches: Batches, split: Split, samples: int = 0, version: Colourise
     parts, kept, seen = [], [], 0
     for inputs, images, truth in batches:
         parts.append(per_image.all_metrics(images, truth) | {DIVERSITY: _diversity(version, *inputs)})
-        here = wanted[(wanted >= seen) & (wanted < seen + len(images))] - seen
-        kept.append(images[torch.from_numpy(here).to(images.device)].permute(0, 2, 3, 1).cpu())
+        in_batch = wanted[(wanted >= seen) & (wanted < seen + len(images))] - seen
+        kept.append(images[torch.from_numpy(in_batch).to(images.device)].permute(0, 2, 3, 1).cpu())
         seen += len(images)
     columns = {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]}
     return Evaluation(pd.DataFrame(_names(split) | columns), np.ascontiguousarray(torch.cat(kept).numpy()))
@@ -107,9 +107,9 @@ def colourised(
     """Yields batches of (colouriser's inputs, colourised, truth); the truth takes the same Lab round trip to uint8."""
     labels = torch.from_numpy(split.labels())
     for start in range(0, len(places), BATCH):
-        here = places[start : start + BATCH]
-        L, ab = lab.to_network(split.photographs(here).to(device))
-        inputs = (L, labels[here].to(device)) if labelled else (L,)
+        chunk = places[start : start + BATCH]
+        L, ab = lab.to_network(split.photographs(chunk).to(device))
+        inputs = (L, labels[chunk].to(device)) if labelled else (L,)
         yield inputs, lab.to_photographs(L, colourise(*inputs)), lab.to_photographs(L, ab)
 
 

@@ -60,18 +60,18 @@ class Results:
     @cached_property
     def sets(self) -> pd.DataFrame:
         """FID, KID and its interval of each cell that has them: columns arm, seed, fid, kid, kid_low, kid_high, n."""
-        found = [
+        rows = [
             {"arm": run.tags["arm"], "seed": int(run.tags["seed"]), **integrity.read_json(run.folder / SETS, REMEDY)}
             for run in self.cells
             if (run.folder / SETS).is_file()
         ]
-        return pd.DataFrame(found, columns=["arm", "seed", "fid", "kid", "kid_low", "kid_high", "n"])
+        return pd.DataFrame(rows, columns=["arm", "seed", "fid", "kid", "kid_low", "kid_high", "n"])
 
     @property
     def remarks(self) -> list[str]:
         """Remarks that readers must know about single arms, and about runs that are not included."""
-        found = [f"{run.tags['arm']}: {text}" for run in self.cells for text in run.tags.get(REMARKS, "").splitlines()]
-        return found + list(self.others)
+        remarks = [f"{run.tags['arm']}: {text}" for run in self.cells for text in run.tags.get(REMARKS, "").splitlines()]
+        return remarks + list(self.others)
 
     @property
     def outside(self) -> list[str]:
@@ -132,7 +132,7 @@ class Results:
     def sample_names(self) -> list[str]:
         """The sample photographs' names, `file#tile`."""
         entries = self._test.entries()
-        return [f"{entries[place].photograph}#{entries[place].tile}" for place in self._places]
+        return [f"{entries[position].photograph}#{entries[position].tile}" for position in self._places]
 
     @property
     def _test(self) -> Split:

@@ -113,8 +113,8 @@ class Cgan(AdversarialVariant):
         if not self.config.penalty_weight:
             return loss, {"critic": loss}
         penalty, norms = self.gradient_penalty(part, fake)
-        found = {"critic": loss, "penalty": penalty, "gradient_norm": norms.mean()}
-        return loss + self.config.penalty_weight * penalty, found
+        losses = {"critic": loss, "penalty": penalty, "gradient_norm": norms.mean()}
+        return loss + self.config.penalty_weight * penalty, losses
 
     def _generator_descent(self, shown: Shown) -> Loss:
         part, fake = shown.batch, shown.fake

@@ -39,8 +39,8 @@ def variant_class(name: str) -> "type[Variant]":
     """
     check_name(name)
     module, _, attribute = CLASSES[name].partition(":")
-    found: type[Variant] = getattr(import_module(module), attribute)
-    return found
+    variant: type[Variant] = getattr(import_module(module), attribute)
+    return variant
 
 
 def build(config: "VariantConfig", engine: "Engine", domain: "Domain") -> "Variant":

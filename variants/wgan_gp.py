@@ -89,8 +89,8 @@ class WganGp(AdversarialVariant):
         fake = self.colourise_now(part)  # line 5: x̃ ← G(L), (B, 2, H, W)
         distance = self.critic_loss(*self.judge(part, fake))  # line 7: D(x̃) - D(x)
         penalty, norms = self.gradient_penalty(part, fake)  # lines 6 and 7: (‖∇_x̂ D(x̂)‖₂ - 1)²
-        found = {"critic": distance, "penalty": penalty, "gradient_norm": norms.mean()}
-        return distance + self.config.penalty_weight * penalty, found  # mean of L⁽ⁱ⁾, which line 9 descends
+        losses = {"critic": distance, "penalty": penalty, "gradient_norm": norms.mean()}
+        return distance + self.config.penalty_weight * penalty, losses  # mean of L⁽ⁱ⁾, which line 9 descends
 
     def _generator_descent(self, part: Batch) -> Loss:
         fake = self.generator(part.L, part.label)  # line 12: G(L)

@@ -46,9 +46,9 @@ def disputed(results: Results) -> Choice:
     shown = _shown_arms(results)
     by_arm = results.table[results.table["arm"].isin(shown)].groupby(["image", "arm"])[primary].mean().unstack("arm")
     spread = by_arm.loc[by_arm.index.intersection(pd.Index(results.sample_names))].std(axis=1).sort_values(ascending=False)
-    found = spread.dropna().head(ROWS)
+    largest = spread.dropna().head(ROWS)
     title = METRICS[primary].label
-    return _choice(results, list(found.index), [f"spread {value:.3g} {title}" for value in found])
+    return _choice(results, list(largest.index), [f"spread {value:.3g} {title}" for value in largest])
 
 
 def gallery(results: Results, choice: Choice) -> Figure | None:
@@ -60,7 +60,7 @@ def gallery(results: Results, choice: Choice) -> Figure | None:
         **{arm: results.samples(arm) for arm in results.arms if arm != "grey"},
         "truth": results.truth,
     }
-    rows = [[photographs[place] for photographs in columns.values()] for place in choice.places]
+    rows = [[photographs[position] for photographs in columns.values()] for position in choice.places]
     return _drawn(rows, choice.titles, list(columns))
 
 
@@ -72,10 +72,10 @@ def seeds(results: Results) -> Figure | None:
         runs = results.runs_of(arm)[:MOST_SEEDS]
         if len(runs) < 2:
             continue
-        mine = results.table[(results.table["arm"] == arm) & results.table["image"].isin(names)]
-        spread = mine.groupby("image")[primary].std()
-        place = names.index(str(spread.idxmax())) if spread.notna().any() else 0
-        rows.append([results.grey[place], *[results.samples_of(run)[place] for run in runs], results.truth[place]])
+        arm_rows = results.table[(results.table["arm"] == arm) & results.table["image"].isin(names)]
+        spread = arm_rows.groupby("image")[primary].std()
+        position = names.index(str(spread.idxmax())) if spread.notna().any() else 0
+        rows.append([results.grey[position], *[results.samples_of(run)[position] for run in runs], results.truth[position]])
         titles.append(fill(arm, TITLE_WIDTH))
     if not rows:
         return None

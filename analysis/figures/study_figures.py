@@ -35,18 +35,18 @@ def curves(results: Results) -> Figure | None:
         for row, metric in enumerate(("validation/delta_e", "validation/colourfulness")):
             for column, unit in enumerate(("images", "seconds")):
                 axis = axes[row, column]
-                for arm, mine in table.groupby("arm", sort=False):
-                    _draw_curves(axis, mine, unit, metric, str(arm), colours[str(arm)])
+                for arm, arm_rows in table.groupby("arm", sort=False):
+                    _draw_curves(axis, arm_rows, unit, metric, str(arm), colours[str(arm)])
                 axis.set_xlabel({"images": "training images drawn", "seconds": "seconds of training"}[unit])
                 axis.set_ylabel("validation " + METRICS[metric.rpartition("/")[2]].label)
         axes[0, 0].legend(title="arm")
     return figure
 
 
-def _draw_curves(axis: Axes, mine: pd.DataFrame, unit: str, metric: str, arm: str, colour: Any) -> None:
-    for _, one in mine.groupby("seed"):
-        axis.plot(one[unit], one[metric], color=colour, alpha=0.3, linewidth=0.8)
-    looks = mine.assign(look=mine.groupby("seed").cumcount()).groupby("look")[[unit, metric]]
+def _draw_curves(axis: Axes, table: pd.DataFrame, unit: str, metric: str, arm: str, colour: Any) -> None:
+    for _, curve in table.groupby("seed"):
+        axis.plot(curve[unit], curve[metric], color=colour, alpha=0.3, linewidth=0.8)
+    looks = table.assign(look=table.groupby("seed").cumcount()).groupby("look")[[unit, metric]]
     mean, deviation = looks.mean(), looks.std()[metric].fillna(0.0)
     axis.fill_between(mean[unit], mean[metric] - deviation, mean[metric] + deviation, color=colour, alpha=0.15, linewidth=0)
     axis.plot(mean[unit], mean[metric], color=colour, linewidth=2.2, marker="o", markersize=3, label=arm)
@@ -62,9 +62,9 @@ def colourfulness(results: Results) -> Figure:
     with mpl.rc_context(STYLE):
         figure, axes = _panels(len(arms), 3, (3.2, 3.2))
         for axis, arm in zip(axes, arms, strict=False):
-            mine = means.loc[arm].iloc[:: -(-len(means.loc[arm]) // DOTS)]
+            dots = means.loc[arm].iloc[:: -(-len(means.loc[arm]) // DOTS)]
             axis.scatter(
-                mine["colourfulness_truth"], mine["colourfulness"], color=colours[arm], s=8, alpha=0.6, linewidth=0, rasterized=True
+                dots["colourfulness_truth"], dots["colourfulness"], color=colours[arm], s=8, alpha=0.6, linewidth=0, rasterized=True
             )
             axis.plot([0, top], [0, top], color="0.4", linewidth=1, linestyle="--")
             axis.set(xlim=(0, top), ylim=(0, top), title=fill(arm, 2 * TITLE_WIDTH))
@@ -156,19 +156,19 @@ def inflection(results: Results) -> Figure | None:
 def _draw_inflection(axis: Axes, run: Run) -> None:
     metric = f"validation/{run.params['variant.inflection.metric']}"
     table = run.curves([metric, "train/adversarial"])
-    watched, game = table.dropna(subset=[metric]), table.dropna(subset=["train/adversarial"])
+    watched, adversarial = table.dropna(subset=[metric]), table.dropna(subset=["train/adversarial"])
     first, second = sns.color_palette("colorblind", 2)
     axis.plot(watched["images"], watched[metric], color=first, marker="o", markersize=3)
     axis.set(xlabel="training images drawn", title=run.name)
     axis.set_ylabel("validation " + METRICS[metric.partition("/")[2]].label, color=first)
     losses = axis.twinx()
-    losses.plot(game["images"], game["train/adversarial"], color=second, alpha=0.8, linewidth=1)
+    losses.plot(adversarial["images"], adversarial["train/adversarial"], color=second, alpha=0.8, linewidth=1)
     losses.set_ylabel("generator's adversarial loss", color=second)
     losses.grid(False)
     for name, style, text in (("best_at", "-", "best"), ("decided_at", "--", "stopped")):
-        place = run.metrics[f"inflection/{name}"]
-        axis.axvline(place, color="0.3", linestyle=style, linewidth=1)
-        axis.annotate(text, (place, 0.98), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8)
+        position = run.metrics[f"inflection/{name}"]
+        axis.axvline(position, color="0.3", linestyle=style, linewidth=1)
+        axis.annotate(text, (position, 0.98), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8)
 
 
 def critic_accuracy(results: Results) -> Figure | None:

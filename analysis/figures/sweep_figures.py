@@ -95,11 +95,11 @@ def slices(trials: Trials) -> Figure:
         figure = Figure(figsize=(11, 2.9 * rows), layout="constrained")
         axes = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True).ravel()
         for axis, name in zip(axes, trials.fields, strict=False):
-            mine = trials.complete.dropna(subset=[name])
-            values = mine[name] if _is_number(mine[name]) else mine[name].astype(str)
-            axis.scatter(values, mine[trials.first], c=mine["trial"], vmin=-len(trials.table) / 2, **DOTS)
+            table = trials.complete.dropna(subset=[name])
+            values = table[name] if _is_number(table[name]) else table[name].astype(str)
+            axis.scatter(values, table[trials.first], c=table["trial"], vmin=-len(trials.table) / 2, **DOTS)
             axis.set_xlabel(_short(name))
-            _scale(axis, mine[name])
+            _scale(axis, table[name])
         for axis in axes[len(trials.fields) :]:
             axis.set_visible(False)
         for axis in axes[::COLUMNS]:
@@ -110,7 +110,7 @@ def slices(trials: Trials) -> Figure:
 def parallel(trials: Trials) -> Figure:
     """One line per trial through all its fields, coloured by the objective: good trials are dark."""
     table = trials.complete
-    places = pd.DataFrame({name: _placed(table[name]) for name in trials.fields})
+    positions = pd.DataFrame({name: _placed(table[name]) for name in trials.fields})
     value = table[trials.first]
     good = value.rank(ascending=trials.objectives[trials.first] == "maximize", pct=True)
     colours = sns.color_palette("viridis_r", as_cmap=True)
@@ -120,7 +120,7 @@ def parallel(trials: Trials) -> Figure:
         for row in good.sort_values().index:
             axis.plot(
                 range(len(trials.fields)),
-                places.loc[row],
+                positions.loc[row],
                 color=colours(good[row]),
                 alpha=0.25 + 0.75 * good[row] ** 2,
                 linewidth=1.4,

@@ -24,10 +24,10 @@ def forest(verdict: Verdict) -> Figure | None:
         axis = figure.subplots()
         axis.axvspan(-verdict.margin, verdict.margin, color="0.9", zorder=0)
         axis.axvline(0, color="0.4", linewidth=1)
-        for place, answer in enumerate(answers):
+        for position, answer in enumerate(answers):
             if math.isfinite(answer.low):
-                axis.plot([answer.low, answer.high], [place, place], color=shades[answer.outcome], linewidth=2)
-            axis.plot(answer.estimate, place, "o", color=shades[answer.outcome], markersize=5)
+                axis.plot([answer.low, answer.high], [position, position], color=shades[answer.outcome], linewidth=2)
+            axis.plot(answer.estimate, position, "o", color=shades[answer.outcome], markersize=5)
         axis.set_yticks(range(len(answers)), [f"{answer.first} − {answer.second}" for answer in answers])
         axis.set(xlabel=f"difference in {METRICS[verdict.primary].label}", ylim=(-0.7, len(answers) - 0.3))
         for outcome, colour in shades.items():
@@ -57,9 +57,9 @@ def variance(results: Results, verdict: Verdict) -> Figure | None:
 
 
 def _shares(results: Results, primary: str, answer: Answer) -> list[float]:
-    found = results.scores(primary).components(answer.first, answer.second)
-    seeds = sum(own / n for own, n in zip(found.seeds, answer.seeds, strict=True))
-    error = sum(mse / (n * answer.photographs) for mse, n in zip(found.errors, answer.seeds, strict=True))
-    parts = [seeds, found.photographs / answer.photographs, error]
+    components = results.scores(primary).components(answer.first, answer.second)
+    seeds = sum(own / n for own, n in zip(components.seeds, answer.seeds, strict=True))
+    error = sum(mse / (n * answer.photographs) for mse, n in zip(components.errors, answer.seeds, strict=True))
+    parts = [seeds, components.photographs / answer.photographs, error]
     total = sum(parts) or 1.0
     return [part / total for part in parts]

@@ -56,9 +56,9 @@ def delta_e(images: Lab, truth: Lab) -> PerImage:
 
 def delta_e_pixels(first: Lab, second: Lab) -> Float[Tensor, "b h w"]:
     """CIEDE2000 (Sharma, Wu & Dalal 2005) of each pixel, in float32, on the CPU and without gradients."""
-    found = np.empty((len(first), 1, *first.shape[2:]), np.float32)
-    _measured(ciede2000.delta_e, first.float(), second.float(), out=found)
-    return torch.from_numpy(found[:, 0])
+    differences = np.empty((len(first), 1, *first.shape[2:]), np.float32)
+    _measured(ciede2000.delta_e, first.float(), second.float(), out=differences)
+    return torch.from_numpy(differences[:, 0])
 
 
 def colourfulness(images: Images) -> PerImage:
@@ -69,8 +69,8 @@ def colourfulness(images: Images) -> PerImage:
     sums = torch.tensor(_measured(photograph_sums.opponent_sums, images), dtype=torch.float64).view(-1, 2, 2)
     mean, square = (sums / math.prod(images.shape[2:]) / torch.tensor([[1, 1], [2, 4]])).unbind(2)  # sums are of 2yb and (2yb)²
     deviation = (square - mean**2).clamp(min=0).sum(dim=1).sqrt()
-    found: Tensor = deviation + 0.3 * mean.norm(dim=1)
-    return found
+    values: Tensor = deviation + 0.3 * mean.norm(dim=1)
+    return values
 
 
 def chroma(images: Lab) -> PerImage:
@@ -106,15 +106,15 @@ def all_metrics(images: Images, truth: Images) -> dict[str, PerImage]:
     """Every per-image metric of colourised photographs against the truth, on the CPU."""
     images, truth = images.cpu(), truth.cpu()
     images_lab, truth_lab = lab.rgb_to_lab(images), lab.rgb_to_lab(truth)
-    found, true = colourfulness(images), colourfulness(truth)
+    of_images, of_truth = colourfulness(images), colourfulness(truth)
     return {
         "psnr_rgb": psnr(images, truth),
         "psnr_ab": psnr_ab(images_lab, truth_lab),
         "ssim": ssim(images, truth),
         "delta_e": delta_e(images_lab, truth_lab),
-        "colourfulness": found,
-        "colourfulness_truth": true,
-        "colourfulness_difference": (found - true).abs(),
+        "colourfulness": of_images,
+        "colourfulness_truth": of_truth,
+        "colourfulness_difference": (of_images - of_truth).abs(),
         "chroma": chroma(images_lab),
         "grey_share": grey_share(images_lab),
         "ab_distance": ab_distance(images_lab, truth_lab),

@@ -109,17 +109,17 @@ def measure(batches: Iterable[tuple[Any, Images, Images]], found: Networks, trut
     Args:
         truth: features of the true photographs, if known: they are the same for every arm.
     """
-    distances, theirs, true = [], [], []
+    distances, features, true_features = [], [], []
     for _, images, real in batches:
         if found.compare:
             distances.append(found.compare(images, real))
         if found.extract:
-            theirs.append(found.extract(images))
+            features.append(found.extract(images))
         if found.extract and truth is None:
-            true.append(found.extract(real))
+            true_features.append(found.extract(real))
     lpips = torch.cat(distances).double().numpy() if distances else None
-    known = torch.cat(true) if true else truth
-    return Measured(lpips, torch.cat(theirs) if theirs else None, known if theirs else None)
+    known = torch.cat(true_features) if true_features else truth
+    return Measured(lpips, torch.cat(features) if features else None, known if features else None)
 
 
 def set_figures(features: Features, truth: Features) -> SetFigures:

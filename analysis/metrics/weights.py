@@ -85,8 +85,8 @@ class Weights:
         if not file_sha256(file).startswith(self.digits):
             raise ColourbenchError(f"{file} is not {self.name}: its SHA-256 does not begin with {self.digits}")
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self.file) as place, file.open("rb") as source:
-            shutil.copyfileobj(source, place)
+        with replacing(self.file) as target, file.open("rb") as source:
+            shutil.copyfileobj(source, target)
 
     @property
     def remedy(self) -> str:

@@ -64,8 +64,8 @@ def plan(design: Design, images: Sequence[str], arms: Sequence[str], secret: str
     for number, rater in enumerate(names):
         draw = np.random.default_rng([design.seed, number, hidden])
         trials += [
-            Trial(_code(secret, rater, place), rater, place, kind, image, arm, side)
-            for place, (kind, image, arm, side) in enumerate(_rows(design, images, shown, number, draw), 1)
+            Trial(_code(secret, rater, position), rater, position, kind, image, arm, side)
+            for position, (kind, image, arm, side) in enumerate(_rows(design, images, shown, number, draw), 1)
         ]
     return trials
 
@@ -98,8 +98,8 @@ def _rows(design: Design, images: Sequence[str], arms: list[str], rater: int, dr
     chosen = draw.permutation(len(images))[:fresh]
     sides = draw.permutation(np.resize(["left", "right"], fresh)) if design.test == "pair" else [""] * fresh
     rows: list[Row] = []
-    for place, (image, side) in enumerate(zip(chosen, sides, strict=True)):
-        if place < vigilance:
+    for position, (image, side) in enumerate(zip(chosen, sides, strict=True)):
+        if position < vigilance:
             rows.append(("vigilance", images[image], RANDOM, str(side)))
         else:  # indexed by the photograph's own number, so that arms rotate over raters
             rows.append(("test", images[image], arms[(int(image) + rater) % len(arms)], str(side)))
@@ -111,6 +111,6 @@ def _rows(design: Design, images: Sequence[str], arms: list[str], rater: int, dr
         yield "repeat", name, arm, {"left": "right", "right": "left", "": ""}[side]
 
 
-def _code(secret: str, rater: str, place: int) -> str:
+def _code(secret: str, rater: str, position: int) -> str:
     """A hexadecimal code; the leading letter keeps spreadsheets from reading it as a number."""
-    return "f" + hmac.new(secret.encode(), f"{rater} {place}".encode(), hashlib.sha256).hexdigest()[:11]
+    return "f" + hmac.new(secret.encode(), f"{rater} {position}".encode(), hashlib.sha256).hexdigest()[:11]

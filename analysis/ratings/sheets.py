@@ -100,13 +100,13 @@ def write(material: Material, design: Design, folder: Path) -> Key:
 
 
 def _write_rater(folder: Path, rater: str, key: Key, material: Material) -> None:
-    mine = [trial for trial in key.trials if trial.rater == rater]
-    pictures = {trial.code: _picture(trial, material, key.design) for trial in mine}
+    trials = [trial for trial in key.trials if trial.rater == rater]
+    pictures = {trial.code: _picture(trial, material, key.design) for trial in trials}
     (folder / "images").mkdir(parents=True)
     for code, picture in pictures.items():
         (folder / "images" / f"{code}.png").write_bytes(picture)
-    _write_csv(folder / f"{rater}.csv", mine)
-    _write_workbook(folder / f"{rater}.xlsx", rater, mine, pictures, key.design.test)
+    _write_csv(folder / f"{rater}.csv", trials)
+    _write_workbook(folder / f"{rater}.xlsx", rater, trials, pictures, key.design.test)
 
 
 def read_key(folder: Path) -> Key:
@@ -119,11 +119,11 @@ def read_key(folder: Path) -> Key:
     if not path.is_file():
         raise ColourbenchError(f"there is no {path}; make sheets first with `colourbench ratings sheets`")
     remedy = "without it the sheets cannot be read: put a copy of it back"
-    found = integrity.read_json(path, remedy)
+    content = integrity.read_json(path, remedy)
     if promise.is_file() and file_sha256(path) not in promise.read_text(encoding="utf-8", errors="replace"):
         raise integrity.Damaged(f"{path} is not the key that {promise} promises; {remedy}")
     try:
-        return Key.from_json(found)
+        return Key.from_json(content)
     except (KeyError, TypeError) as error:
         raise integrity.Damaged(f"{path} is damaged or of another version: {first_line(error)}; {remedy}") from None
 
@@ -187,14 +187,14 @@ def _workbook_rows(path: Path) -> Iterator[tuple[int, str, str]]:
 
 def _picture(trial: Trial, material: Material, design: Design) -> bytes:
     """One PNG per trial. A pair is a single picture, so that no file size or name reveals which half is which."""
-    place = material.names.index(trial.image)
-    truth = _enlarged(material.truth[place])
+    position = material.names.index(trial.image)
+    truth = _enlarged(material.truth[position])
     if trial.arm == TRUTH:
         rated = truth
     elif trial.arm == RANDOM:
-        rated = _enlarged(_random_colours(material.truth, place, trial.code))
+        rated = _enlarged(_random_colours(material.truth, position, trial.code))
     else:
-        rated = _enlarged(material.arms[trial.arm][place])
+        rated = _enlarged(material.arms[trial.arm][position])
     if design.test == "pair":
         gap = np.full((truth.shape[0], GAP, 3), 255, dtype=np.uint8)
         left, right = (truth, rated) if trial.side == "left" else (rated, truth)
@@ -204,15 +204,15 @@ def _picture(trial: Trial, material: Material, design: Design) -> bytes:
     return buffer.getvalue()
 
 
-def _random_colours(truth: Photographs, place: int, code: str) -> UInt8[np.ndarray, "h w 3"]:
+def _random_colours(truth: Photographs, position: int, code: str) -> UInt8[np.ndarray, "h w 3"]:
     """The photograph's L with the colours of another photograph, turned upside down (Zhang et al. 2016, "random")."""
     import torch
 
     from common.colour import lab
 
     draw = np.random.default_rng(int(code, 16))
-    other = (place + 1 + int(draw.integers(len(truth) - 1))) % len(truth) if len(truth) > 1 else place
-    pair = torch.from_numpy(truth[[place, other]]).permute(0, 3, 1, 2)
+    other = (position + 1 + int(draw.integers(len(truth) - 1))) % len(truth) if len(truth) > 1 else position
+    pair = torch.from_numpy(truth[[position, other]]).permute(0, 3, 1, 2)
     L, ab = lab.to_network(pair)
     mixed = lab.to_photographs(L[:1], ab[1:].flip(2, 3))
     return np.ascontiguousarray(mixed[0].permute(1, 2, 0).numpy())

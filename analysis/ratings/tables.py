@@ -66,10 +66,10 @@ def by_arm(answers: pd.DataFrame, test: str) -> pd.DataFrame:
     fit = _fit(table, arms, effects=False)
     rows = []
     for number, arm in enumerate(arms):
-        mine = table.loc[table["arm"] == arm, "value"]
-        low, high = _arm_interval(fit, number, mine)
+        values = table.loc[table["arm"] == arm, "value"]
+        low, high = _arm_interval(fit, number, values)
         name = "fooling_rate" if test == "pair" else "mos"
-        rows.append({"arm": arm, name: mine.mean(), "low": low, "high": high, "trials": len(mine), "interval": fit.method})
+        rows.append({"arm": arm, name: values.mean(), "low": low, "high": high, "trials": len(values), "interval": fit.method})
     return pd.DataFrame(rows)
 
 
@@ -107,15 +107,15 @@ def _test_trials(answers: pd.DataFrame, test: str) -> pd.DataFrame:
 def vigilance(answers: pd.DataFrame, test: str) -> pd.DataFrame:
     """The attention of each rater: shares of vigilance trials answered correctly, and of repeats answered the same way."""
     rows = []
-    for rater, mine in scored(answers, test).groupby("rater"):
-        watch, repeats = mine[mine["kind"] == "vigilance"], mine[mine["kind"] == "repeat"]
-        first = mine[mine["kind"] == "test"].set_index("image")["value"]
+    for rater, trials in scored(answers, test).groupby("rater"):
+        watch, repeats = trials[trials["kind"] == "vigilance"], trials[trials["kind"] == "repeat"]
+        first = trials[trials["kind"] == "test"].set_index("image")["value"]
         earlier = first.reindex(repeats["image"]).to_numpy()
         both = ~np.isnan(earlier)
         same = (earlier[both] == repeats["value"].to_numpy()[both]).mean() if both.any() else np.nan
         right = (watch["value"] == 0).mean() if test == "pair" else (watch["value"] <= 2).mean()
         rows.append(
-            {"rater": rater, "answers": len(mine), "vigilance_right": right if len(watch) else np.nan, "repeats_alike": same}
+            {"rater": rater, "answers": len(trials), "vigilance_right": right if len(watch) else np.nan, "repeats_alike": same}
         )
     return pd.DataFrame(rows)
 
@@ -195,5 +195,5 @@ def _clustered(X: np.ndarray, residuals: np.ndarray, groups: np.ndarray, bread: 
     count = numbers.max() + 1
     sums = np.zeros((count, X.shape[1]))
     np.add.at(sums, numbers, X * residuals[:, None])
-    found: np.ndarray = bread @ (sums.T @ sums) @ bread * (count / max(count - 1, 1))
-    return found
+    covariance: np.ndarray = bread @ (sums.T @ sums) @ bread * (count / max(count - 1, 1))
+    return covariance

@@ -70,10 +70,10 @@ def _training(results: Results) -> str:
     budget = results.settings["budget"]
     rule = results.settings.get("until")
     until = f" Seeds were added to all arms alike until {rule['text']}." if rule else ""
-    where = sorted({f"{run.tags.get('processor', '?')} in {run.tags.get('precision', '?')}" for run in results.trained})
+    machines = sorted({f"{run.tags.get('processor', '?')} in {run.tags.get('precision', '?')}" for run in results.trained})
     return (
         f"Each arm was trained with {count} seeds under a budget of {budget['amount']:,.0f} {budget['unit']} a run "
-        f"({'; '.join(where)}); all runs are counted.{until}"
+        f"({'; '.join(machines)}); all runs are counted.{until}"
     )
 
 

@@ -72,8 +72,8 @@ def write(
     write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())
     (folder / "methods.txt").write_text(text + "\n", encoding="utf-8")
     (folder / "references.bib").write_text(methods.bibtex(text) + "\n", encoding="utf-8")
-    said = _said(results, answer, text, commands, missing) | {"itself": itself.summary(frames["itself"])}
-    return _pages(folder, formats, readable, drawn, said, METRICS[answer.primary].label)
+    context = _said(results, answer, text, commands, missing) | {"itself": itself.summary(frames["itself"])}
+    return _pages(folder, formats, readable, drawn, context, METRICS[answer.primary].label)
 
 
 def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
@@ -88,7 +88,7 @@ def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFra
         "diversity": study_tables.diversity(results),
         "itself": itself.against_itself(results),
     }
-    people = {
+    formatters = {
         "headline": study_tables.readable_headline,
         "further": study_tables.readable_further,
         "not_finite": study_tables.readable_not_finite,
@@ -98,7 +98,7 @@ def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFra
         "diversity": study_tables.readable_diversity,
         "itself": study_tables.readable_itself,
     }
-    return frames, {name: people[name](frame) for name, frame in frames.items() if len(frame)}
+    return frames, {name: formatters[name](frame) for name, frame in frames.items() if len(frame)}
 
 
 def draw(results: Results, answer: Verdict) -> dict[str, Figure]:
@@ -142,7 +142,7 @@ def _pages(
     formats: Sequence[str],
     shown: dict[str, pd.DataFrame],
     drawn: dict[str, Path],
-    said: dict[str, Any],
+    context: dict[str, Any],
     primary: str,
 ) -> Path:
     contents = [(anchor, title) for anchor, title, needs in CONTENTS if not needs or needs in drawn or needs in shown]
@@ -151,7 +151,7 @@ def _pages(
         written.append(folder / "report.md")
         marked = {name: tables.markdown(table) for name, table in shown.items()}
         pictures = {name: path.relative_to(folder).as_posix() for name, path in drawn.items()}
-        text = page.template("report.md.j2").render(tables=marked, images=pictures, **said)
+        text = page.template("report.md.j2").render(tables=marked, images=pictures, **context)
         written[-1].write_text(text, encoding="utf-8")
     if {"html", "pdf"} & set(formats):
         html = page.template("report.html.j2").render(
@@ -159,7 +159,7 @@ def _pages(
             pairs=_pairs_by_metric(shown.get("pairwise", pd.DataFrame()), primary),
             images={name: page.embedded(path) for name, path in drawn.items()},
             contents=contents,
-            **said,
+            **context,
         )
         if "pdf" in formats:
             written.insert(0, folder / "report.pdf")
@@ -192,10 +192,10 @@ def warnings(results: Results) -> list[str]:
 
 
 def _few(results: Results) -> list[str]:
-    found = []
+    texts = []
     photographs = results.table["photograph"].nunique()
     if photographs < FEW_PHOTOGRAPHS:
-        found.append(
+        texts.append(
             f"The test split holds {results.table['image'].nunique()} images cut from only {photographs} photographs. Photographs "
             "are the unit of the statistics, so intervals are wide and hardly any difference can be significant with so few: "
             "read this as a demonstration."
@@ -203,11 +203,11 @@ def _few(results: Results) -> list[str]:
     seeds = results.table[~results.table["fixed"]].groupby("arm")["seed"].nunique()
     if len(seeds) and seeds.min() < 3:
         count = f"{seeds.min()} seed{'s' if seeds.min() > 1 else ''}"
-        found.append(
+        texts.append(
             f"Some arms have only {count}. Seeds are what tells a method from its luck: with two or three an interval is wide, and "
             "with one there is none. `colourbench plan` says how many would settle the question."
         )
-    return found
+    return texts
 
 
 def _unfinished(results: Results) -> list[str]:

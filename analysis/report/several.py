@@ -28,20 +28,20 @@ def write(name: str, question: str, parts: Sequence[Results], pages: Sequence[Pa
     """
     primary = str(parts[0].settings["primary"])
     means = scores(parts, primary)
-    found = ranks(means, METRICS[primary].direction)
-    readable = _readable(parts, primary, found)
+    ranking = ranks(means, METRICS[primary].direction)
+    readable = _readable(parts, primary, ranking)
     tables.write(means.assign(data_set=means.index), readable, folder / "tables", "ranks")
-    drawn = diagram(found, METRICS[primary].label)
+    drawn = diagram(ranking, METRICS[primary].label)
     picture = drawing.save(drawn, folder / "figures", "ranks") if drawn else None
     html = page.template("several.html.j2").render(
         name=name,
         question=question,
         title=METRICS[primary].label,
-        lines=summary(found),
+        lines=summary(ranking),
         parts=[_part(part, path, folder) for part, path in zip(parts, pages, strict=True)],
         table=page.html_table(readable),
         image=page.embedded(picture) if picture else None,
-        found=found,
+        found=ranking,
     )
     path = folder / "report.html"
     path.write_text(html, encoding="utf-8")
@@ -60,22 +60,22 @@ def scores(parts: Sequence[Results], metric: str) -> pd.DataFrame:
 def summary(found: Ranks) -> list[str]:
     """The ranking in words."""
     best = found.average.index[0]
-    said = [
+    lines = [
         f"Average ranks over {found.data_sets} data sets: " + ", ".join(f"{arm} {rank:.2f}" for arm, rank in found.average.items())
     ]
     if not math.isfinite(found.critical_difference):
-        return [*said, "One data set or one arm gives no ranking"]
+        return [*lines, "One data set or one arm gives no ranking"]
     test = f"Friedman's test (Iman and Davenport's F): p {found.p:.2g}"
     most = len(found.average) - 1
     apart = f"two arms differ where their ranks lie {found.critical_difference:.2g} apart, of {most} that are possible"
-    worse = [other for one, other in found.differing if one == best]
+    worse = [second for first, second in found.differing if first == best]
     if worse:
-        said.append(f"{best} ranks better than {', '.join(worse)}; {test}")
+        lines.append(f"{best} ranks better than {', '.join(worse)}; {test}")
     elif found.p < LEVEL:
-        said.append(f"The arms differ, and no pair of them clearly; {test}; with {found.data_sets} data sets {apart}")
+        lines.append(f"The arms differ, and no pair of them clearly; {test}; with {found.data_sets} data sets {apart}")
     else:
-        said.append(f"The arms do not differ clearly; {test}; with {found.data_sets} data sets {apart}")
-    return said
+        lines.append(f"The arms do not differ clearly; {test}; with {found.data_sets} data sets {apart}")
+    return lines
 
 
 def diagram(found: Ranks, title: str) -> Figure | None:
@@ -94,9 +94,9 @@ def diagram(found: Ranks, title: str) -> Figure | None:
     return figure
 
 
-def _readable(parts: Sequence[Results], metric: str, found: Ranks) -> pd.DataFrame:
+def _readable(parts: Sequence[Results], metric: str, ranking: Ranks) -> pd.DataFrame:
     rows = []
-    for arm, rank in found.average.items():
+    for arm, rank in ranking.average.items():
         cells = {part.dataset.name: _cell(part, metric, str(arm)) for part in parts}
         rows.append({"arm": arm, **cells, "average rank": f"{rank:.2f}"})
     return pd.DataFrame(rows)

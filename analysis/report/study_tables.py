@@ -24,13 +24,13 @@ def headline(results: Results, pairs: pd.DataFrame) -> pd.DataFrame:
     by_arm = dict(iter(results.table.groupby("arm")))
     rows = []
     for arm in results.arms:
-        mine = by_arm[arm]
-        row: dict[str, object] = {"arm": arm, "seeds": results.scores(HEADLINE[0]).seeds(arm), "images": mine["image"].nunique()}
+        table = by_arm[arm]
+        row: dict[str, object] = {"arm": arm, "seeds": results.scores(HEADLINE[0]).seeds(arm), "images": table["image"].nunique()}
         for metric in HEADLINE:
             interval = differences.interval(results.scores(metric), arm)
             row |= {metric: interval.estimate, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
-        row["infinite_psnr"] = int(np.isinf(mine["psnr_rgb"]).sum())  # from identical photographs; the means leave them out
-        row["mean_colourfulness_difference"] = abs(mine["colourfulness"].mean() - mine["colourfulness_truth"].mean())
+        row["infinite_psnr"] = int(np.isinf(table["psnr_rgb"]).sum())  # from identical photographs; the means leave them out
+        row["mean_colourfulness_difference"] = abs(table["colourfulness"].mean() - table["colourfulness_truth"].mean())
         rows.append(row)
     frame = pd.DataFrame(rows)
     for metric in HEADLINE:
@@ -53,14 +53,14 @@ def further(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _of_sets(mine: pd.DataFrame) -> dict[str, float]:
+def _of_sets(sets: pd.DataFrame) -> dict[str, float]:
     """FID and KID over an arm's seeds; for a single seed, KID's interval is over photographs."""
-    if mine.empty:
+    if sets.empty:
         return dict.fromkeys(("fid", "fid_half", "kid", "kid_half", "n"), math.nan)
-    (fid, fid_half), (kid, kid_half) = (over_seeds(mine[name].tolist()) for name in ("fid", "kid"))
-    if len(mine) == 1:
-        kid_half = float((mine["kid_high"] - mine["kid_low"]).iloc[0]) / 2
-    return {"fid": fid, "fid_half": fid_half, "kid": kid, "kid_half": kid_half, "n": float(mine["n"].iloc[0])}
+    (fid, fid_half), (kid, kid_half) = (over_seeds(sets[name].tolist()) for name in ("fid", "kid"))
+    if len(sets) == 1:
+        kid_half = float((sets["kid_high"] - sets["kid_low"]).iloc[0]) / 2
+    return {"fid": fid, "fid_half": fid_half, "kid": kid, "kid_half": kid_half, "n": float(sets["n"].iloc[0])}
 
 
 def bleeding_of_the_truth(results: Results) -> float:

@@ -109,10 +109,10 @@ def components(first: Matrix, second: Matrix) -> Components:
     with_seeds = [y for y in (first, second) if len(y) > 1]
     errors = [_residual(y) for y in with_seeds]
     photographs = first.shape[1]
-    own = [max(float(y.mean(axis=1).var(ddof=1)) - mse / photographs, 0.0) for y, mse in zip(with_seeds, errors, strict=True)]
+    seeds = [max(float(y.mean(axis=1).var(ddof=1)) - mse / photographs, 0.0) for y, mse in zip(with_seeds, errors, strict=True)]
     d = first.mean(axis=0) - second.mean(axis=0)
     noise = sum((mse / len(y) for y, mse in zip(with_seeds, errors, strict=True)), 0.0)
-    return Components(tuple(own), tuple(errors), max(float(d.var(ddof=1)) - noise, 0.0))
+    return Components(tuple(seeds), tuple(errors), max(float(d.var(ddof=1)) - noise, 0.0))
 
 
 def _from_matrices(arms: Sequence[Matrix], d: Float[np.ndarray, " photographs"]) -> Estimate:
@@ -136,5 +136,5 @@ def _estimate(value: float, over_seeds: Sequence[float], seeds: Sequence[int], b
 
 def _residual(y: Matrix) -> float:
     """Residual mean square of the seed x photograph table."""
-    rest = y - y.mean(axis=0) - y.mean(axis=1, keepdims=True) + y.mean()
-    return float((rest**2).sum() / ((y.shape[0] - 1) * (y.shape[1] - 1)))
+    residuals = y - y.mean(axis=0) - y.mean(axis=1, keepdims=True) + y.mean()
+    return float((residuals**2).sum() / ((y.shape[0] - 1) * (y.shape[1] - 1)))

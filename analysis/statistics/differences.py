@@ -110,9 +110,9 @@ def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -
     if not direction or not means:
         return None
     best = max(means, key=lambda arm: direction * means[arm])
-    mine = pairs[(pairs["first"] == best) | (pairs["second"] == best)]
-    better = np.where(mine["first"] == best, 1, -1) * np.sign(mine["estimate"]) * direction > 0
-    return best if len(mine) and bool(((mine["p_holm"] < LEVEL) & better).all()) else None
+    pairs_of_best = pairs[(pairs["first"] == best) | (pairs["second"] == best)]
+    better = np.where(pairs_of_best["first"] == best, 1, -1) * np.sign(pairs_of_best["estimate"]) * direction > 0
+    return best if len(pairs_of_best) and bool(((pairs_of_best["p_holm"] < LEVEL) & better).all()) else None
 
 
 def _compared(found: Scores, pairs: list[tuple[str, str]], resamples: int, seed: int, level: float | None = None) -> pd.DataFrame:

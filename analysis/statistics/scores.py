@@ -43,8 +43,8 @@ class Scores:
 
     def common(self, first: str, second: str) -> Mask:
         """The photographs for which every seed of both arms has a value."""
-        found: Mask = self._complete(first) & self._complete(second)
-        return found
+        mask: Mask = self._complete(first) & self._complete(second)
+        return mask
 
     def left_out(self, first: str, second: str) -> int:
         """The number of photographs that either arm was evaluated on but that are not common to both."""
@@ -66,8 +66,8 @@ class Scores:
         return 0 if self.fixed[arm] else len(self.values[arm])
 
     def _complete(self, arm: str) -> Mask:
-        found: Mask = np.isfinite(self.values[arm]).all(axis=0)
-        return found
+        mask: Mask = np.isfinite(self.values[arm]).all(axis=0)
+        return mask
 
     def _pair(self, first: str, second: str) -> tuple[Matrix, Matrix]:
         common = self.common(first, second)
@@ -80,12 +80,12 @@ def scores(table: pd.DataFrame, metric: str) -> Scores:
     Args:
         table: with columns `arm`, `seed`, `photograph`, the metric, and `fixed` if there are arms without seeds.
     """
-    arms = {str(arm): mine for arm, mine in table.groupby("arm", sort=False)}
+    arms = {str(arm): rows for arm, rows in table.groupby("arm", sort=False)}
     photographs = pd.Index(pd.unique(table["photograph"])).sort_values()
-    found = {arm: matrix(mine, metric) for arm, mine in arms.items()}
-    listed = {arm: photographs.isin(values.columns) for arm, values in found.items()}
-    aligned = {arm: values.reindex(columns=photographs).to_numpy(dtype=float) for arm, values in found.items()}
-    fixed = {arm: bool(mine["fixed"].all()) if "fixed" in mine else False for arm, mine in arms.items()}
+    matrices = {arm: matrix(rows, metric) for arm, rows in arms.items()}
+    listed = {arm: photographs.isin(values.columns) for arm, values in matrices.items()}
+    aligned = {arm: values.reindex(columns=photographs).to_numpy(dtype=float) for arm, values in matrices.items()}
+    fixed = {arm: bool(rows["fixed"].all()) if "fixed" in rows else False for arm, rows in arms.items()}
     return Scores(metric, aligned, listed, fixed)
 
 

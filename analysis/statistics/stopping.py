@@ -65,5 +65,5 @@ def _widest(scores: Scores, arms: Sequence[str], level: float) -> tuple[tuple[st
     return worst, halves[worst]
 
 
-def _half(found: Estimate, level: float) -> float:
-    return found.half_width(level) if found.is_known else math.inf
+def _half(estimate: Estimate, level: float) -> float:
+    return estimate.half_width(level) if estimate.is_known else math.inf

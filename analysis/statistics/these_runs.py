@@ -39,8 +39,8 @@ def judge(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> OfTheseRuns:
 def interval(d: Columns, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """The 95 % interval of each column's mean: percentiles of the bootstrap (Efron & Tibshirani 1993, §13.3), or Student's t."""
     if len(d) <= FEW:
-        found = stats.bootstrap((d,), np.nanmean, axis=0, n_resamples=resamples, batch=BATCH, method="percentile", rng=seed)
-        return found.confidence_interval.low, found.confidence_interval.high
+        bootstrap = stats.bootstrap((d,), np.nanmean, axis=0, n_resamples=resamples, batch=BATCH, method="percentile", rng=seed)
+        return bootstrap.confidence_interval.low, bootstrap.confidence_interval.high
     n, mean = np.isfinite(d).sum(axis=0), np.nanmean(d, axis=0)
     half = stats.t.ppf(0.975, n - 1) * np.nanstd(d, axis=0, ddof=1) / np.sqrt(n)
     return mean - half, mean + half

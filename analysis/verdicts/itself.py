@@ -29,10 +29,10 @@ def against_itself(results: Results) -> pd.DataFrame:
     """
     rows = []
     for name, arms in _methods(results).items():
-        mine = results.table[results.table["arm"].isin(arms)]
+        rows_of_method = results.table[results.table["arm"].isin(arms)]
         for metric in METRICS:
-            if METRICS[metric].direction and metric in mine and mine[metric].notna().any():
-                rows.append({"method": name, "metric": metric, **_splits(matrix(mine, metric))})
+            if METRICS[metric].direction and metric in rows_of_method and rows_of_method[metric].notna().any():
+                rows.append({"method": name, "metric": metric, **_splits(matrix(rows_of_method, metric))})
     return pd.DataFrame(rows)
 
 
@@ -75,9 +75,9 @@ def _halves(seeds: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     if math.comb(seeds, size) > 4 * MOST_SPLITS:
         draw = np.random.default_rng(0)
         chosen = {tuple(sorted(int(i) for i in draw.permutation(seeds)[:size])) for _ in range(MOST_SPLITS)}
-        found = sorted(chosen)
+        halves = sorted(chosen)
     else:
-        found = list(combinations(range(seeds), size))
+        halves = list(combinations(range(seeds), size))
         if 2 * size == seeds:
-            found = [one for one in found if 0 in one]  # the others are the same splits with the halves swapped
-    return [(one, tuple(i for i in range(seeds) if i not in one)) for one in found]
+            halves = [half for half in halves if 0 in half]  # the others are the same splits with the halves swapped
+    return [(half, tuple(i for i in range(seeds) if i not in half)) for half in halves]

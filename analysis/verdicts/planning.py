@@ -49,9 +49,9 @@ def plan(results: Results, margin: float) -> Plan:
     photographs = int(results.table["photograph"].nunique())
     if photographs < 2:
         raise ColourbenchError("a plan needs a test split of two photographs or more; prepare the data set with more of them")
-    known = {pair: results.scores(primary).components(*pair) for pair in pairs}
-    first, second = max(pairs, key=lambda pair: known[pair].design(3, photographs).variance)
-    parts, seconds = known[first, second], sum(map(results.seconds_a_seed, results.arms))
+    components = {pair: results.scores(primary).components(*pair) for pair in pairs}
+    first, second = max(pairs, key=lambda pair: components[pair].design(3, photographs).variance)
+    parts, seconds = components[first, second], sum(map(results.seconds_a_seed, results.arms))
     rows = [_design(parts, s, max(2, round(share * photographs)), level, seconds) for share in PHOTOGRAPHS for s in SEEDS]
     needed = parts.seeds_for(margin, photographs, level)
     have = int(seeds[arms].min())
@@ -60,12 +60,12 @@ def plan(results: Results, margin: float) -> Plan:
 
 
 def _design(parts: Components, seeds: int, photographs: int, level: float, seconds: float) -> dict[str, float | int]:
-    found = parts.design(seeds, photographs)
-    seen = found.detectable(level)
+    estimate = parts.design(seeds, photographs)
+    detectable = estimate.detectable(level)
     return {
         "seeds": seeds,
         "photographs": photographs,
-        "half_width": found.half_width(),
-        "detectable": seen,
+        "half_width": estimate.half_width(),
+        "detectable": detectable,
         "hours": seeds * seconds / 3600,
     }

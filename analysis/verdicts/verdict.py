@@ -60,10 +60,10 @@ class Verdict:
 def verdict(results: Results, pairs: pd.DataFrame) -> Verdict:
     """Gives the verdict from the pairs of the primary metric, as `differences.differences` returns them."""
     primary, margin = results.settings["primary"], float(results.settings["margin"])
-    mine = pairs[pairs["metric"] == primary].to_dict("records")
-    equivalent = differences.holm([_estimate_of(row).p_equivalent(margin) for row in mine])
-    level = LEVEL / max(1, len(mine))  # Holm's first step
-    rows = [{str(name): value for name, value in row.items()} for row in mine]
+    primary_pairs = pairs[pairs["metric"] == primary].to_dict("records")
+    equivalent = differences.holm([_estimate_of(row).p_equivalent(margin) for row in primary_pairs])
+    level = LEVEL / max(1, len(primary_pairs))  # Holm's first step
+    rows = [{str(name): value for name, value in row.items()} for row in primary_pairs]
     answers = [_answer(row, p, results, margin, level) for row, p in zip(rows, equivalent, strict=True)]
     ordered = sorted(answers, key=lambda answer: not answer.is_asked)
     declared = results.settings.get("declared_at", "")
@@ -96,21 +96,21 @@ def _text(
     first, second, title = row["first"], row["second"], METRICS[primary].label
     numbers = sorted({int(n) for n in (row["seeds_first"], row["seeds_second"]) if n})
     counts = f"{' and '.join(map(str, numbers))} seed{'s' if max(numbers) > 1 else ''}, " if numbers else ""
-    where = f"({counts}{row['photographs']} photographs)"
+    basis = f"({counts}{row['photographs']} photographs)"
     size, ends = abs(row["estimate"]), sorted((abs(row["low"]), abs(row["high"])))
     if outcome == "better":
         worse = second if better == first else first
-        return f"{better} is better than {worse} by {size:.2g} {title} [{ends[0]:.2g}, {ends[1]:.2g}] {where}"
+        return f"{better} is better than {worse} by {size:.2g} {title} [{ends[0]:.2g}, {ends[1]:.2g}] {basis}"
     if outcome == "equivalent":
         interval = f"{row['estimate']:+.2g} [{row['low']:+.2g}, {row['high']:+.2g}]"
-        return f"{first} and {second} are equivalent within {margin:g} {title}: {interval} {where}"
+        return f"{first} and {second} are equivalent within {margin:g} {title}: {interval} {basis}"
     if not math.isfinite(row["low"]):
-        return f"{first} against {second}: not settled, one seed or one photograph says nothing about a method {where}"
+        return f"{first} against {second}: not settled, one seed or one photograph says nothing about a method {basis}"
     cost = f", {hours:.1f} h more here" if hours else ""
     enough = f"about {needed} seeds would see {margin:g}{cost}"
     seen = enough if needed else f"no number of seeds would see {margin:g}: photographs are too few"
     half = (row["high"] - row["low"]) / 2
-    return f"{first} against {second}: not settled, {row['estimate']:+.2g} ± {half:.2g} {title}; {seen} {where}"
+    return f"{first} against {second}: not settled, {row['estimate']:+.2g} ± {half:.2g} {title}; {seen} {basis}"
 
 
 def _seeds_needed(row: dict[str, Any], results: Results, margin: float, level: float) -> int | None:

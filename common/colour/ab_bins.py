@@ -57,8 +57,8 @@ class AbBins:
     def _nearest(self, ab: Float[Tensor, "n 2"], count: int) -> tuple[Tensor, Tensor]:
         """Distances and indices of the nearest bins, in blocks of pixels: all pixels at once would take gigabytes."""
         centres = self.centres.to(ab)
-        found = [torch.cdist(part, centres).topk(count, dim=1, largest=False) for part in ab.split(PIXELS_AT_ONCE)]
-        return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+        nearest = [torch.cdist(part, centres).topk(count, dim=1, largest=False) for part in ab.split(PIXELS_AT_ONCE)]
+        return torch.cat([part.values for part in nearest]), torch.cat([part.indices for part in nearest])
 
 
 def _in_lab_units(ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "n 2"]:

@@ -164,17 +164,17 @@ def _lab_offset() -> Tensor:
     return torch.tensor([[-16.0], [0.0], [0.0]], dtype=torch.float64)
 
 
-def _matrix(made: Callable[[], Tensor], image: Tensor) -> Float[Tensor, "1 3 n"]:
+def _matrix(make: Callable[[], Tensor], image: Tensor) -> Float[Tensor, "1 3 n"]:
     """A matrix on the image's device and in its precision; uint8 gives float32."""
-    return _placed(made, image.device, torch.float32 if image.dtype == torch.uint8 else image.dtype)
+    return _placed(make, image.device, torch.float32 if image.dtype == torch.uint8 else image.dtype)
 
 
 @cache
-def _nine(made: Callable[[], Tensor]) -> tuple[Any, ...]:
+def _nine(make: Callable[[], Tensor]) -> tuple[Any, ...]:
     """A 3x3 matrix as nine float32 numbers, the form that the compiled loops take."""
-    return tuple(map(F, made().flatten().tolist()))
+    return tuple(map(F, make().flatten().tolist()))
 
 
 @cache
-def _placed(made: Callable[[], Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
-    return made().to(device, dtype)[None]
+def _placed(make: Callable[[], Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return make().to(device, dtype)[None]

@@ -64,8 +64,8 @@ def chroma_figures(rgb: UInt8[np.ndarray, "h w 3"]) -> dict[str, float]:
     """
     L, a, b = _lab(small_copy(rgb))
     chroma = np.hypot(a, b)
-    place = np.maximum(L / LIGHTNESS_BIN, 0).astype(int)
-    count, sum_a, sum_b = (np.bincount(place, weights, BINS) for weights in (None, a, b))
+    bin_index = np.maximum(L / LIGHTNESS_BIN, 0).astype(int)
+    count, sum_a, sum_b = (np.bincount(bin_index, weights, BINS) for weights in (None, a, b))
     of_means = ((sum_a**2 + sum_b**2) / np.maximum(count, 1)).sum()  # Σ(a² + b²) that the means of each bin of L explain
     spread = max(float((chroma.astype(float) ** 2).sum()) - of_means, 0.0) / len(chroma)
     figures = {"chroma_mean": chroma.mean(), "chroma_p95": np.percentile(chroma, 95), "spread_at_lightness": spread**0.5}

@@ -118,9 +118,9 @@ def _contradiction(manifest: Manifest) -> str:
     """Names the part of a manifest that contradicts the rest; empty if none does."""
     if sum(shard.images for shard in manifest.shards) != len(manifest.images):
         return "the number of images"
-    found = {entry.split for entry in manifest.images}
-    if found != set(SPLITS):
-        return f"the list of splits ({', '.join(sorted(found))})"
+    split_names = {entry.split for entry in manifest.images}
+    if split_names != set(SPLITS):
+        return f"the list of splits ({', '.join(sorted(split_names))})"
     if any(not -1 <= entry.label < len(manifest.labels) for entry in manifest.images):
         return "a label"
     return ""

@@ -102,16 +102,16 @@ def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: C
 def _examine_all(files: Sequence[SourceFile], config: ShardConfig, seen: Callable[[int], None]) -> Iterator[Examined | Removal]:
     """Cuts the files on all cores and applies the filters, in order, with a bounded number in memory."""
     with Examiners(Cutting(config.tile, config.stored)) as examiners:
-        for file, found in zip(files, examiners.examine(file.path for file in files), strict=True):
-            yield _judged(file, found, config)
+        for file, result in zip(files, examiners.examine(file.path for file in files), strict=True):
+            yield _judged(file, result, config)
             seen(1)
 
 
-def _judged(file: SourceFile, found: Cut | BadImage, config: ShardConfig) -> Examined | Removal:
-    if isinstance(found, BadImage):
-        return Removal(file.name, "unreadable", str(found))
-    verdict = filters.judge(found.small, config.filters, (found.height, found.width))
-    return Removal(file.name, verdict.reason, figures=verdict.figures) if verdict.reason else Examined(file, found)
+def _judged(file: SourceFile, result: Cut | BadImage, config: ShardConfig) -> Examined | Removal:
+    if isinstance(result, BadImage):
+        return Removal(file.name, "unreadable", str(result))
+    verdict = filters.judge(result.small, config.filters, (result.height, result.width))
+    return Removal(file.name, verdict.reason, figures=verdict.figures) if verdict.reason else Examined(file, result)
 
 
 def _without_duplicates(items: Iterator[Examined | Removal], removed: list[Removal]) -> Iterator[Examined]:
@@ -144,10 +144,10 @@ def _splits(hashes: Sequence[str], config: ShardConfig) -> list[str]:
     test = max(1, round(config.test * len(hashes)))
     validation = max(1, round(config.validation * len(hashes)))
     splits = ["train"] * len(hashes)
-    for place, i in enumerate(order):
-        if place < test:
+    for position, i in enumerate(order):
+        if position < test:
             splits[i] = "test"
-        elif place < test + validation:
+        elif position < test + validation:
             splits[i] = "validation"
     return splits
 

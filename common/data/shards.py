@@ -53,8 +53,8 @@ class Dataset:
 
     def image(self, index: int) -> UInt8[np.ndarray, "s s 3"]:
         """One stored image as a view of the memory-mapped file: only the pixels that are used are read."""
-        shard, place = divmod(index, SHARD_IMAGES)
-        stored: np.ndarray = self._shards[shard][place]
+        shard, position = divmod(index, SHARD_IMAGES)
+        stored: np.ndarray = self._shards[shard][position]
         return stored
 
     def check(self) -> None:
@@ -130,8 +130,8 @@ class Split:
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _remembered(path: Path) -> Any:

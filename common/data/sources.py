@@ -43,7 +43,7 @@ def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
 
 def packaged(root: Path | None = None, download: bool = False) -> list[SourceFile]:
     """The photographs that come with scikit-image, scikit-learn and matplotlib, grey ones included: the filter removes those."""
-    places = {
+    folders = {
         ("skimage", "data"): {
             "people": ["astronaut.png"],
             "animals": ["chelsea.png"],
@@ -56,7 +56,7 @@ def packaged(root: Path | None = None, download: bool = False) -> list[SourceFil
     }
     files = [
         SourceFile(_package(package) / folder / name, name, label)
-        for (package, folder), labels in places.items()
+        for (package, folder), labels in folders.items()
         for label, names in labels.items()
         for name in names
     ]
@@ -106,7 +106,7 @@ def coco(root: Path | None, download: bool = False) -> list[SourceFile]:
     """COCO: every `train*`, `val*`, `test*` or `unlabeled*` folder of images. Photographs have no single class, so no label."""
     root = _existing(root, "coco")
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name.startswith(("train", "val", "test", "unl"))]
-    files = [SourceFile(path, path.relative_to(root).as_posix()) for place in folders for path in images_below(place)]
+    files = [SourceFile(path, path.relative_to(root).as_posix()) for folder in folders for path in images_below(folder)]
     if not files:
         raise ColourbenchError(f"{root} holds no train2017, val2017 … folders with images; unpack COCO's archives there")
     return files
@@ -139,10 +139,10 @@ def list_files(name: str, root: Path | None, download: bool = False) -> list[Sou
 
 def _package(name: str) -> Path:
     """An installed package's folder, found without importing it."""
-    found = importlib.util.find_spec(name)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
         raise ColourbenchError(f"the package {name} is not installed; run `make setup`")
-    return Path(found.origin).parent
+    return Path(spec.origin).parent
 
 
 def images_below(root: Path) -> Iterator[Path]:
@@ -151,13 +151,13 @@ def images_below(root: Path) -> Iterator[Path]:
 
 
 def _files_below(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
-    found = folder.stat()
-    here = (found.st_dev, found.st_ino)
-    if here in above:
+    status = folder.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
         return
     for path in folder.iterdir():
         if path.is_dir():
-            yield from _files_below(path, above | {here})
+            yield from _files_below(path, above | {identity})
         else:
             yield path
 

@@ -140,10 +140,10 @@ def _is_ours(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
     return switch.is_on() and usual and x.dim() == 4 and x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def _is_small(x: Tensor, weight: Tensor, places: int) -> bool:
-    if places < 1:
+def _is_small(x: Tensor, weight: Tensor, positions: int) -> bool:
+    if positions < 1:
         return False
-    return x.shape[0] * places <= ROWS or (places <= SMALL and _product_dtype(weight) == torch.bfloat16)
+    return x.shape[0] * positions <= ROWS or (positions <= SMALL and _product_dtype(weight) == torch.bfloat16)
 
 
 def _product_dtype(weight: Tensor) -> torch.dtype:

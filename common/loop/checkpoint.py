@@ -149,8 +149,8 @@ def _write(path: Path, state: State) -> str:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*.pt") if (match := _NAME.match(path.name))]
-    return [path for _, path in sorted(found, key=lambda item: (item[0], item[1].stat().st_mtime), reverse=True)]
+    checkpoints = [(int(match[1]), path) for path in folder.glob("checkpoint-*.pt") if (match := _NAME.match(path.name))]
+    return [path for _, path in sorted(checkpoints, key=lambda item: (item[0], item[1].stat().st_mtime), reverse=True)]
 
 
 def _refuse_non_finite(state: State) -> None:

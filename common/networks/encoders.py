@@ -98,7 +98,7 @@ def _loaded_from(name: str, file: str) -> nn.Module:
     overlay: dict[str, Any] = {"file": file}
     one, other = (_timm().create_model(name, features_only=True, pretrained=True, pretrained_cfg_overlay=overlay) for _ in range(2))
     pairs = zip(one.named_parameters(), other.parameters(), strict=True)
-    missing = [place for (place, first), second in pairs if not torch.equal(first, second)]
+    missing = [key for (key, first), second in pairs if not torch.equal(first, second)]
     if missing:
         raise ValueError(f"it gives no weights for {missing[0]} and {len(missing) - 1} other places")
     encoder: nn.Module = one

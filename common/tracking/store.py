@@ -58,11 +58,11 @@ class Store:
     def experiment(self, name: str) -> str:
         """The id of the experiment `name`, which is created if it is missing."""
         with locked(self.home / ".mlflow.lock"):
-            found = self._client.get_experiment_by_name(name)
-            if found is not None and found.lifecycle_stage == "deleted":
+            experiment = self._client.get_experiment_by_name(name)
+            if experiment is not None and experiment.lifecycle_stage == "deleted":
                 raise ColourbenchError(f"the experiment {name!r} was deleted in MLflow's UI; restore it there, or use another name")
-            if found is not None:
-                return str(found.experiment_id)
+            if experiment is not None:
+                return str(experiment.experiment_id)
             location = (self.home / "artifacts" / name).as_uri() if self.uri.startswith("sqlite") else None
             kind = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens on its page for language models
             return str(self._client.create_experiment(name, artifact_location=location, tags=kind))
@@ -108,21 +108,21 @@ class Store:
         if experiment is None:
             return []
         query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        found: list[Run] = []
+        runs: list[Run] = []
         token: str | None = None
         while True:
             page = self._client.search_runs(
                 [experiment.experiment_id], query, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
             )
-            found += [Run(self._connection, item) for item in page]
+            runs += [Run(self._connection, item) for item in page]
             token = page.token
             if not token:
-                return found
+                return runs
 
     def find_one(self, study: str, name: str, identity: str) -> Run | None:
         """The run of `study` with this name and `config_sha256`, if there is one."""
-        found = self.find(study, {"mlflow.runName": name, "config_sha256": identity})
-        return found[0] if found else None
+        runs = self.find(study, {"mlflow.runName": name, "config_sha256": identity})
+        return runs[0] if runs else None
 
     def run(self, reference: str) -> Run:
         """A run by its id, the start of its id, `study/run name`, `champion`, or `champion/data set`.
@@ -169,13 +169,13 @@ class Store:
         models = [model.name for model in self._client.search_registered_models() if CHAMPION in model.aliases]
         wanted = [name for name in models if not dataset or name == model_name(dataset)]
         if len(wanted) != 1:
-            those = f" of the data set {dataset!r}" if dataset and not wanted else ""
+            qualifier = f" of the data set {dataset!r}" if dataset and not wanted else ""
             known = ", ".join(f"{CHAMPION}/{name.removeprefix(model_name(''))}" for name in models) or "none: a sweep crowns one"
-            raise ColourbenchError(f"there is {'no' if not wanted else 'more than one'} champion{those}; there are {known}")
-        found = self.champion(wanted[0])
-        if found is None:
+            raise ColourbenchError(f"there is {'no' if not wanted else 'more than one'} champion{qualifier}; there are {known}")
+        champion = self.champion(wanted[0])
+        if champion is None:
             raise ColourbenchError(f"the run behind the champion of {wanted[0]} is gone")
-        return found
+        return champion
 
     def champion(self, name: str) -> Run | None:
         """The run behind a registered model's alias `champion`; None where there is no champion yet."""

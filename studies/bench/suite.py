@@ -50,8 +50,8 @@ class Plan:
 
 def is_of_the_targets_kind() -> bool:
     """Whether this processor is of the kind that the targets hold for: AVX-512 with bfloat16, without AMX."""
-    found = processor().instructions
-    return TARGETS_OF in found and "amx_bf16" not in found
+    instructions = processor().instructions
+    return TARGETS_OF in instructions and "amx_bf16" not in instructions
 
 
 def train(plan: Plan) -> Iterator[Result]:

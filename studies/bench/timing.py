@@ -43,10 +43,10 @@ def timed(work: Work) -> Timed:
 def seconds(work: Work, device: torch.device) -> float:
     """Returns the wall-clock seconds of one call, including the wait for a GPU."""
     _wait(device)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     work()
     _wait(device)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, rounds: int = 8) -> float:

@@ -32,22 +32,22 @@ def submit(
 
     if scheduler not in SUBMITTERS:
         raise ColourbenchError(f"--scheduler {scheduler}: choose {' or '.join(SUBMITTERS)}")
-    given = _checked(context, context.args)
+    parameters = _checked(context, context.args)
     site = parse(Profile, read_yaml_file(profile), str(profile)) if profile else Profile()
-    rooms = open_home(home)
-    command = [*context.args, "--home", str(rooms.path)]
+    opened_home = open_home(home)
+    command = [*context.args, "--home", str(opened_home.path)]
     kept = ("MLFLOW_TRACKING_URI", "COLOURBENCH_DEBUG")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     array = Array(
-        valid_name(job or "-".join(Path(word).stem for word in context.args[:2])), tasks, command, rooms.path, environment
+        valid_name(job or "-".join(Path(word).stem for word in context.args[:2])), tasks, command, opened_home.path, environment
     )
-    urls = {"MLflow's store": rooms.store.uri}
+    urls = {"MLflow's store": opened_home.store.uri}
     if context.args[0] == "sweep":
-        urls["the sweep's store"] = given.get("storage") or rooms.optuna_url
+        urls["the sweep's store"] = parameters.get("storage") or opened_home.optuna_url
     check_stores(urls, array, site)
     path, answer = submit_array(array, site, scheduler, dry_run)  # type: ignore[arg-type]
     say(path.read_text() if dry_run else answer)
-    say(f"the script: {path}; logs: {rooms.path / 'logs'}")
+    say(f"the script: {path}; logs: {opened_home.path / 'logs'}")
 
 
 def _checked(context: typer.Context, words: list[str]) -> dict[str, Any]:

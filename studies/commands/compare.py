@@ -58,10 +58,10 @@ def compare(
     from studies.comparisons.until import rule
 
     settings = parse(Study, fields, str(study))
-    wanted = rule(until, most_seeds) if until else None
+    stopping_rule = rule(until, most_seeds) if until else None
     if smoke:
         settings = smoke_study(settings, dataset or packaged_dataset(open_home(home)).name)
-    failures = run_comparison(open_home(home), settings, say, CompareOptions(retrain=retrain, until=wanted))
+    failures = run_comparison(open_home(home), settings, say, CompareOptions(retrain=retrain, until=stopping_rule))
     if failures:
         raise ColourbenchError("\n".join(str(failure) for failure in failures))
     say(f"the study {settings.name} is complete; next: colourbench report {settings.name}")
@@ -99,12 +99,12 @@ def plan(
         raise ColourbenchError(f"a plan is for one data set: add --data with one of {', '.join(settings.datasets)}")
     if pilot and (failures := run_comparison(open_home(home), settings, say, CompareOptions(pilot=pilot))):
         raise ColourbenchError("\n".join(str(failure) for failure in failures))
-    found = results.load(open_home(home).store, open_home(home).data, settings.name)
+    study_results = results.load(open_home(home).store, open_home(home).data, settings.name)
     for name in ("dataset", "primary", "budget"):
-        if (there := found.settings[name]) != (asked := settings.model_dump(mode="json")[name]):
-            have = f"the runs of {settings.name} have {name}={there}, and the plan is asked for {asked}"
+        if (existing := study_results.settings[name]) != (asked := settings.model_dump(mode="json")[name]):
+            have = f"the runs of {settings.name} have {name}={existing}, and the plan is asked for {asked}"
             raise ColourbenchError(f"{have}; add --pilot 3, or plan for theirs")
-    _say_plan(planned(found, settings.margin), settings.margin)
+    _say_plan(planned(study_results, settings.margin), settings.margin)
 
 
 def _study_fields(study: Path, dataset: str | None, changes: list[str] | None, home: Path | None) -> dict[str, Any]:
@@ -125,20 +125,20 @@ def _study_fields(study: Path, dataset: str | None, changes: list[str] | None, h
     return fields
 
 
-def _say_plan(found: "Plan", margin: float) -> None:
-    parts = found.variances
+def _say_plan(estimate: "Plan", margin: float) -> None:
+    parts = estimate.variances
     deviations = ", ".join(f"{variance**0.5:.2f}" for variance in parts.seeds)
-    where = f"from {found.pilot_seeds} seeds on {found.photographs} photographs"
-    say(f"{where}; hardest to tell apart: {found.first} and {found.second}")
+    where = f"from {estimate.pilot_seeds} seeds on {estimate.photographs} photographs"
+    say(f"{where}; hardest to tell apart: {estimate.first} and {estimate.second}")
     liking = f"of what photographs like of the two {parts.photographs**0.5:.2f}"
     say(f"standard deviation over seeds {deviations}, {liking}\n")
     say(f"{'seeds':>6}{'photographs':>13}{'interval ±':>12}{'seen with 80 %':>16}{'hours':>8}")
-    for row in found.designs.to_dict("records"):
+    for row in estimate.designs.to_dict("records"):
         design = f"{row['seeds']:>6.0f}{row['photographs']:>13.0f}"
         say(f"{design}{row['half_width']:>12.2f}{row['detectable']:>16.2f}{row['hours']:>8.2f}")
-    if found.seeds is None:
-        say(f"\nno number of seeds sees {margin:g} on {found.photographs} photographs: more photographs are needed")
-    elif found.seeds <= found.pilot_seeds:
-        say(f"\na difference of {margin:g} is seen by the {found.pilot_seeds} seeds that there are")
+    if estimate.seeds is None:
+        say(f"\nno number of seeds sees {margin:g} on {estimate.photographs} photographs: more photographs are needed")
+    elif estimate.seeds <= estimate.pilot_seeds:
+        say(f"\na difference of {margin:g} is seen by the {estimate.pilot_seeds} seeds that there are")
     else:
-        say(f"\nthe cheapest design that sees {margin:g}: {found.seeds} seeds, {found.hours:.2f} hours more on this machine")
+        say(f"\nthe cheapest design that sees {margin:g}: {estimate.seeds} seeds, {estimate.hours:.2f} hours more on this machine")

@@ -82,12 +82,12 @@ def show(
     open_home(home).check_dataset(dataset)
     from common.data.overview import contact_sheet, description
 
-    found = open_home(home).dataset(dataset)
+    opened_dataset = open_home(home).dataset(dataset)
     if check:
-        found.check()
+        opened_dataset.check()
         say("all checksums are right")
-    say("\n".join(description(found)))
-    say(f"contact sheet: {contact_sheet(found, found.folder / 'contact-sheet.png')}")
+    say("\n".join(description(opened_dataset)))
+    say(f"contact sheet: {contact_sheet(opened_dataset, opened_dataset.folder / 'contact-sheet.png')}")
 
 
 def export(

@@ -138,9 +138,9 @@ def check_exists(*places: Path | None) -> None:
     Raises:
         ColourbenchError: one does not exist.
     """
-    for place in places:
-        if place is not None and not place.exists():
-            raise ColourbenchError(f"there is no file or folder {place}")
+    for path in places:
+        if path is not None and not path.exists():
+            raise ColourbenchError(f"there is no file or folder {path}")
 
 
 def valid_name(name: str) -> str:

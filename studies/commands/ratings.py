@@ -34,9 +34,9 @@ def sheets(
     from analysis.ratings.sheets import key_summary, read_key  # imported after the checks that do not need torch
     from analysis.ratings.study_ratings import write_sheets
 
-    place = open_home(home)
-    found, design = results.load(place.store, place.data, study), Design(cast(Any, test), raters, trials, seed)
-    folder = write_sheets(found, design, out or place.ratings(study), arms or [])
+    opened_home = open_home(home)
+    study_results, design = results.load(opened_home.store, opened_home.data, study), Design(cast(Any, test), raters, trials, seed)
+    folder = write_sheets(study_results, design, out or opened_home.ratings(study), arms or [])
     counts = key_summary(read_key(folder.parent))
     say(f"sheets for {counts['raters']} raters, {counts['trials']} trials: {folder}")
     say(f"the key, which raters must not see: {folder.parent / 'key.json'}")
@@ -58,11 +58,11 @@ def tables(
     check_exists(folder, *(files or []))
     from analysis.ratings.study_ratings import read_answers
 
-    place = folder or open_home(home).ratings(study)
-    for name, frame in read_answers(place, files or []).items():
+    ratings_folder = folder or open_home(home).ratings(study)
+    for name, frame in read_answers(ratings_folder, files or []).items():
         say(
             f"{name.replace('_', ' ')}:\n{frame.round(3).to_string(index=False)}\n"
             if len(frame)
             else f"{name}: needs two raters or more\n"
         )
-    say(f"tidy answers: {place / 'responses.csv'}\ntables: {place / 'tables'}")
+    say(f"tidy answers: {ratings_folder / 'responses.csv'}\ntables: {ratings_folder / 'tables'}")

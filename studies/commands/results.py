@@ -28,21 +28,23 @@ def evaluate(
     from analysis import evaluation  # imported after the checks that do not need torch
     from studies.runs.trained import load_run
 
-    found = open_home(home).store.run(run)
-    colouriser, settings = load_run(found)
+    trained_run = open_home(home).store.run(run)
+    colouriser, settings = load_run(trained_run)
     name = data or settings.dataset
     dataset = open_home(home).dataset(name)
     if dataset.config.size % colouriser.stride:
         raise ColourbenchError(
             f"{name} has images of {dataset.config.size} px; this generator takes multiples of {colouriser.stride} px"
         )
-    if not data and dataset.fingerprint != found.tags["dataset_sha256"]:
-        raise ColourbenchError(f"{name} was prepared again since this run was trained; its test split may hold training photographs")
+    if not data and dataset.fingerprint != trained_run.tags["dataset_sha256"]:
+        raise ColourbenchError(
+            f"{name} was prepared again since this run was trained; its test split may hold training photographs"
+        )
     labelled = settings.variant.generator.labels and name == settings.dataset  # another data set numbers its labels differently
     table = evaluation.evaluate(colouriser, dataset.split("test"), colouriser.engine.device, labelled=labelled).table
-    path = found.folder / f"metrics-{name}.csv"
+    path = trained_run.folder / f"metrics-{name}.csv"
     table.to_csv(path, index=False)
-    say(f"{found.name} on the test split of {name} ({len(table)} images):")
+    say(f"{trained_run.name} on the test split of {name} ({len(table)} images):")
     for metric in MEASURED:
         say(f"  {METRICS[metric].label:<38}{table[metric].mean():10.4f}")
     say(f"image by image: {path}")
@@ -112,9 +114,9 @@ def colourise(
     from studies.runs.trained import label_number, load_run
 
     files = photographs_in(photographs)
-    found = open_home(home).store.run(run)
-    colouriser, settings = load_run(found, device)
-    number = label_number(found, settings, label) if label else -1
+    trained_run = open_home(home).store.run(run)
+    colouriser, settings = load_run(trained_run, device)
+    number = label_number(trained_run, settings, label) if label else -1
     bad = 0
     for file, result in colourise_files(colouriser, files, out, number, samples):
         bad += isinstance(result, ColourbenchError)

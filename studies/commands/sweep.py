@@ -57,17 +57,17 @@ def sweep(
     one_process("sweep")
     check_exists(space)
     given = {option: value for option, value in options.items() if value not in (None, [])}
-    told = parse(SweepOptions, given, "the sweep")
+    sweep_options = parse(SweepOptions, given, "the sweep")
     settings = run_settings(variant, data, None, images, changes, config, home)
     name = valid_name(name or f"{variant}-{settings.dataset}")
     if status:
-        _show_status(open_home(home), name, told.storage)
+        _show_status(open_home(home), name, sweep_options.storage)
         return
     from studies.sweeps.launcher import run_sweep  # imported after the settings are validated
     from studies.sweeps.sweep import Sweep
 
     wanted = {"name": name, "base": as_json(settings), "space": read_yaml_file(space) if space else {}}
-    order = parse(Sweep, as_json(told) | wanted, "the sweep")
+    order = parse(Sweep, as_json(sweep_options) | wanted, "the sweep")
     _say_best(order, run_sweep(open_home(home), order, say, workers, hours))
 
 

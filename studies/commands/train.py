@@ -82,16 +82,16 @@ def estimate(
     )
     from studies.runs.estimate import estimate as measure
 
-    found = measure(open_home(home).dataset(settings.dataset), settings)
+    cost = measure(open_home(home).dataset(settings.dataset), settings)
     if as_data:
-        say(json.dumps(asdict(found)))
+        say(json.dumps(asdict(cost)))
         return
-    say(f"generator {found.generator_parameters:,} parameters, critic {found.critic_parameters:,}")
-    say(f"memory: {found.peak_memory_gb:.2f} GB at batches.size={settings.batches.size} in {found.precision} on {found.device}")
-    for phase in found.phases:
+    say(f"generator {cost.generator_parameters:,} parameters, critic {cost.critic_parameters:,}")
+    say(f"memory: {cost.peak_memory_gb:.2f} GB at batches.size={settings.batches.size} in {cost.precision} on {cost.device}")
+    for phase in cost.phases:
         speed = f"{phase.images / phase.seconds:,.1f} images/s, {phase.gflops / phase.images:,.1f} GFLOP an image"
         say(f"{phase.name:<20}{speed}, {phase.hours:,.2f} hours")
-    say(f"the whole budget of {settings.budget.amount:,.0f} {settings.budget.unit}: {found.hours:,.2f} hours, validation left out")
+    say(f"the whole budget of {settings.budget.amount:,.0f} {settings.budget.unit}: {cost.hours:,.2f} hours, validation left out")
 
 
 def config(variant: VariantArgument) -> None:

@@ -81,25 +81,25 @@ def _run_once(home: Home, study: Study, say: Say, options: CompareOptions, rule:
         except ColourbenchError as error:
             raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
     outside = untrained.read_outside(study, dataset)  # a folder that lacks a result is reported before any run starts
-    now = Comparison(home, study, dataset, _open_parent(home, study, say))
-    _record(now, planned, outside, rule)
+    comparison = Comparison(home, study, dataset, _open_parent(home, study, say))
+    _record(comparison, planned, outside, rule)
     try:
-        for name, found in outside.items():
-            for remark in untrained.score_outside(now, name, found):
+        for name, folder_results in outside.items():
+            for remark in untrained.score_outside(comparison, name, folder_results):
                 say(f"{name}: {remark}")
         chosen = [cell for cell in planned if options.pilot is None or cell.seed in study.seeds_of(cell.arm)[: options.pilot]]
-        failures = _run_all(now, chosen, say, options)
+        failures = _run_all(comparison, chosen, say, options)
     except BaseException:
-        now.parent.abandon("KILLED")
+        comparison.parent.abandon("KILLED")
         raise
-    now.parent.note(_note(study))
-    now.parent.finish("FAILED" if failures else "FINISHED")
+    comparison.parent.note(_note(study))
+    comparison.parent.finish("FAILED" if failures else "FINISHED")
     return failures
 
 
-def _run_all(now: Comparison, planned: list[Cell], say: Say, options: CompareOptions) -> list[ColourbenchError]:
-    for name in now.study.baselines:
-        untrained.run_baseline(now, name)
+def _run_all(comparison: Comparison, planned: list[Cell], say: Say, options: CompareOptions) -> list[ColourbenchError]:
+    for name in comparison.study.baselines:
+        untrained.run_baseline(comparison, name)
     failures: list[ColourbenchError] = []
     left = list(enumerate(planned, 1))
     while left:
@@ -107,7 +107,7 @@ def _run_all(now: Comparison, planned: list[Cell], say: Say, options: CompareOpt
         for number, cell in left:
             say(f"run {number} of {len(planned)}: {cell.name}")
             try:
-                _run_cell(now, cell, options)
+                _run_cell(comparison, cell, options)
             except Busy:
                 say("  another process is running it")
                 busy.append((number, cell))
@@ -120,11 +120,11 @@ def _run_all(now: Comparison, planned: list[Cell], say: Say, options: CompareOpt
     return failures
 
 
-def _run_cell(now: Comparison, cell: Cell, options: CompareOptions) -> None:
-    place = Place(now.study.name, cell.name, {"kind": "cell", "arm": cell.arm}, now.parent)
-    run = train_run(now.home.store, now.dataset, cell.config, place, RunOptions(retrain=options.retrain))
+def _run_cell(comparison: Comparison, cell: Cell, options: CompareOptions) -> None:
+    place = Place(comparison.study.name, cell.name, {"kind": "cell", "arm": cell.arm}, comparison.parent)
+    run = train_run(comparison.home.store, comparison.dataset, cell.config, place, RunOptions(retrain=options.retrain))
     if cell.config.variant.generator.labels:
-        untrained.score_without_labels(now, cell, run)
+        untrained.score_without_labels(comparison, cell, run)
 
 
 def _open_parent(home: Home, study: Study, say: Say) -> Run:
@@ -142,13 +142,13 @@ def _open_parent(home: Home, study: Study, say: Say) -> Run:
     return parent
 
 
-def _record(now: Comparison, planned: list[Cell], outside: dict[str, Outside], rule: dict[str, Any] | None) -> None:
+def _record(comparison: Comparison, planned: list[Cell], outside: dict[str, Outside], rule: dict[str, Any] | None) -> None:
     """Writes study.json with the settings hash of every planned run, so that a report uses these runs and no older ones."""
-    identities = {cell.name: cell.config.identity(now.dataset.fingerprint) for cell in planned}
-    identities |= untrained.identities(now, planned, outside)
-    known = {"cells": identities, DECLARED: now.parent.tags[DECLARED], until.RECORD: rule}
-    write_atomically(now.parent.folder / STUDY, json.dumps(as_json(now.study) | known, indent=2).encode())
-    now.parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
+    identities = {cell.name: cell.config.identity(comparison.dataset.fingerprint) for cell in planned}
+    identities |= untrained.identities(comparison, planned, outside)
+    known = {"cells": identities, DECLARED: comparison.parent.tags[DECLARED], until.RECORD: rule}
+    write_atomically(comparison.parent.folder / STUDY, json.dumps(as_json(comparison.study) | known, indent=2).encode())
+    comparison.parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
 
 
 def _open_family(home: Home, study: Study) -> None:

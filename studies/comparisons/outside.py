@@ -49,13 +49,13 @@ class Outside:
     def remarks(self) -> list[str]:
         """What a reader must know about these results."""
         size = self.split.dataset.config.size
-        found = {
+        groups = {
             "belong to no test image and were left aside": self.superfluous,
             f"were of another size and were resized to {size} px": self.resized,
             f"change L by more than {TOLERANCE:g} on average (another crop?); the true L was used": self.other_L,
         }
         return [
-            f"of the files in {self.folder.name}, {len(names)} {what}: {_some(names)}" for what, names in found.items() if names
+            f"of the files in {self.folder.name}, {len(names)} {what}: {_some(names)}" for what, names in groups.items() if names
         ]
 
     def batches(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]:
@@ -102,20 +102,20 @@ def read(folder: Path, split: Split) -> Outside:
     """
     if not folder.is_dir():
         raise ColourbenchError(f"there is no folder {folder}")
-    found: dict[str, list[Path]] = {}
+    files_by_name: dict[str, list[Path]] = {}
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() in SUFFIXES and file.is_file():
-            found.setdefault(_key(as_text(str(file.relative_to(folder)))), []).append(file)
+            files_by_name.setdefault(_key(as_text(str(file.relative_to(folder)))), []).append(file)
     wanted = names(split)
-    if missing := [name for name in wanted if name not in found]:
+    if missing := [name for name in wanted if name not in files_by_name]:
         raise ColourbenchError(
             f"{folder} has no result for {len(missing)} of {len(wanted)} test images: {_some(missing)}; "
             f"`colourbench data export {split.dataset.name} --out DIR` writes what is to be coloured, under these names"
         )
-    if twice := [name for name in wanted if len(found[name]) > 1]:
+    if twice := [name for name in wanted if len(files_by_name[name]) > 1]:
         raise ColourbenchError(f"{folder} has several results for one test image: {_some(twice)}; keep one of each")
-    superfluous = [str(file) for name in found.keys() - set(wanted) for file in found[name]]
-    return Outside(folder, split, [found[name][0] for name in wanted], sorted(superfluous))
+    superfluous = [str(file) for name in files_by_name.keys() - set(wanted) for file in files_by_name[name]]
+    return Outside(folder, split, [files_by_name[name][0] for name in wanted], sorted(superfluous))
 
 
 def names(split: Split) -> list[str]:
@@ -129,7 +129,7 @@ def names(split: Split) -> list[str]:
     short = [_key(entry.photograph) + tail for entry, tail in zip(entries, tails, strict=True)]
     times = Counter(short)
     long = [entry.photograph.replace("/", "__") + tail for entry, tail in zip(entries, tails, strict=True)]
-    return [one if times[one] == 1 else other for one, other in zip(short, long, strict=True)]
+    return [stem if times[stem] == 1 else full for stem, full in zip(short, long, strict=True)]
 
 
 def export(dataset: Dataset, split: str, out: Path, grey: bool = True) -> int:
@@ -145,11 +145,11 @@ def export(dataset: Dataset, split: str, out: Path, grey: bool = True) -> int:
     if any(out.iterdir()):
         raise ColourbenchError(f"{out} is not empty; name a new folder with --out")
     part = dataset.split(split)
-    called, places = names(part), np.arange(len(part))
+    file_names, indices = names(part), np.arange(len(part))
     written = 0
-    for _, images, truth in colourised(grey_ab, part, places, "cpu"):
+    for _, images, truth in colourised(grey_ab, part, indices, "cpu"):
         for image in (_without_rounding(images) if grey else truth).permute(0, 2, 3, 1).numpy():
-            Image.fromarray(image).save(out / from_text(f"{called[written]}.png"))
+            Image.fromarray(image).save(out / from_text(f"{file_names[written]}.png"))
             written += 1
     return written
 

@@ -36,31 +36,31 @@ def report(home: Home, study: str, formats: Sequence[str] = ("html",), say: Say 
     return several.write(study, family["question"], parts, pages, home.report(study))
 
 
-def _report_one(home: Home, found: Results, formats: Sequence[str], say: Say) -> Path:
-    missing = perceptual.measure(home, found, say)  # before any table is read
-    folder = home.report(found.name)
+def _report_one(home: Home, part: Results, formats: Sequence[str], say: Say) -> Path:
+    missing = perceptual.measure(home, part, say)  # before any table is read
+    folder = home.report(part.name)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / STUDY_YAML).write_text(_as_yaml(found), encoding="utf-8")
-    page = reports.write(found, folder, _commands(home, found), missing, formats)
-    if found.parent:
+    (folder / STUDY_YAML).write_text(_as_yaml(part), encoding="utf-8")
+    page = reports.write(part, folder, _commands(home, part), missing, formats)
+    if part.parent:
         answer = integrity.read_json(folder / VERDICT, "write the report again")
         lines = [f"* {item['text']}" for item in answer["answers"]] + [f"* {remark}" for remark in answer["remarks"]]
-        found.parent.note(f"**{found.settings['question']}**\n\n" + "\n".join(lines))
+        part.parent.note(f"**{part.settings['question']}**\n\n" + "\n".join(lines))
     return page
 
 
-def _commands(home: Home, found: Results) -> list[str]:
+def _commands(home: Home, part: Results) -> list[str]:
     """Returns the commands that reproduce the study from its data set, with paths relative to the current folder."""
     where = shlex.quote(os.path.relpath(home.path))
-    file = shlex.quote(os.path.relpath(home.report(found.name) / STUDY_YAML))
+    file = shlex.quote(os.path.relpath(home.report(part.name) / STUDY_YAML))
     return [
-        f"colourbench data show {found.dataset.name} --home {where}   # the data set, {found.dataset.fingerprint[:12]}",
+        f"colourbench data show {part.dataset.name} --home {where}   # the data set, {part.dataset.fingerprint[:12]}",
         f"colourbench compare {file} --home {where}",
-        f"colourbench report {found.name} --home {where}",
+        f"colourbench report {part.name} --home {where}",
     ]
 
 
-def _as_yaml(found: Results) -> str:
+def _as_yaml(part: Results) -> str:
     """Returns the study's settings as a YAML file that `colourbench compare` accepts."""
-    fields = {name: value for name, value in found.settings.items() if name in Study.model_fields and value not in ("", [], None)}
+    fields = {name: value for name, value in part.settings.items() if name in Study.model_fields and value not in ("", [], None)}
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

@@ -75,10 +75,10 @@ def is_over(home: Home, study: Study, rule: Until, say: Say) -> bool:
     """
     if len(study.trained) < 2:
         raise ColourbenchError("--until compares trained arms, and this study trains only one")
-    found = results.load(home.store, home.data, study.name)
-    pairs = math.comb(len(found.arms), 2)
+    study_results = results.load(home.store, home.data, study.name)
+    pairs = math.comb(len(study_results.arms), 2)
     wanted = stopping.settled(study.margin, pairs) if rule.half_width is None else Wanted(rule.half_width)
-    decision = stopping.decide(found.scores(study.primary), list(study.trained), wanted)
+    decision = stopping.decide(study_results.scores(study.primary), list(study.trained), wanted)
     have = min(len(study.seeds_of(arm)) for arm in study.trained)
     say(_told(decision, wanted, have, rule.most_seeds))
     return have >= min(decision.seeds, rule.most_seeds)

@@ -51,7 +51,7 @@ def identities(now: Comparison, planned: list[Cell], outside: dict[str, Outside]
     return (
         {without_label(cell.name): _unlabelled_identity(cell, now.dataset) for cell in labelled}
         | {name: _baseline_identity(name, now) for name in now.study.baselines}
-        | {name: _outside_identity(found, now) for name, found in outside.items()}
+        | {name: _outside_identity(folder_results, now) for name, folder_results in outside.items()}
     )
 
 
@@ -109,15 +109,15 @@ def without_label(name: str) -> str:
 
 def coloured(home: Home, run: Run, dataset: Dataset) -> Batches:
     """Yields the test split as a finished cell colours it, trained or not, for metrics that are measured later."""
-    test, places = dataset.split("test"), torch.arange(len(dataset.split("test"))).numpy()
+    test, indices = dataset.split("test"), torch.arange(len(dataset.split("test"))).numpy()
     if OUTSIDE in run.tags:
         return read_folder(Path(run.tags[OUTSIDE]), test).batches()
     if run.tags.get("baseline") == "yes":
-        return evaluation.colourised(baseline(run.tags["arm"], dataset), test, places, "cpu")
+        return evaluation.colourised(baseline(run.tags["arm"], dataset), test, indices, "cpu")
     view = run.tags.get("view_of")
     colouriser, config = load_run(home.store.run(view) if view else run)
     labelled = config.variant.generator.labels and not view
-    return evaluation.colourised(colouriser, test, places, colouriser.engine.device, labelled)
+    return evaluation.colourised(colouriser, test, indices, colouriser.engine.device, labelled)
 
 
 def _score_once(now: Comparison, run: Run, score: Callable[[], Evaluation]) -> None:
@@ -147,8 +147,8 @@ def _baseline_identity(name: str, now: Comparison) -> str:
     return sha256([name, now.dataset.fingerprint, now.parent.id])
 
 
-def _outside_identity(found: Outside, now: Comparison) -> str:
-    return sha256([found.fingerprint, now.dataset.fingerprint])
+def _outside_identity(folder_results: Outside, now: Comparison) -> str:
+    return sha256([folder_results.fingerprint, now.dataset.fingerprint])
 
 
 def _unlabelled_identity(cell: Cell, dataset: Dataset) -> str:

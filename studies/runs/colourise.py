@@ -81,14 +81,14 @@ def photographs_in(places: Iterable[Path]) -> list[Path]:
     Raises:
         ColourbenchError: a file or folder does not exist, or there are no images.
     """
-    found: list[Path] = []
-    for place in places:
-        if not place.exists():
-            raise ColourbenchError(f"there is no file or folder {place}")
-        found += images_below(place) if place.is_dir() else [place]
-    if not found:
+    files: list[Path] = []
+    for path in places:
+        if not path.exists():
+            raise ColourbenchError(f"there is no file or folder {path}")
+        files += images_below(path) if path.is_dir() else [path]
+    if not files:
         raise ColourbenchError("these folders hold no image files")
-    return found
+    return files
 
 
 def _free_path(folder: Path, stem: str) -> Path:

@@ -82,8 +82,8 @@ def _measure(folder: Path, config: RunConfig) -> Estimate:
     costs = [_phase_cost(phase, batches, engine, totals[name], config) for name, phase in once.items()]
     validation, labelled = dataset.split("validation"), config.variant.generator.labels
     evaluation.score(variant.colourise, validation, config.watch.validation_images, engine.device, labelled)
-    with tempfile.TemporaryDirectory() as place:
-        checkpoint.save(Path(place), {"variant": variant.state_dict()}, 0)
+    with tempfile.TemporaryDirectory() as temporary_folder:
+        checkpoint.save(Path(temporary_folder), {"variant": variant.state_dict()}, 0)
     critic = getattr(variant, "critic", None)
     return Estimate(
         generator_parameters=_parameters(variant.generator),
@@ -100,10 +100,10 @@ def _phase_cost(phase: Phase, batches: Batches, engine: Engine, amount: float, c
         phase.step(batches)
     start, updates, seconds = batches.images, phase.updates()[0], []
     for _ in range(STEPS):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         phase.step(batches)
         engine.synchronise()
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
     images = (batches.images - start) / STEPS  # steps with a threshold draw varying numbers of images
     step = sum(seconds) / STEPS
     made = max(1.0, (phase.updates()[0] - updates) / STEPS)

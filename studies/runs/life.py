@@ -57,10 +57,10 @@ def train_run(store: Store, dataset: Dataset, config: RunConfig, place: Place, o
     """
     options = options or RunOptions()
     identity = config.identity(dataset.fingerprint)
-    begun = store.find_one(place.study, place.name, identity)
-    if begun and _is_done(begun, options):
-        return begun
-    engine = resume.engine_of(config.engine, begun)
+    earlier = store.find_one(place.study, place.name, identity)
+    if earlier and _is_done(earlier, options):
+        return earlier
+    engine = resume.engine_of(config.engine, earlier)
     run = _open(store, place, _tags(config, dataset, place, engine), config, engine)
     if engine.rank:
         return _train_and_finish(run, dataset, config, engine, options)
@@ -68,7 +68,7 @@ def train_run(store: Store, dataset: Dataset, config: RunConfig, place: Place, o
         run = store.fresh(run)  # another process may have finished it while this one waited
         if _is_done(run, options):
             return run
-        if begun or run.metrics:
+        if earlier or run.metrics:
             store.go_on(run)
         _describe(run, dataset, config)
         return _train_and_finish(run, dataset, config, engine, options)
@@ -145,11 +145,11 @@ def _train_and_finish(run: Run, dataset: Dataset, config: RunConfig, engine: Eng
 
 def code_version() -> str:
     """Returns the commit of this checkout, with `+` if files are changed; empty outside git."""
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=here,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=10,

@@ -109,22 +109,22 @@ class _Training:
         """Updates learning rates and averaged weights to the share of the budget that is used."""
         self.session.variant.advance(progress.count(self.budget.unit) / self.budget.amount)
 
-    def _look(self, interval: float, now: Progress) -> None:
+    def _look(self, interval: float, progress: Progress) -> None:
         """Validates; shows and logs the metrics, and passes them to the schedule and to the sweep."""
-        self.losses.settle(now)
-        metrics = self._validate(now)
-        self.bar.show(now, metrics)
-        self.session.run.log(self.session.variant.observe(now.images, metrics), now.images)
+        self.losses.settle(progress)
+        metrics = self._validate(progress)
+        self.bar.show(progress, metrics)
+        self.session.run.log(self.session.variant.observe(progress.images, metrics), progress.images)
         if self.report:
-            self.report(round(now.count(self.budget.unit) / interval), metrics)
+            self.report(round(progress.count(self.budget.unit) / interval), metrics)
 
-    def _look_before_phase(self, now: Progress) -> None:
-        self.session.variant.observe(now.images, self._validate(now), opening=True)
+    def _look_before_phase(self, progress: Progress) -> None:
+        self.session.variant.observe(progress.images, self._validate(progress), opening=True)
 
-    def _validate(self, now: Progress) -> dict[str, float]:
+    def _validate(self, progress: Progress) -> dict[str, float]:
         """Scores the validation split and draws the preview, on one rank."""
         engine = self.session.engine
-        return engine.broadcast(_score(self.session, now) if engine.rank == 0 else {})
+        return engine.broadcast(_score(self.session, progress) if engine.rank == 0 else {})
 
     def _beginning(self) -> list[str]:
         """Returns lines that say where the run computes, where it resumes, and what has changed since it started."""

@@ -67,10 +67,10 @@ def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Da
         return True, "the champion still"
     before = _scores(champion, load_run(champion, "cpu")[0], dataset)
     both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(seed=0, fixed=False)
-    found = differences.difference(both, METRIC, "candidate", "champion")
-    difference = f"ΔE₀₀ {found.estimate:+.3f} [{found.runs_low:+.3f}, {found.runs_high:+.3f}]"
-    reason = f"{difference} against it on the validation split, p = {found.runs_p:.3f}"
-    return found.runs_p < LEVEL and found.estimate < 0, reason
+    paired_test = differences.difference(both, METRIC, "candidate", "champion")
+    difference = f"ΔE₀₀ {paired_test.estimate:+.3f} [{paired_test.runs_low:+.3f}, {paired_test.runs_high:+.3f}]"
+    reason = f"{difference} against it on the validation split, p = {paired_test.runs_p:.3f}"
+    return paired_test.runs_p < LEVEL and paired_test.estimate < 0, reason
 
 
 def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:

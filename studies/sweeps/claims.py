@@ -63,7 +63,7 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
     """Queues a trial's settings again, including fixed ones that it had not yet asked for; never queues a trial twice."""
     run = trial.user_attrs.get("run", trial.number)
     waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
-    if run not in {other.user_attrs.get("run") for other in waiting}:
+    if run not in {queued.user_attrs.get("run") for queued in waiting}:
         study.enqueue_trial({**trial.system_attrs.get("fixed_params", {}), **trial.params}, user_attrs={"run": run})
 
 

@@ -146,8 +146,8 @@ def _device(index: int) -> dict[str, str]:
     """Returns a worker's environment: workers are assigned the GPUs in turn."""
     import torch
 
-    found = torch.cuda.device_count()
-    return {"CUDA_VISIBLE_DEVICES": str(index % found)} if found > 1 and "CUDA_VISIBLE_DEVICES" not in os.environ else {}
+    gpus = torch.cuda.device_count()
+    return {"CUDA_VISIBLE_DEVICES": str(index % gpus)} if gpus > 1 and "CUDA_VISIBLE_DEVICES" not in os.environ else {}
 
 
 def _is_told_to_stop(status: int) -> bool:

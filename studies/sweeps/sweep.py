@@ -138,7 +138,7 @@ def _check_same(study: optuna.Study, sweep: Sweep, space: Space, dataset: Datase
     base = as_json(sweep.base)
     base["watch"] = {key: base["watch"][key] for key in ("validations", "validation_images")}  # these decide the objective
     ranges = {path: as_json(dimension) for path, dimension in sorted(space.items())}
-    now = {
+    settings = {
         "base": base,
         "space": ranges,
         "objectives": list(sweep.objectives),
@@ -146,10 +146,10 @@ def _check_same(study: optuna.Study, sweep: Sweep, space: Space, dataset: Datase
         "limits": {"max_seconds": sweep.max_seconds, "max_memory_gb": sweep.max_memory_gb},
         "dataset_sha256": dataset.fingerprint,
     }
-    for key, value in now.items():
+    for key, value in settings.items():
         if key not in study.user_attrs:
             study.set_user_attr(key, value)
-    for key, value in now.items():
+    for key, value in settings.items():
         before = study.user_attrs[key]
         if before != value:
             raise ColourbenchError(

@@ -110,14 +110,14 @@ class FeatureLoss(Reconstruction):
         with torch.no_grad():
             real = self._features(batch.L, batch.ab)
         pairs = zip(self._features(batch.L, fake.ab), real, strict=True)
-        distances = [(mine - true).abs().mean() / true.abs().mean().clamp(min=1e-6) for mine, true in pairs]
+        distances = [(generated - true).abs().mean() / true.abs().mean().clamp(min=1e-6) for generated, true in pairs]
         return self._config.pixel_weight * F.l1_loss(fake.ab, batch.ab) + torch.stack(distances).mean()
 
     def _features(self, L: Tensor, ab: Tensor) -> list[Tensor]:
         photographs = lab.lab_to_rgb(lab.join(L, ab))  # (B, 3, H, W); outside autocast, which would round the products
         with self._engine.autocast():
-            found = self._encoder(photographs)
-        return [level.float() for level in found]
+            levels = self._encoder(photographs)
+        return [level.float() for level in levels]
 
 
 class BinsLoss(Reconstruction):

@@ -73,14 +73,14 @@ class PlainAdam:
 
     def _updated(self, gradients: Sequence[Tensor], m: list[Tensor], v: list[Tensor], t: Tensor) -> list[Tensor]:
         """Returns new weights; updates the moments in place."""
-        beta1, beta2, found = self._config.beta1, self._config.beta2, []
+        beta1, beta2, updated = self._config.beta1, self._config.beta2, []
         for i, (w, gradient) in enumerate(zip(self._weights, gradients, strict=True)):
             g, alpha = gradient.float(), self.learning_rate * self._rates[i]
             m[i].mul_(beta1).add_((1 - beta1) * g)  # m ← β₁ m + (1 - β₁) g
             v[i].mul_(beta2).add_((1 - beta2) * g**2)  # v ← β₂ v + (1 - β₂) g²
             m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
-            found.append(w - alpha * (m_hat / (v_hat.sqrt() + EPSILON) + self._config.weight_decay * w))
-        return found
+            updated.append(w - alpha * (m_hat / (v_hat.sqrt() + EPSILON) + self._config.weight_decay * w))
+        return updated
 
     def refresh(self) -> None:
         """Does nothing: this implementation has no copies to refresh."""

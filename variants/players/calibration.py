@@ -69,9 +69,9 @@ def _learning_norms(network: nn.Module) -> dict[str, _BatchNorm]:
     was_training = network.training
     network.train()
     norms = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
-    found = {name: norm for name, norm in norms.items() if norm.training and norm.track_running_stats}
+    learning = {name: norm for name, norm in norms.items() if norm.training and norm.track_running_stats}
     network.train(was_training)
-    return found
+    return learning
 
 
 @contextmanager

@@ -55,9 +55,9 @@ class Player:
         worked = [self._working.get(name, parameter) for name, parameter in zip(self.names, self.parameters, strict=True)]
         masters = {name: p for name, p in zip(self.names, self.parameters, strict=True) if name in self._working}
         leaves = [*worked, *masters.values()]
-        found = torch.autograd.grad(loss, leaves, retain_graph=retain_graph, allow_unused=bool(masters))
-        through_masters = dict(zip(masters, found[len(worked) :], strict=True))
-        pairs = [(gradient, through_masters.get(name)) for name, gradient in zip(self.names, found, strict=False)]
+        gradients = torch.autograd.grad(loss, leaves, retain_graph=retain_graph, allow_unused=bool(masters))
+        through_masters = dict(zip(masters, gradients[len(worked) :], strict=True))
+        pairs = [(gradient, through_masters.get(name)) for name, gradient in zip(self.names, gradients, strict=False)]
         return self._engine.average([_sum(*pair) for pair in pairs])
 
     def step(self, gradients: Sequence[Tensor]) -> None:
@@ -74,11 +74,11 @@ class Player:
         total: list[Tensor] = []
         figures: list[Losses] = []
         for part in parts:
-            value, found = loss(part)
+            value, losses = loss(part)
             gradients = self.gradients(value)
             total = [a.float() + b for a, b in zip(total, gradients, strict=True)] if total else gradients
-            figures.append({name: figure.detach() for name, figure in found.items()})
-            del value, found  # releases the graph before the next part builds one
+            figures.append({name: figure.detach() for name, figure in losses.items()})
+            del value, losses  # releases the graph before the next part builds one
         self.step([gradient / len(parts) for gradient in total] if len(parts) > 1 else total)
         return means(figures)
 
@@ -137,18 +137,18 @@ def working_weights(network: nn.Module, engine: Engine) -> dict[str, Tensor]:
     if engine.precision != "bf16-mixed":
         return {}
     kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for prefix, module in network.named_modules():
         if isinstance(module, kinds) and not is_parametrized(module) and module.weight.requires_grad:
-            found[f"{prefix}.weight" if prefix else "weight"] = module.weight.detach().to(torch.bfloat16).requires_grad_()
-    return found
+            weights[f"{prefix}.weight" if prefix else "weight"] = module.weight.detach().to(torch.bfloat16).requires_grad_()
+    return weights
 
 
 def _sum(*gradients: Tensor | None) -> Tensor:
-    there = [gradient for gradient in gradients if gradient is not None]
-    if not there:
+    present = [gradient for gradient in gradients if gradient is not None]
+    if not present:
         raise RuntimeError("a loss does not depend on one of the weights that it should train")
-    return there[0] if len(there) == 1 else there[0].float() + there[1].float()
+    return present[0] if len(present) == 1 else present[0].float() + present[1].float()
 
 
 def in_float32(output: Any) -> Any:
@@ -163,5 +163,5 @@ def in_float32(output: Any) -> Any:
 
 def means(figures: Sequence[Losses]) -> Losses:
     """The mean of each logged value."""
-    names = dict.fromkeys(name for found in figures for name in found)
-    return {name: torch.stack([found[name] for found in figures if name in found]).mean() for name in names}
+    names = dict.fromkeys(name for losses in figures for name in losses)
+    return {name: torch.stack([losses[name] for losses in figures if name in losses]).mean() for name in names}

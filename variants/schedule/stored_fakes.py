@@ -38,9 +38,9 @@ class StoredFakes:
         """Draws `count` stored fakes with replacement."""
         if self._photographs is None or self._labels is None:
             raise LookupError("no fakes are stored")
-        places = torch.randint(len(self), (count,)).to(self._photographs.device)
-        L, ab = lab.to_network(self._photographs[places])
-        return Batch(L, ab, self._labels[places])
+        indices = torch.randint(len(self), (count,)).to(self._photographs.device)
+        L, ab = lab.to_network(self._photographs[indices])
+        return Batch(L, ab, self._labels[indices])
 
     def state_dict(self) -> dict[str, Any]:
         """The stored fakes, as tensors and plain values."""

@@ -102,11 +102,11 @@ class _Examiner:
     def answer(self) -> tuple[int, Found]:
         """Reads the result for the file in work; call it when the connection has something to read."""
         try:
-            found: Found = pickle.loads(self.line.recv_bytes())
+            result: Found = pickle.loads(self.line.recv_bytes())
         except (EOFError, OSError):
             return self._replaced(self._why_it_ended())
         self.waited = 0.0
-        return self.files.popleft()[0], found
+        return self.files.popleft()[0], result
 
     def give_up(self) -> tuple[int, Found]:
         """Gives up the file in work, which takes too long, and replaces the process."""
@@ -130,9 +130,9 @@ class _Examiner:
     def _start(self) -> None:
         self.line, far = Pipe()
         command = [sys.executable, "-P", "-c", f"from common.data.decoding.examiners import serve; serve({far.fileno()})"]
-        places = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
-        here = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in places if place)}
-        self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=here, stdin=subprocess.DEVNULL)
+        paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=environment, stdin=subprocess.DEVNULL)
         far.close()
         self.waited = 0.0
         self._tell(self._how)
@@ -182,6 +182,6 @@ def _limit_memory() -> None:
     status = Path("/proc/self/status")
     if not status.exists():
         return  # other systems count memory differently
-    now = next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmData:"))
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (now + MEMORY if most < 0 else min(now + MEMORY, most), most))
+    used = next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmData:"))
+    _, ceiling = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (used + MEMORY if ceiling < 0 else min(used + MEMORY, ceiling), ceiling))

@@ -23,17 +23,17 @@ class TimedCallback:
         self._callback = callback
 
     def __call__(self, progress: Progress, losses: Losses) -> None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         self._callback(progress, losses)
-        self.seconds += time.perf_counter() - begun
+        self.seconds += time.perf_counter() - started
 
 
 def logging_and_checkpoints(task: Task, steps: int, target: float | None = None) -> Result:
     """Measures their share of the time with a run's defaults: losses every few steps, a checkpoint by the clock."""
     watch, progress = WatchConfig(), Progress()
-    with tempfile.TemporaryDirectory() as place:
-        variant, batches = product_variant(task), _batches(Path(place), task)
-        run = _own_store(Path(place)).open_run("bench", "bench", {}, {})
+    with tempfile.TemporaryDirectory() as folder:
+        variant, batches = product_variant(task), _batches(Path(folder), task)
+        run = _own_store(Path(folder)).open_run("bench", "bench", {}, {})
         losses = LogLosses(run, watch.log_steps, str)
         state = lambda: {"variant": variant.state_dict(), "batches": batches.state_dict(), "losses": losses.state_dict()}  # noqa: E731
         saver = Checkpointer(run.folder, float("inf"), state, run.flush)
@@ -51,18 +51,18 @@ def logging_and_checkpoints(task: Task, steps: int, target: float | None = None)
     return Result(name, sides, share, target, at_most=True, ratio_of="of training time")
 
 
-def _own_store(place: Path) -> Store:
+def _own_store(folder: Path) -> Store:
     with own_store():
-        return Store(place)
+        return Store(folder)
 
 
 def _seconds_of_saving(saver: Checkpointer, progress: Progress) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     progress.images += 1  # so that a new file is written
     saver.save(progress)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
-def _batches(place: Path, task: Task) -> Batches:
-    dataset = prepared(write_photographs(place / "photographs", task.size), place / "shards", task.size)
+def _batches(folder: Path, task: Task) -> Batches:
+    dataset = prepared(write_photographs(folder / "photographs", task.size), folder / "shards", task.size)
     return Batches(dataset.split("train"), BatchConfig(size=task.batch), 0, torch.device(task.device))

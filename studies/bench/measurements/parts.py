@@ -144,5 +144,5 @@ def _result(name: str, plain: str, works: list[Both], rounds: int) -> Result:
 
 
 def _difference(*works: Both) -> float:
-    first, second = (found if isinstance(found, list) else [found] for found in (work() for work in works))
+    first, second = (output if isinstance(output, list) else [output] for output in (work() for work in works))
     return max(float((a.double() - b.double()).abs().max() / a.double().abs().max()) for a, b in zip(first, second, strict=True))

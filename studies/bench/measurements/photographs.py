@@ -42,14 +42,14 @@ def lab_conversion(size: int, rounds: int, target: float | None) -> Result:
     def product() -> Tensor:
         return lab.lab_to_rgb(lab.rgb_to_lab(batch))
 
-    there = max(
+    lab_difference = max(
         float(np.abs(color.rgb2lab(i) - t.permute(1, 2, 0).numpy()).max())
         for i, t in zip(images, lab.rgb_to_lab(batch), strict=True)
     )
-    back = max(float(np.abs(a - b.permute(1, 2, 0).numpy()).max()) for a, b in zip(plain(), product(), strict=True))
+    rgb_difference = max(float(np.abs(a - b.permute(1, 2, 0).numpy()).max()) for a, b in zip(plain(), product(), strict=True))
     with one_thread():
         times = alternate(timed(plain), timed(product), rounds)
-    checked = f"largest difference {there:.1e} in Lab, {back:.1e} in RGB of [0, 1]"
+    checked = f"largest difference {lab_difference:.1e} in Lab, {rgb_difference:.1e} in RGB of [0, 1]"
     return of_times(f"RGB to Lab and back, {size} px, one thread", "scikit-image", times, BATCH, target, checked)
 
 
@@ -58,14 +58,14 @@ def photograph_to_batch(size: int, rounds: int, target: float | None) -> Result:
 
     Shards save decoding and resizing, which preparation did once; the result states how long that took.
     """
-    with tempfile.TemporaryDirectory() as place:
-        folder = write_photographs(Path(place) / "photographs", SOURCE)
-        begun = time.perf_counter()
-        dataset = prepared(folder, Path(place) / "shards", size, MARGIN)
-        preparing = (time.perf_counter() - begun) / PHOTOGRAPHS
+    with tempfile.TemporaryDirectory() as root:
+        folder = write_photographs(Path(root) / "photographs", SOURCE)
+        started = time.perf_counter()
+        dataset = prepared(folder, Path(root) / "shards", size, MARGIN)
+        preparing = (time.perf_counter() - started) / PHOTOGRAPHS
         product = Batches(dataset.split("train"), BatchConfig(size=BATCH), 0)
         plain = iter(_endless(DataLoader(ImageFolder(str(folder), _plain_transform(size)), BATCH, shuffle=True, drop_last=True)))
-        difference = _decoded_difference(Path(place), size)
+        difference = _decoded_difference(Path(root), size)
         times = alternate(timed(lambda: next(plain)), timed(lambda: next(product)), rounds)
     checked = f"largest difference of a photograph {difference:.1e} in [-1, 1]; preparing took {preparing * 1e3:.0f} ms each, once"
     name = f"photograph to batch, {size} px, from shards and from JPEG files"
@@ -81,8 +81,8 @@ def per_image_metrics(size: int, rounds: int, target: float | None) -> Result:
 
     def product() -> Tensor:
         first, second = (lab.rgb_to_lab(x) for x in pair)
-        found = [per_image.psnr(*pair), per_image.ssim(*pair), per_image.delta_e(first, second), per_image.colourfulness(pair[0])]
-        return torch.stack([figures.double() for figures in found], dim=1)
+        metrics = [per_image.psnr(*pair), per_image.ssim(*pair), per_image.delta_e(first, second), per_image.colourfulness(pair[0])]
+        return torch.stack([figures.double() for figures in metrics], dim=1)
 
     def plain() -> np.ndarray:
         return np.array([_plain_metrics(a, b) for a, b in zip(images, truth, strict=True)])
@@ -160,10 +160,10 @@ def _endless(loader: DataLoader[object]) -> Iterator[object]:
         yield from loader
 
 
-def _decoded_difference(place: Path, size: int) -> float:
+def _decoded_difference(root: Path, size: int) -> float:
     """Returns the largest difference in L and ab for a photograph of that size, which neither way enlarges."""
-    folder = write_photographs(place / "exact", size)
-    dataset = prepared(folder, place / "exact shards", size)
+    folder = write_photographs(root / "exact", size)
+    dataset = prepared(folder, root / "exact shards", size)
     stored = torch.from_numpy(dataset.split("train").centres(np.array([0])))
     L, ab = lab.to_network(stored.permute(0, 3, 1, 2))
     plain = (_to_plain_lab(Image.open(path).convert("RGB")) for path in sorted((folder / "all").iterdir()))

@@ -29,10 +29,10 @@ def report_of(arms: int, seeds: int, photographs: int, limits: tuple[float, floa
     Args:
         limits: upper targets for seconds and for GB.
     """
-    with tempfile.TemporaryDirectory() as place, own_store():
-        write_study(Home(Path(place)), arms, seeds, photographs)
+    with tempfile.TemporaryDirectory() as folder, own_store():
+        write_study(Home(Path(folder)), arms, seeds, photographs)
         with OwnProcess() as process:
-            seconds, memory = process.call(_measure, place)
+            seconds, memory = process.call(_measure, folder)
     name = f"report of {arms} arms x {seeds} seeds x {photographs:,} photographs x {len(MEASURED)} metrics"
     sides = [Side("report", seconds, 1 / seconds, memory_gb=memory)]
     most = limits or (None, None)
@@ -42,14 +42,14 @@ def report_of(arms: int, seeds: int, photographs: int, limits: tuple[float, floa
     ]
 
 
-def _measure(place: str) -> tuple[float, float]:
+def _measure(folder: str) -> tuple[float, float]:
     from studies.comparisons import reports
 
-    home = Home(Path(place))
+    home = Home(Path(folder))
     _ = home.store  # importing MLflow is not part of the report
-    begun = time.perf_counter()
+    started = time.perf_counter()
     reports.report(home, NAME, say=lambda text: None)
-    return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def write_study(home: Home, arms: int, seeds: int, photographs: int) -> None:

@@ -30,10 +30,10 @@ def trials_per_second(workers: tuple[int, ...], trials: int, storage: str = "") 
 
 
 def _side(workers: int, trials: int, storage: str) -> Side:
-    with tempfile.TemporaryDirectory() as place, own_store():
-        home = Home(Path(place))
-        prepared(write_photographs(Path(place) / "photographs", SIZE), home.data / "bench", SIZE)
-        name = f"bench-{Path(place).name}"
+    with tempfile.TemporaryDirectory() as folder, own_store():
+        home = Home(Path(folder))
+        prepared(write_photographs(Path(folder) / "photographs", SIZE), home.data / "bench", SIZE)
+        name = f"bench-{Path(folder).name}"
         order = Sweep(name=name, base=_base(), trials=trials, sampler="random", pruner="none", storage=storage)
         try:
             with redirect_stderr(io.StringIO()):  # hides the progress bars of tiny trials
@@ -41,9 +41,9 @@ def _side(workers: int, trials: int, storage: str) -> Side:
             ended = sweep.load(home, name, storage).get_trials(states=(TrialState.COMPLETE,))
         finally:
             optuna.delete_study(study_name=name, storage=storage or home.optuna_url)
-    begun = min(trial.datetime_start for trial in ended if trial.datetime_start)
+    started = min(trial.datetime_start for trial in ended if trial.datetime_start)
     last = max(trial.datetime_complete for trial in ended if trial.datetime_complete)
-    seconds = (last - begun).total_seconds()
+    seconds = (last - started).total_seconds()
     return Side(f"{workers} worker{'s' if workers > 1 else ''}", seconds / len(ended), len(ended) / seconds)
 
 
