@@ -6,12 +6,16 @@ BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: demo test integration lint setup lock clean
+.PHONY: demo test tests integration lint setup lock clean
 
 demo: setup
 	$(BIN)/colourbench demo
 
-test: lint
+# Types take a minute on one core, so they are checked beside the tests.
+test: setup
+	$(MAKE) --no-print-directory -j 2 lint tests
+
+tests: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10
 
 # Real kills on SQLite and PostgreSQL, and a real Slurm; what is not installed is skipped and said.
