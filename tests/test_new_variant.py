@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,8 @@ def lsgan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_the_recipe_gives_a_variant_that_passes_the_contract(lsgan: str, engine: Engine) -> None:
     tests = contract()
     assert len(tests) == 7
-    for test in tests.values():
-        given = {"name": lsgan, "engine": engine}
-        test(**{parameter: given[parameter] for parameter in inspect.signature(test).parameters})
+    for precision, test in product(("32", "bf16"), tests.values()):
+        needed = inspect.signature(test).parameters
+        if precision == "32" or "precision" in needed:
+            given = {"name": lsgan, "engine": engine, "precision": precision}
+            test(**{parameter: given[parameter] for parameter in needed})
