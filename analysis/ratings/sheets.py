@@ -28,7 +28,7 @@ from common.files import integrity
 from common.files.atomic import write_atomically
 from common.files.integrity import file_sha256
 
-SCHEMA = 1
+SCHEMA = 2
 COMMITMENT = "commitment.txt"
 SHOWN = 256  # pixels: all photographs are enlarged in the same way, to at least this size
 GAP = 16
@@ -43,12 +43,18 @@ Photographs = UInt8[np.ndarray, "n h w 3"]
 
 @dataclass(frozen=True)
 class Material:
-    """The photographs of a study: names, truth, and every arm's colourised versions in the same order."""
+    """The photographs of a study: names, truth, and what every arm's seeds made of them, in the same order."""
 
     study: str
     names: list[str]
     truth: Photographs
-    arms: dict[str, Photographs]
+    arms: dict[str, dict[int, Photographs]]
+    fixed: tuple[str, ...] = ()  # arms without seeds: other programs, baselines
+
+    @property
+    def seeds(self) -> dict[str, list[int]]:
+        """The seeds of every arm."""
+        return {arm: list(by_seed) for arm, by_seed in self.arms.items()}
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,10 @@ class Key:
 
     study: str
     design: Design
-    arms: tuple[str, ...]
+    arms: dict[str, list[int]]  # with their seeds
     secret: str
     trials: list[Trial]
+    fixed: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """The content of the key file."""
@@ -69,7 +76,8 @@ class Key:
     def from_json(cls, found: dict[str, Any]) -> "Key":
         """The key from the content of a key file."""
         trials = [Trial(**trial) for trial in found["trials"]]
-        return cls(found["study"], Design(**found["design"]), tuple(found["arms"]), found["secret"], trials)
+        arms = found["arms"] if isinstance(found["arms"], dict) else {arm: [0] for arm in found["arms"]}  # schema 1: first seeds
+        return cls(found["study"], Design(**found["design"]), arms, found["secret"], trials, tuple(found.get("fixed", ())))
 
 
 def write(material: Material, design: Design, folder: Path) -> Key:
@@ -85,8 +93,8 @@ def write(material: Material, design: Design, folder: Path) -> Key:
     if folder.exists():
         raise ColourbenchError(f"{folder} exists, and its sheets are perhaps in raters' hands; give another --out, or remove it")
     secret = secrets.token_hex(16)
-    arms = tuple(material.arms)
-    key = Key(material.study, design, arms, secret, plan(design, material.names, arms, secret))
+    trials = plan(design, material.names, material.seeds, secret)
+    key = Key(material.study, design, material.seeds, secret, trials, material.fixed)
     work = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     (work / "sheets").mkdir(parents=True)
@@ -194,7 +202,7 @@ def _picture(trial: Trial, material: Material, design: Design) -> bytes:
     elif trial.arm == RANDOM:
         rated = _enlarged(_random_colours(material.truth, position, trial.code))
     else:
-        rated = _enlarged(material.arms[trial.arm][position])
+        rated = _enlarged(material.arms[trial.arm][int(trial.seed or 0)][position])
     if design.test == "pair":
         gap = np.full((truth.shape[0], GAP, 3), 255, dtype=np.uint8)
         left, right = (truth, rated) if trial.side == "left" else (rated, truth)

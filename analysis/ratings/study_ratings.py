@@ -20,7 +20,7 @@ def write_sheets(found: Results, design: Design, folder: Path, arms: Sequence[st
     photographs = material(found, arms)
     if (folder / KEY).exists():
         key = sheets.read_key(folder)
-        if (key.study, key.design, key.arms) == (found.name, design, tuple(photographs.arms)):
+        if (key.study, key.design, key.arms) == (found.name, design, photographs.seeds):
             return folder / "sheets"
     sheets.write(photographs, design, folder)
     return folder / "sheets"
@@ -35,7 +35,9 @@ def material(found: Results, arms: Sequence[str] = ()) -> sheets.Material:
         )
     shown = [arm for arm in found.arms if arm not in found.settings["baselines"] and not arm.endswith(WITHOUT)]
     chosen = list(arms) or shown
-    return sheets.Material(found.name, found.sample_names, found.truth, {arm: found.samples(arm) for arm in chosen})
+    by_seed = {arm: {int(run.tags["seed"]): found.samples_of(run) for run in found.runs_of(arm)} for arm in chosen}
+    fixed = tuple(arm for arm in chosen if arm in found.baselines or arm in found.outside)
+    return sheets.Material(found.name, found.sample_names, found.truth, by_seed, fixed)
 
 
 def read_answers(folder: Path, files: Sequence[Path]) -> dict[str, pd.DataFrame]:
@@ -46,8 +48,8 @@ def read_answers(folder: Path, files: Sequence[Path]) -> dict[str, pd.DataFrame]
     answers.to_csv(folder / "responses.csv", index=False)
     test = key.design.test
     frames = {
-        "by_arm": rating_tables.by_arm(answers, test),
-        "pairs": rating_tables.pairs(answers, test),
+        "by_arm": rating_tables.by_arm(answers, test, key.fixed),
+        "pairs": rating_tables.pairs(answers, test, key.fixed),
         "raters": rating_tables.vigilance(answers, test),
     }
     for name, frame in frames.items():

@@ -18,7 +18,7 @@ from analysis.ratings import schedule, sheets, tables
 from analysis.ratings.schedule import RANDOM, TRUTH, Design
 from common.errors import ColourbenchError
 
-ARMS = ["cgan", "egan", "wgan_gp"]
+ARMS = {"cgan": [0, 1, 2], "egan": [0, 1, 2], "wgan_gp": [5, 6]}  # with their seeds
 IMAGES = [f"{number:02d}.png#0" for number in range(30)]
 
 
@@ -31,7 +31,8 @@ def tmp_path(tmp_path: Path) -> Path:
 @pytest.fixture
 def material(make_photograph: Callable[..., np.ndarray]) -> sheets.Material:
     truth = np.stack([make_photograph(seed, (32, 32)) for seed in range(12)])
-    return sheets.Material("study", IMAGES[:12], truth, {arm: truth // (k + 2) for k, arm in enumerate(ARMS)})
+    arms = {arm: {seed: truth // (k + 2) + seed for seed in seeds} for k, (arm, seeds) in enumerate(ARMS.items())}
+    return sheets.Material("study", IMAGES[:12], truth, arms)
 
 
 def fill(path: Path, answer: Callable[[str], object]) -> None:
@@ -61,6 +62,17 @@ class TestSchedule:
                 seen.setdefault(trial.image, set()).add(trial.arm)
         assert np.mean([len(arms) == 3 for arms in seen.values()]) > 0.8
 
+    def test_an_arms_seeds_are_shown_equally_often_and_by_every_rater(self) -> None:
+        trials = schedule.plan(Design("pair", raters=12, trials=28, seed=1), IMAGES, ARMS, "secret")
+        shown = Counter((t.arm, t.seed) for t in trials if t.kind == "test")
+        assert set(shown) == {(arm, seed) for arm, seeds in ARMS.items() for seed in seeds}
+        for arm, seeds in ARMS.items():
+            counts = [shown[arm, seed] for seed in seeds]
+            assert max(counts) - min(counts) <= 0.25 * sum(counts) / len(counts)
+        for rater in {t.rater for t in trials}:
+            assert {(t.arm, t.seed) for t in trials if t.rater == rater and t.kind == "test"} == set(shown)
+        assert all((t.seed is None) == (t.kind == "vigilance") for t in trials)
+
     def test_sides_are_balanced(self) -> None:
         for rater in {trial.rater for trial in self.trials}:
             sides = Counter(t.side for t in self.trials if t.rater == rater and t.kind != "repeat")
@@ -73,7 +85,7 @@ class TestSchedule:
         assert all((t.arm == RANDOM) == (t.kind == "vigilance") for t in mine)
         [repeat] = [t for t in mine if t.kind == "repeat"]
         [first] = [t for t in mine if t.kind == "test" and t.image == repeat.image]
-        assert repeat.arm == first.arm and repeat.side != first.side
+        assert (repeat.arm, repeat.seed) == (first.arm, first.seed) and repeat.side != first.side
 
     def test_codes_are_opaque_and_the_schedule_is_seeded(self) -> None:
         again, other_key = (schedule.plan(Design("pair", 6, 28, 1), IMAGES, ARMS, key) for key in ("secret", "other"))
@@ -123,6 +135,18 @@ class TestSheets:
             assert np.array_equal(halves[trial.side], np.asarray(truth))
             other = halves["right" if trial.side == "left" else "left"]
             assert not np.array_equal(other, np.asarray(truth))
+            if trial.kind == "test":
+                made = material.arms[trial.arm][trial.seed or 0][material.names.index(trial.image)]
+                assert np.array_equal(other, np.asarray(Image.fromarray(made).resize((256, 256), Image.Resampling.LANCZOS)))
+
+    def test_a_key_of_the_version_before_is_read(self, material: sheets.Material, tmp_path: Path) -> None:
+        key = sheets.write(material, Design("pair", 1, 12), tmp_path)
+        (tmp_path / "sheets" / "commitment.txt").unlink()
+        old = json.loads(key.to_json()) | {"schema": 1, "arms": list(ARMS)}
+        old["trials"] = [{name: value for name, value in trial.items() if name != "seed"} for trial in old["trials"]]
+        (tmp_path / "key.json").write_text(json.dumps(old))
+        found = sheets.read_key(tmp_path)
+        assert found.arms == {arm: [0] for arm in ARMS} and {trial.seed for trial in found.trials} == {None}
 
     def test_answer_cells_alone_are_open_and_validated(self, material: sheets.Material, tmp_path: Path) -> None:
         sheets.write(material, Design("opinion", 1, 12), tmp_path)
@@ -148,6 +172,7 @@ class TestSheets:
         for row in found.itertuples():
             [trial] = [t for t in key.trials if (t.rater, t.trial) == (row.rater, row.trial)]
             assert (row.image, row.arm, row.kind) == (trial.image, trial.arm, trial.kind)
+            assert row.seed == trial.seed or (trial.seed is None and np.isnan(float(str(row.seed))))
             assert row.response == str(int(trial.code, 16) % 5 + 1)
 
     def test_wrong_answers_are_named(self, material: sheets.Material, tmp_path: Path) -> None:
@@ -190,19 +215,21 @@ class TestSheets:
             writer.writerows({**row, "answer": str(int(row["code"], 16) % 5 + 1)} for row in rows)
 
 
-def simulated(draw: np.random.Generator, raters: int, images: int, trials: int, effect: float = 0.0) -> pd.DataFrame:
-    """A pair test in which raters and photographs differ, and photographs differ in how each arm suits them."""
+def simulated(
+    draw: np.random.Generator, raters: int, images: int, trials: int, effect: float = 0.0, arms: int = 2, seeds: int = 1
+) -> pd.DataFrame:
+    """A pair test in which raters, photographs and an arm's seeds differ, and photographs differ in how each arm suits them."""
     rater_skill, image_ease = draw.normal(scale=0.6, size=raters), draw.normal(scale=0.6, size=images)
-    likes = draw.normal(scale=0.7, size=(images, 2))
+    likes, luck = draw.normal(scale=0.7, size=(images, arms)), draw.normal(scale=0.4 if seeds > 1 else 0.0, size=(arms, seeds))
     rows = []
     for rater in range(raters):
         for image in draw.permutation(images)[:trials]:
-            arm = int(image + rater) % 2
-            logit = -0.8 + rater_skill[rater] + image_ease[image] + likes[image, arm] + effect * arm
+            turn, arm = divmod(int(image) + rater, arms)
+            seed = turn % seeds
+            logit = -0.8 + rater_skill[rater] + image_ease[image] + likes[image, arm] + luck[arm, seed] + effect * arm
             fooled = draw.random() < 1 / (1 + np.exp(-logit))
-            side = "left"
-            rows.append((f"r{rater}", "test", f"i{image}", f"arm{arm}", side, "right" if fooled else "left"))
-    return pd.DataFrame(rows, columns=["rater", "kind", "image", "arm", "side", "response"])
+            rows.append((f"r{rater}", "test", f"i{image}", f"arm{arm}", "left", "right" if fooled else "left", seed))
+    return pd.DataFrame(rows, columns=["rater", "kind", "image", "arm", "side", "response", "seed"])
 
 
 class TestTables:
@@ -256,6 +283,24 @@ class TestTables:
         draw = np.random.default_rng(5)
         p = [tables.pairs(simulated(draw, 16, 24, 16), "pair")["p"].iloc[0] for _ in range(250)]
         assert 0.015 <= np.mean(np.array(p) < 0.05) <= 0.085
+
+    def test_seeds_count_in_a_verdict_about_methods(self) -> None:
+        """Four arms of one method with three seeds each: without the seeds, luck in them passes for a better method."""
+        draw = np.random.default_rng(5)
+        called: dict[str, list[bool]] = {"with seeds": [], "without": []}
+        for _ in range(60):
+            answers = simulated(draw, 24, 64, 40, arms=4, seeds=3)
+            for name, table in (("with seeds", answers), ("without", answers.drop(columns="seed"))):
+                called[name] += (tables.pairs(table, "pair")["p"] < 0.05).tolist()
+        assert np.mean(called["with seeds"]) <= 0.07 and np.mean(called["without"]) >= 0.1
+
+    def test_what_an_interval_counts_is_said(self) -> None:
+        answers = simulated(np.random.default_rng(0), 12, 24, 20, arms=3, seeds=2)
+        answers.loc[answers["arm"] == "arm2", "seed"] = 0
+        methods = tables.by_arm(answers, "pair", fixed=("arm2",)).set_index("arm")["interval"]
+        assert methods["arm0"].endswith("by photograph and by seed") and methods["arm2"].endswith("by photograph")
+        lone = tables.pairs(answers, "pair").set_index(["first", "second"])["interval"]
+        assert "one seed says nothing" in lone["arm0", "arm2"] and "one seed" not in lone["arm0", "arm1"]
 
     def test_opinions(self) -> None:
         draw = np.random.default_rng(2)
