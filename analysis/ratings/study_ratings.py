@@ -20,7 +20,11 @@ def write_sheets(found: Results, design: Design, folder: Path, arms: Sequence[st
     photographs = material(found, arms)
     if (folder / KEY).exists():
         key = sheets.read_key(folder)
-        if (key.study, key.design, key.arms) == (found.name, design, photographs.seeds):
+        if (key.study, key.design, list(key.arms)) == (
+            found.name,
+            design,
+            list(photographs.arms),
+        ):  # seeds may have been added since
             return folder / "sheets"
     sheets.write(photographs, design, folder)
     return folder / "sheets"

@@ -92,7 +92,10 @@ def read_manifest(path: Path) -> Manifest:
     remedy = "prepare the data set again"
     raw = integrity.read_json(path, remedy)
     if raw.get("schema") == 1:
-        raw |= {"schema": SCHEMA, "removed": [_with_kind(item) for item in raw.get("removed", [])]}
+        try:
+            raw |= {"schema": SCHEMA, "removed": [_with_kind(item) for item in raw["removed"]]}
+        except (KeyError, TypeError, AttributeError):
+            raise integrity.Damaged(f"{path} is damaged: its list of removed files; {remedy}") from None
     if raw.get("schema") != SCHEMA:
         raise ColourbenchError(f"{path} was written by another version (schema {raw.get('schema')}); {remedy}")
     try:
@@ -108,9 +111,9 @@ def read_manifest(path: Path) -> Manifest:
 
 def _with_kind(item: dict[str, Any]) -> dict[str, Any]:
     """Converts a removal of schema 1, whose reason was a sentence: "unreadable: …", "duplicate of …", "grey"."""
-    kind, _, detail = item.pop("reason").partition(": ")
-    if not detail:
-        kind, _, detail = kind.partition(" of ")
+    reason = item.pop("reason")
+    separator = " of " if reason.startswith(("duplicate of ", "near duplicate of ")) else ": "
+    kind, _, detail = reason.partition(separator)
     return {**item, "kind": kind, "detail": detail}
 
 

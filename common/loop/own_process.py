@@ -1,37 +1,74 @@
-"""Runs functions in a separate process with its own memory; their exceptions are raised in the caller."""
+"""A process that computes for this one: its memory is its own, and its errors arrive as themselves."""
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, TypeVar
 
-from common.errors import ColourbenchError
+from common.errors import ColourbenchError, first_line
 
 T = TypeVar("T")
 
 
+class Killed(ColourbenchError):
+    """The process ended without an answer, most often because there was not enough memory."""
+
+
 class OwnProcess:
-    """One new process, as a context manager; its modules keep their state from one call to the next."""
+    """One fresh process, as a context; what a call leaves in its modules is there for the next one."""
 
     def __init__(self) -> None:
-        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        self._line, far_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(far_end,), daemon=True)
+        self._process.start()
+        far_end.close()
 
     def __enter__(self) -> "OwnProcess":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._line.close()
+        self._process.kill()
+        self._process.join()
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Calls a function of a module in the process and returns its result.
+        """Calls a module-level function there and returns what it returns.
 
         Raises:
-            ColourbenchError: the process was killed, most often for lack of memory.
+            Killed: the process ended before it answered.
             Exception: whatever the function raises.
         """
         try:
-            return self._pool.submit(function, *arguments).result()
-        except BrokenProcessPool:
-            raise ColourbenchError("a process that computes was killed; is there enough memory?") from None
+            self._line.send((function, arguments))
+            is_error, answer = self._line.recv()
+        except (EOFError, OSError):
+            raise Killed("a process that computes was killed; is there enough memory?") from None
+        if is_error:
+            raise answer
+        result: T = answer
+        return result
+
+
+def _serve(line: Connection) -> None:
+    """The other end: answers calls until the line is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who ends this process
+    os.dup2(2, 1)  # what libraries print must not mix with the caller's output
+    while True:
+        try:
+            function, arguments = line.recv()
+            line.send((False, function(*arguments)))
+        except EOFError:
+            return
+        except Exception as error:
+            _send_error(line, error)
+
+
+def _send_error(line: Connection, error: Exception) -> None:
+    try:
+        line.send((True, error))
+    except Exception:  # some errors cannot be pickled
+        line.send((True, ColourbenchError(first_line(error))))

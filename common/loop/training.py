@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -60,10 +60,6 @@ class Progress:
     def count(self, unit: Unit) -> float:
         """The progress in one unit."""
         return float({"images": self.images, "updates": self.updates, "seconds": self.seconds}[unit])
-
-    def state_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for a checkpoint."""
-        return asdict(self)
 
 
 Callback = Callable[[Progress, Losses], None]  # called after each step; it may raise to stop the run

@@ -8,6 +8,7 @@ import typer
 
 from common.errors import ColourbenchError
 from studies.commands.options import DEFAULT_HOME, HomeOption, open_home, say, valid_name
+from studies.commands.sweep import parse_sweep_options
 
 
 def submit(
@@ -61,4 +62,6 @@ def _checked(context: typer.Context, words: list[str]) -> dict[str, Any]:
     verb = group.commands[words[0]]
     inner = verb.make_context(f"submit {words[0]}", list(words[1:]), resilient_parsing=False)
     parameters: dict[str, Any] = inner.params
+    if words[0] == "sweep":
+        parse_sweep_options(parameters)
     return parameters

@@ -1,5 +1,6 @@
 """Verbs of a sweep: search a variant's hyper-parameters, and show the results."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,8 +57,7 @@ def sweep(
     """
     one_process("sweep")
     check_exists(space)
-    given = {option: value for option, value in options.items() if value not in (None, [])}
-    sweep_options = parse(SweepOptions, given, "the sweep")
+    sweep_options = parse_sweep_options(options)
     settings = run_settings(variant, data, None, images, changes, config, home)
     name = valid_name(name or f"{variant}-{settings.dataset}")
     if status:
@@ -69,6 +69,16 @@ def sweep(
     wanted = {"name": name, "base": as_json(settings), "space": read_yaml_file(space) if space else {}}
     order = parse(Sweep, as_json(sweep_options) | wanted, "the sweep")
     _say_best(order, run_sweep(open_home(home), order, say, workers, hours))
+
+
+def parse_sweep_options(options: Mapping[str, Any]) -> SweepOptions:
+    """The options that were given, checked; other parameters of the verb are left aside.
+
+    Raises:
+        ColourbenchError: one has a wrong value.
+    """
+    given = {name: options[name] for name in SweepOptions.model_fields if options.get(name) not in (None, [], ())}
+    return parse(SweepOptions, given, "the sweep")
 
 
 def _say_best(order: "Sweep", best: "FrozenTrial") -> None:

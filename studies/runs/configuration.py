@@ -58,6 +58,9 @@ class RunConfig(Settings):
         watch = settings.pop("watch")
         if settings["engine"].pop("fast") is False:  # only then does it change the rounding
             settings["engine"]["fast"] = False
+        if settings["variant"]["name"] != "cgan" and settings["variant"].get("critic_threshold") is None:
+            for name in ("critic_threshold", "most_critic_updates"):  # which only cGAN had at first: no other run without them
+                settings["variant"].pop(name, None)
         del settings["dataset"]
         looks = {name: watch[name] for name in ("validations", "validation_images")} if self.variant.acts_on_validation else {}
         return sha256([settings, dataset_sha256, *([looks] if looks else [])])

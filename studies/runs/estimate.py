@@ -12,11 +12,11 @@ from typing import Any
 from analysis import evaluation
 from common.data.batches import Batches
 from common.data.shards import Dataset
-from common.errors import ColourbenchError
+from common.errors import ColourbenchError, first_line
 from common.loop import checkpoint
 from common.loop.costs import CountFlops, is_out_of_memory
 from common.loop.engine import Engine
-from common.loop.own_process import OwnProcess
+from common.loop.own_process import Killed, OwnProcess
 from common.loop.training import Phase
 from common.tracking import load_backend
 from studies.runs.configuration import RunConfig
@@ -62,13 +62,15 @@ def estimate(dataset: Dataset, config: RunConfig) -> Estimate:
     with OwnProcess() as process:
         try:
             return process.call(_measure, dataset.folder, config)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+        except Exception as error:
+            if isinstance(error, Killed) or is_out_of_memory(error):
+                raise ColourbenchError(
+                    f"it does not fit into this machine's memory with batches.size={config.batches.size}; lower it, raise "
+                    "variant.accumulation, or set variant.generator.recompute=true"
+                ) from None
+            if isinstance(error, ColourbenchError):
                 raise
-            raise ColourbenchError(
-                f"it does not fit into this machine's memory with batches.size={config.batches.size}; lower it, raise "
-                "variant.accumulation, or set variant.generator.recompute=true"
-            ) from None
+            raise ColourbenchError(f"the run cannot be measured: {first_line(error)}") from error
 
 
 def _measure(folder: Path, config: RunConfig) -> Estimate:

@@ -32,6 +32,8 @@ def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
         ColourbenchError: the run has no trained generator.
     """
     path = run.folder / GENERATOR
+    if run.status == "FINISHED" and not path.is_file():
+        raise integrity.Damaged(f"{path} is missing; {RETRAIN}")
     if not path.is_file():
         raise ColourbenchError(
             f"the run {run.name} has no trained generator (its status is {run.status}); train it to the end first"
@@ -50,11 +52,15 @@ def save_generator(run: Run, colouriser: Colouriser, dataset: Dataset) -> None:
     """Writes the generator, with the batch statistics that it colourises with and what it needs to know about its data set.
 
     Raises:
-        ColourbenchError: the disk is full or the folder is read-only.
+        ColourbenchError: a weight is NaN or infinite, the disk is full, or the folder is read-only.
     """
     weights = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in colouriser.state_dict().items()
     }
+    if wrong := next((name for name, weight in weights.items() if _is_broken(weight)), ""):
+        raise ColourbenchError(
+            f"the last update left NaN or infinity in {wrong}; try a lower learning rate, or engine.precision=32"
+        )
     about = {"size": dataset.config.size, "classes": len(dataset.labels), "config_sha256": run.tags["config_sha256"]}
     try:
         write_atomically(run.folder / GENERATOR, safetensors.torch.save(weights, {key: str(value) for key, value in about.items()}))
@@ -72,9 +78,13 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     except (safetensors.SafetensorError, OSError) as error:
         raise integrity.Damaged(f"{path} is no whole file of weights: {first_line(error)}; {RETRAIN}") from None
     for name, weight in weights.items():
-        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+        if _is_broken(weight):
             raise integrity.Damaged(f"{path} is damaged: {name} holds NaN or infinity; {RETRAIN}")
     return about, weights
+
+
+def _is_broken(weight: Tensor) -> bool:
+    return weight.is_floating_point() and not bool(torch.isfinite(weight).all())
 
 
 def _engine(run: Run, config: EngineConfig) -> Engine:

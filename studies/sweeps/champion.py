@@ -11,13 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from analysis import evaluation
 from analysis.statistics import differences
 from analysis.statistics.crossed import LEVEL
 from common.data.shards import Dataset
 from common.files import integrity
 from common.tracking import Run, model_name
 from studies.home import Home
-from studies.runs.trained import evaluate, load_run
+from studies.runs.trained import load_run
 from variants.players.colouriser import Colouriser
 
 METRIC = "delta_e"
@@ -79,6 +80,6 @@ def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:
     try:
         return integrity.read_table(path, ("photograph", METRIC), "it is computed again")
     except integrity.Damaged:
-        table = evaluate(colouriser, dataset.split("validation"), labelled=False).table
+        table = evaluation.evaluate(colouriser, dataset.split("validation"), colouriser.engine.device).table
         table.to_parquet(path, index=False)
         return table

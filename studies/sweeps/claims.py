@@ -95,7 +95,7 @@ def _ask(study: optuna.Study) -> optuna.Trial:
 
 
 def _me() -> list[Any]:
-    return [socket.gethostname(), os.getpid(), psutil.Process().create_time()]
+    return [socket.gethostname(), os.getpid(), _start(psutil.Process())]
 
 
 def _is_dead(trial: FrozenTrial) -> bool:
@@ -111,6 +111,13 @@ def _is_running(number: int, started: float) -> bool:
     """Whether the process with this id is the one that started then, and not a later one with the same id."""
     try:
         process = psutil.Process(number)
-        return bool(abs(process.create_time() - started) < SAME_START and process.status() != psutil.STATUS_ZOMBIE)
+        is_same = isinstance(started, float) and abs(_start(process) - started) < SAME_START
+        return is_same and bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def _start(process: psutil.Process) -> float:
+    """Seconds from the machine's start to the process's: a clock that is set does not move it."""
+    booted = psutil.boot_time()
+    return float(process.create_time() - booted)

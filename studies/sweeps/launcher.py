@@ -25,7 +25,7 @@ from studies.sweeps.outcome import best_trial, ranking
 from studies.sweeps.settings import COSTS, OBJECTIVES
 from studies.sweeps.status import Board
 from studies.sweeps.sweep import Sweep, open_study
-from studies.sweeps.worker import Say, Work, Worker, objective_values
+from studies.sweeps.worker import Say, Work, Worker, objective_values, trial_config
 
 POLL_SECONDS = 0.5
 RESTARTS = 10  # of workers that die without a trial ending in between; more means that something is wrong with the machine
@@ -175,7 +175,9 @@ def _repeat_the_best(work: Work) -> None:
         for trial in ranking(study)[: sweep.finalists]:
             number, values = int(trial.user_attrs["run"]), [trial.values[0]]
             for seed in range(sweep.base.seed + 1, sweep.base.seed + sweep.repeats):
-                values += objective_values(sweep, work.train(number, trial.params, seed=seed).metrics)
+                values += objective_values(
+                    sweep, work.train(number, trial_config(sweep, trial.params, number, seed), seed=seed).metrics
+                )
             means[trial.number] = sum(values) / len(values)
             work.say(f"trial {number:03d} over {len(values)} seeds: {sweep.objectives[0]} {means[trial.number]:.4g}")
         sign = 1 if OBJECTIVES[sweep.objectives[0]] == "minimize" else -1

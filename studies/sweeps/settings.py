@@ -20,9 +20,8 @@ class SweepOptions(Settings):
     trials: int = Field(default=20, ge=1)
     """Number of trials that the sweep should finish, pruned ones included."""
     objectives: tuple[str, ...] = Field(
-        default=("delta_e",), min_length=1, description=f"{', '.join(OBJECTIVES)}; several give a front."
+        default=("delta_e",), min_length=1, description=f"Validation metrics or costs to optimise: {', '.join(OBJECTIVES)}."
     )
-    """Validation metrics or costs to optimise."""
     sampler: Literal["tpe", "gp", "random", "grid", "cmaes"] = "tpe"
     """Optuna sampler that proposes the settings of a trial."""
     pruner: Literal["median", "hyperband", "none"] = "median"

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from pydantic import Field
 
-from common.config import as_json, flatten
+from common.config import as_json, flatten, merge, parse
 from common.data.shards import Dataset
 from common.errors import ColourbenchError, first_line
 from common.files.atomic import appear_whole
@@ -151,11 +151,19 @@ def _check_same(study: optuna.Study, sweep: Sweep, space: Space, dataset: Datase
             study.set_user_attr(key, value)
     for key, value in settings.items():
         before = study.user_attrs[key]
+        if key == "base" and isinstance(before, Mapping):  # of an earlier version: fields that it lacks had their defaults
+            before = merge({**base, **_defaults(sweep)}, before)
         if before != value:
             raise ColourbenchError(
                 f"the sweep {sweep.name!r} exists with another {key}{_first_difference(before, value)}; "
                 "choose another --name, or give it the settings it had"
             )
+
+
+def _defaults(sweep: Sweep) -> dict[str, Any]:
+    """The default settings of the sweep's variant and engine."""
+    config = parse(RunConfig, {"variant": {"name": sweep.base.variant.name}, "dataset": sweep.base.dataset}, "defaults")
+    return {name: value for name, value in as_json(config).items() if name in ("variant", "engine")}
 
 
 def _first_difference(before: Any, now: Any) -> str:

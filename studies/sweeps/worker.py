@@ -58,10 +58,9 @@ class Work:
         """Returns the name of a trial's run in MLflow."""
         return f"{self.sweep.name} trial {number:03d}"
 
-    def train(self, number: int, chosen: dict[str, Any], report: Report | None = None, seed: int | None = None) -> Run:
+    def train(self, number: int, config: RunConfig, report: Report | None = None, seed: int | None = None) -> Run:
         """Trains a trial, or repeats it with another seed, and returns its finished run."""
         sweep, name = self.sweep, self.run_name(number)
-        config = trial_config(sweep, chosen, number, seed)
         kind = "trial" if seed is None else "repeat"
         tags = {"kind": kind, "sweep": sweep.name, "trial": str(number)}
         place = Place(sweep.experiment, name if seed is None else f"{name} seed {seed}", tags, self.parent)
@@ -123,16 +122,16 @@ class Worker:
 
     def _values(self, trial: optuna.Trial, number: int) -> list[float]:
         sweep = self._at.sweep
-        watch, watched = sweep.base.watch, sweep.objectives[0]
-        interval = sweep.base.budget.amount / watch.validations
+        config, watched = trial_config(sweep, suggest(self._space, trial), number), sweep.objectives[0]
+        interval = config.budget.amount / config.watch.validations
 
         def report(validation: int, metrics: dict[str, float]) -> None:
             if sweep.prunes:
-                trial.report(metrics[watched], round(validation * interval))  # the planned count, so that trials are comparable
-                if validation > watch.validations / 3 and trial.should_prune():  # early metrics of a GAN say little
+                trial.report(metrics[watched], round(validation * interval))  # the planned count, so that trials meet
+                if validation > config.watch.validations / 3 and trial.should_prune():  # the first figures of a GAN say little
                     raise Pruned
 
-        run = self._at.train(number, suggest(self._space, trial), report)
+        run = self._at.train(number, config, report)
         trial.set_user_attr("mlflow_run", run.id)
         self._limit(trial, run.metrics)
         return objective_values(sweep, run.metrics)

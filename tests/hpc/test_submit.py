@@ -192,6 +192,7 @@ def test_dry_run_and_mistakes_by_the_command(home: Path) -> None:
         (["sweep", "cgan", "--data", "fields-32"], "SQLite cannot serve several hosts"),
         (["--tasks", "1", "train", "cgan"], "submit needs a command: sweep or compare"),
         (["--tasks", "1", "sweep", "cgan", "--trails", "2"], "No such option"),
+        (["--tasks", "1", "sweep", "cgan", "--data", "fields-32", "--trials", "0"], "the sweep: trials"),
     ):
         told = run(*words)
         assert told.returncode != 0 and reason in told.stderr + told.stdout and "Traceback" not in told.stderr, told.stderr

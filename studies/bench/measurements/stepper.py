@@ -30,10 +30,15 @@ class Stepper:
 
     def __init__(self, task: Task, who: Who) -> None:
         self._name = f"{who} {task.variant} of {task.size} px, batch {task.batch}"
-        self._process = OwnProcess()
-        self._call(_make, who, task)
+        self._order = who, task
 
     def __enter__(self) -> "Stepper":
+        self._process = OwnProcess()
+        try:
+            self._call(_make, *self._order)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +59,7 @@ class Stepper:
     def _call(self, function: Callable[..., T], *arguments: object) -> T:
         try:
             return self._process.call(function, *arguments)
-        except (ColourbenchError, MemoryError, RuntimeError) as error:
+        except Exception as error:
             raise ColourbenchError(f"{self._name}: {first_line(error)}") from None
 
 

@@ -20,7 +20,7 @@ from studies.comparisons import reports
 from studies.comparisons.compare import CompareOptions, compare
 from studies.comparisons.study import Study
 from studies.home import Home
-from studies.runs.trained import load_run
+from studies.runs.trained import load_run, save_generator
 
 FIELDS: dict[str, Any] = {
     "name": "small",
@@ -99,6 +99,17 @@ def test_a_generator_that_is_whole_and_wrong(what: str, done: Path, run_folder: 
     with pytest.raises(ColourbenchError, match="--retrain") as told:
         load_run(Home(done).store.run("small/l1 seed 0"), "cpu")
     assert "\n" not in str(told.value) and GENERATOR in str(told.value)
+
+
+def test_a_generator_that_ended_in_nan_is_not_saved(done: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Home(done).store.run("small/l1 seed 0")
+    colouriser, _ = load_run(run, "cpu")
+    before = (run.folder / GENERATOR).read_bytes()
+    broken = {name: weight.float() * float("nan") for name, weight in colouriser.state_dict().items()}
+    monkeypatch.setattr(type(colouriser), "state_dict", lambda self: broken)
+    with pytest.raises(ColourbenchError, match="the last update left NaN or infinity in"):
+        save_generator(run, colouriser, dataset)
+    assert (run.folder / GENERATOR).read_bytes() == before
 
 
 @pytest.mark.parametrize("name", [GENERATOR, "metrics.parquet", "samples.npy"])

@@ -153,13 +153,14 @@ def test_a_dead_owner_is_seen_and_a_live_one_left_alone() -> None:
     gone.wait()
     dead.set_user_attr("owner", [claims._me()[0], gone.pid, "12345"])
     dead.set_user_attr("run", 7)
-    elsewhere = study.ask()
+    elsewhere, older = study.ask(), study.ask()
     elsewhere.set_user_attr("owner", ["another-host", 1, "1"])
-    assert claims.revive_the_dead(study) == 2
+    older.set_user_attr("owner", [claims._me()[0], os.getpid(), "12345"])  # as an earlier version wrote it: not this process
+    assert claims.revive_the_dead(study) == 3
     states = [trial.state for trial in study.trials]
     assert states[mine.number] == TrialState.RUNNING and states[elsewhere.number] == TrialState.RUNNING
-    assert states[dead.number] == states[claimless.number] == TrialState.FAIL
-    assert sorted(t.user_attrs["run"] for t in study.trials if t.state == TrialState.WAITING) == [2, 7]
+    assert states[dead.number] == states[claimless.number] == states[older.number] == TrialState.FAIL
+    assert sorted(t.user_attrs["run"] for t in study.trials if t.state == TrialState.WAITING) == [2, older.number, 7]
     assert claims.revive_the_dead(study) == 0
 
 

@@ -58,7 +58,7 @@ def test_a_comparison(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_what_cannot_be_measured_says_why() -> None:
     with pytest.raises(ColourbenchError, match="product cgan of 33 px, batch 8: the U-Net is made for images of"):
-        Stepper(Task("cgan", size=33), "product")
+        Stepper(Task("cgan", size=33), "product").__enter__()
 
 
 def test_photographs_are_the_same_each_time() -> None:

@@ -1,0 +1,45 @@
+"""Calls in another process: answers, errors as themselves, and an end without an answer."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from common.errors import ColourbenchError
+from common.files.integrity import Damaged, intact
+from common.loop.own_process import Killed, OwnProcess
+
+UNKNOWN_ELSEWHERE = """
+class Stubborn(Exception):
+    pass
+raise Stubborn("it says why")
+"""
+
+
+def test_calls_are_answered_by_one_other_process(capfd: pytest.CaptureFixture[str]) -> None:
+    with OwnProcess() as process:
+        first, second = process.call(os.getpid), process.call(os.getpid)
+        assert first == second != os.getpid()
+        process.call(print, "a library says something")
+    assert "a library" not in capfd.readouterr().out
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+
+
+def test_errors_arrive_as_themselves() -> None:
+    with OwnProcess() as process:
+        with pytest.raises(ValueError, match="invalid literal"):
+            process.call(int, "x")
+        with pytest.raises(Damaged, match="is missing; look again"):
+            process.call(intact, Path("/none"), "look again")
+        with pytest.raises(ColourbenchError, match="it says why"):  # an error of a kind that only the other process knows
+            process.call(exec, UNKNOWN_ELSEWHERE)
+        assert process.call(abs, -1) == 1
+
+
+def test_a_killed_process_is_told() -> None:
+    with OwnProcess() as process:
+        pid = process.call(os.getpid)
+        with pytest.raises(Killed, match="enough memory"):
+            process.call(os.kill, pid, signal.SIGKILL)
