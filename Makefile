@@ -20,7 +20,7 @@ tests: setup
 
 # Real kills on SQLite and PostgreSQL, and a real Slurm; what is not installed is skipped and said.
 integration: setup
-	$(BIN)/python -m pytest -m integration -s
+	$(BIN)/python -m pytest -m integration -n $(WORKERS) --dist loadfile --durations 16
 
 lint: setup
 	$(BIN)/ruff format --check .
