@@ -22,7 +22,7 @@ from common.loop.engine import Engine
 from common.loop.randomness import own_randomness
 from common.loop.training import Losses
 from variants.contract.adversarial import AdversarialConfig, AdversarialVariant
-from variants.contract.ranges import ADVERSARIAL, orders
+from variants.contract.ranges import ADVERSARIAL_SPACE, orders
 from variants.losses import objectives
 from variants.players.player import Loss, Player, in_float32
 
@@ -116,7 +116,7 @@ class Egan(AdversarialVariant):
 
     Config = EganConfig
     config: EganConfig
-    space = ADVERSARIAL | {"variant.diversity_weight": orders(0.001, 0.5)}
+    space = ADVERSARIAL_SPACE | {"variant.diversity_weight": orders(0.001, 0.5)}
     presets = ({"variant.diversity_weight": 0.01},)  # γ, the lower end of the range in Wang et al. 2019
 
     def __init__(self, config: EganConfig, engine: Engine, domain: Domain) -> None:

@@ -13,7 +13,7 @@ from common.data.batches import Batch
 from common.loop.training import Losses
 from common.networks.patch_critic import PatchCriticConfig
 from variants.contract.adversarial import AdversarialConfig, AdversarialVariant
-from variants.contract.ranges import ADVERSARIAL, Choice, orders
+from variants.contract.ranges import ADVERSARIAL_SPACE, Choice, orders
 from variants.losses import objectives
 from variants.players.adam import AdamConfig
 from variants.players.player import Loss
@@ -53,7 +53,7 @@ class WganGp(AdversarialVariant):
 
     Config = WganGpConfig
     config: WganGpConfig
-    space = ADVERSARIAL | {"variant.n_critic": Choice(options=(1, 2, 5)), "variant.penalty_weight": orders(1.0, 30.0)}
+    space = ADVERSARIAL_SPACE | {"variant.n_critic": Choice(options=(1, 2, 5)), "variant.penalty_weight": orders(1.0, 30.0)}
     presets = ({"variant.n_critic": 1, "variant.generator.adam.learning_rate": 5e-5},)  # as in ChromaGAN
 
     def step(self, batches: Iterator[Batch]) -> Losses:

@@ -44,17 +44,8 @@ class Difference:
     runs_p: float
 
 
-def arm_interval(table: pd.DataFrame, metric: str) -> Interval:
-    """The mean of one arm and its interval, which is NaN if the arm has a single seed and is not a baseline.
-
-    Args:
-        table: as for `scores`, with one arm only.
-    """
-    return interval(scores(table.assign(arm=""), metric), "")
-
-
 def interval(found: Scores, arm: str) -> Interval:
-    """The interval of one arm of several."""
+    """The mean of one arm and its interval, which is NaN if the arm has a single seed and is not a baseline."""
     estimate = found.one(arm)
     return Interval(estimate.value, *estimate.interval())
 

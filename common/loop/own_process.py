@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -63,12 +64,18 @@ def _serve(line: Connection) -> None:
             line.send((False, function(*arguments)))
         except EOFError:
             return
-        except Exception as error:
+        except Exception as error:  # whatever the function raises is the caller's
             _send_error(line, error)
 
 
 def _send_error(line: Connection, error: Exception) -> None:
+    line.send((True, error if _arrives(error) else ColourbenchError(first_line(error))))
+
+
+def _arrives(error: Exception) -> bool:
+    """Whether the error survives pickling: its class may be unknown elsewhere, or need arguments that it does not keep."""
     try:
-        line.send((True, error))
-    except Exception:  # some errors cannot be pickled
-        line.send((True, ColourbenchError(first_line(error))))
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # pickling runs the class's own code
+        return False
+    return True

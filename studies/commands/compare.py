@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.errors import ColourbenchError
-from studies.commands.options import StudyArgument, StudyDataOption
+from studies.commands.options import (
+    DEFAULT_HOME,
+    HomeOption,
+    RetrainOption,
+    SetOption,
+    StudyArgument,
+    StudyDataOption,
+    one_process,
+    open_home,
+    say,
+)
 
 if TYPE_CHECKING:
     from analysis.verdicts.planning import Plan
-from studies.commands.options import DEFAULT_HOME, HomeOption, RetrainOption, SetOption, one_process, open_home, say
 
 SmokeOption = Annotated[
     bool, typer.Option("--smoke", help="Run every arm in miniature, by default on photographs that come with the dependencies.")

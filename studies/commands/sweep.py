@@ -8,20 +8,14 @@ import typer
 
 from common.config import as_json, parse, read_yaml_file
 from common.tracking import redacted
-from studies.commands.options import DataOption, ImagesOption, with_options_of
-from studies.sweeps.settings import SweepOptions
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-    from studies.home import Home
-    from studies.sweeps.sweep import Sweep
-
 from studies.commands.options import (
     DEFAULT_HOME,
     ConfigOption,
+    DataOption,
     HomeOption,
+    ImagesOption,
     SetOption,
+    StorageOption,
     VariantArgument,
     check_exists,
     one_process,
@@ -29,7 +23,15 @@ from studies.commands.options import (
     run_settings,
     say,
     valid_name,
+    with_options_of,
 )
+from studies.sweeps.settings import SweepOptions
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from studies.home import Home
+    from studies.sweeps.sweep import Sweep
 
 
 @with_options_of(SweepOptions, objectives="--objective")
@@ -102,7 +104,7 @@ def _show_status(home: "Home", name: str, storage: str) -> None:
 
 def sweeps(
     name: Annotated[str | None, typer.Argument(help="A sweep; without it, all are listed.")] = None,
-    storage: Annotated[str, typer.Option(help="Optuna store; by default an SQLite file in the home folder.")] = "",
+    storage: StorageOption = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Shows the history of a sweep, trial by trial, and draws figures: history, importance, slices, pruning, Pareto front.

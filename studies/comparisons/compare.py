@@ -89,7 +89,7 @@ def _run_once(home: Home, study: Study, say: Say, options: CompareOptions, rule:
                 say(f"{name}: {remark}")
         chosen = [cell for cell in planned if options.pilot is None or cell.seed in study.seeds_of(cell.arm)[: options.pilot]]
         failures = _run_all(comparison, chosen, say, options)
-    except BaseException:
+    except BaseException:  # whatever ended it, the study must not stay RUNNING
         comparison.parent.abandon("KILLED")
         raise
     comparison.parent.note(_note(study))

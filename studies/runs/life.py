@@ -134,7 +134,7 @@ def _train_and_finish(run: Run, dataset: Dataset, config: RunConfig, engine: Eng
     except Interrupted:
         run.abandon("KILLED")
         raise
-    except BaseException as error:
+    except BaseException as error:  # whatever ended it, no run may stay RUNNING
         run.abandon("FAILED")
         if is_out_of_memory(error):
             size, pixels = config.batches.size, dataset.config.size

@@ -18,7 +18,7 @@ from common.loop.randomness import own_randomness
 from common.loop.training import Budget, Losses, Phase
 from common.networks.backbone_unet import BackboneUNetConfig
 from common.networks.patch_critic import Critic
-from variants.contract.ranges import ADVERSARIAL, Space
+from variants.contract.ranges import ADVERSARIAL_SPACE, Space
 from variants.contract.variant import Variant, VariantConfig
 from variants.losses import objectives
 from variants.players.adam import AdamConfig
@@ -94,7 +94,7 @@ class AdversarialVariant(Variant):
     """A variant with a critic."""
 
     config: AdversarialConfig
-    space: ClassVar[Space] = ADVERSARIAL
+    space: ClassVar[Space] = ADVERSARIAL_SPACE
 
     def __init__(self, config: AdversarialConfig, engine: Engine, domain: Domain) -> None:
         super().__init__(config, engine, domain)

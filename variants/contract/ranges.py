@@ -82,13 +82,13 @@ def orders(low: float, high: float) -> Number:
     return Number(low=low, high=high, log=True)
 
 
-GENERATOR: Space = {
+GENERATOR_SPACE: Space = {
     "variant.generator.adam.learning_rate": orders(5e-5, 2e-3),
     "variant.generator.adam.decay": Choice(options=("constant", "linear")),
     "variant.generator.adam.decay_from": Number(low=0.2, high=0.8, when={"variant.generator.adam.decay": "linear"}),
     "variant.reconstruction.loss": Choice(options=("l1", "l2")),
 }
-ADVERSARIAL: Space = GENERATOR | {
+ADVERSARIAL_SPACE: Space = GENERATOR_SPACE | {
     "variant.critic.adam.learning_rate": orders(2e-5, 1e-3),
     "variant.reconstruction_weight": orders(10.0, 1000.0),
 }

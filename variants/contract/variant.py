@@ -17,7 +17,7 @@ from common.errors import ColourbenchError
 from common.loop.engine import Engine, ranks
 from common.loop.training import Budget, Losses, Phase
 from common.networks.colours import Colours
-from variants.contract.ranges import GENERATOR, Space, Value
+from variants.contract.ranges import GENERATOR_SPACE, Space, Value
 from variants.losses.reconstruction import L1Config, ReconstructionConfig, build_reconstruction
 from variants.players.average import Average
 from variants.players.calibration import LOOK_IMAGES, calibrated_statistics
@@ -82,7 +82,7 @@ class Variant(ABC):
     """A training method."""
 
     Config: ClassVar[type[VariantConfig]]
-    space: ClassVar[Space] = GENERATOR
+    space: ClassVar[Space] = GENERATOR_SPACE
     """The search space of a sweep."""
     presets: ClassVar[Sequence[Mapping[str, Value]]] = ()
     """Settings from papers, which a sweep tries first; fields that a preset does not name keep the run's own values."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from common.errors import ColourbenchError
-from studies.bench.measurements.stepper import Stepper
+from studies.bench.measurements.stepper import stepper
 from studies.bench.tasks import Task
 from variants.registry import with_critic
 
@@ -34,10 +34,10 @@ def scaling(base: Task, say: Callable[[str], None]) -> pd.DataFrame:
 
 
 def _measured(task: Task) -> tuple[float, float]:
-    with Stepper(task, "product") as stepper:
-        stepper.step()  # warm-up: pays for one-time allocations
-        seconds = statistics.median(stepper.step() for _ in range(STEPS))
-        return task.batch / seconds, stepper.end().memory_gb
+    with stepper(task, "product") as product:
+        product.step()  # warm-up: pays for one-time allocations
+        seconds = statistics.median(product.step() for _ in range(STEPS))
+        return task.batch / seconds, product.end().memory_gb
 
 
 def _tasks(base: Task) -> Iterator[tuple[str, int, Task]]:

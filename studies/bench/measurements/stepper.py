@@ -1,6 +1,7 @@
 """Training steps in a separate process, so that nothing else affects their memory or how it is allocated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -25,24 +26,24 @@ class End:
     precision: str
 
 
+@contextmanager
+def stepper(task: Task, who: Who) -> Iterator["Stepper"]:
+    """A separate process that makes a training step on request.
+
+    Raises:
+        ColourbenchError: the step cannot be made, or does not fit into memory.
+    """
+    with OwnProcess() as process:
+        yield Stepper(process, task, who)
+
+
 class Stepper:
-    """A context manager around a separate process that makes a training step on request."""
+    """One side's training step, in another process."""
 
-    def __init__(self, task: Task, who: Who) -> None:
+    def __init__(self, process: OwnProcess, task: Task, who: Who) -> None:
+        self._process = process
         self._name = f"{who} {task.variant} of {task.size} px, batch {task.batch}"
-        self._order = who, task
-
-    def __enter__(self) -> "Stepper":
-        self._process = OwnProcess()
-        try:
-            self._call(_make, *self._order)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.__exit__(None, None, None)
+        self._call(_make, who, task)
 
     def step(self) -> float:
         """Makes a step and returns its seconds.

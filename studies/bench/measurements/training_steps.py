@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from common.errors import ColourbenchError
-from studies.bench.measurements.stepper import End, Stepper
+from studies.bench.measurements.stepper import End, stepper
 from studies.bench.result import Result, Side
 from studies.bench.tasks import Task, difference
 from studies.bench.timing import alternate, matrix_rate
@@ -21,7 +21,7 @@ def against_plain(task: Task, rounds: int, target: float | None) -> Result:
         ColourbenchError: they are not equal, or a step does not fit into memory.
     """
     checked = _check_equal(Task(task.variant, 64, 4, 16, device=task.device))
-    with Stepper(task, "plain") as plain, Stepper(task, "product") as product:
+    with stepper(task, "plain") as plain, stepper(task, "product") as product:
         times = alternate(plain.step, product.step, rounds)
         ends = [plain.end(), product.end()]
     device, precision = torch.device(task.device), ends[1].precision
@@ -44,7 +44,7 @@ def _check_equal(small: Task) -> str:
 
 def evolution_against_cgan(task: Task, rounds: int, targets: tuple[float, float] | None) -> list[Result]:
     """Measures what a step of E-GAN costs in steps of cGAN, on the same engine: time, and process memory; `task` names E-GAN."""
-    with Stepper(task, "product") as egan, Stepper(replace(task, variant="cgan"), "product") as cgan:
+    with stepper(task, "product") as egan, stepper(replace(task, variant="cgan"), "product") as cgan:
         times = alternate(egan.step, cgan.step, rounds)
         ends = [egan.end(), cgan.end()]
     name = f"egan step, {task.size} px, batch {task.batch}, against cgan's"

@@ -8,6 +8,7 @@ from statsmodels.stats.multitest import multipletests
 
 from analysis.statistics import differences
 from analysis.statistics.crossed import two_methods
+from analysis.statistics.scores import scores
 
 
 def table(
@@ -106,10 +107,10 @@ def test_no_common_photograph() -> None:
 
 def test_an_arms_interval_counts_its_seeds() -> None:
     data = table(np.random.default_rng(0), {"a": 0.0}, photographs=200, deviation=0.5)
-    wide = differences.arm_interval(data, "m")
-    narrow = differences.arm_interval(data[data["seed"] == 0].assign(fixed=True), "m")
+    wide = differences.interval(scores(data, "m"), "a")
+    narrow = differences.interval(scores(data[data["seed"] == 0].assign(fixed=True), "m"), "a")
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
-    assert np.isnan(differences.arm_interval(data[data["seed"] == 0], "m").low)
+    assert np.isnan(differences.interval(scores(data[data["seed"] == 0], "m"), "a").low)
 
 
 def test_holm() -> None:

@@ -17,6 +17,17 @@ raise Stubborn("it says why")
 """
 
 
+class Demanding(Exception):
+    """Pickling keeps the message only, and the class wants two arguments."""
+
+    def __init__(self, step: int, loss: float) -> None:
+        super().__init__(f"step {step} ended with loss {loss}")
+
+
+def demand() -> None:
+    raise Demanding(3, 0.5)
+
+
 def test_calls_are_answered_by_one_other_process(capfd: pytest.CaptureFixture[str]) -> None:
     with OwnProcess() as process:
         first, second = process.call(os.getpid), process.call(os.getpid)
@@ -35,6 +46,8 @@ def test_errors_arrive_as_themselves() -> None:
             process.call(intact, Path("/none"), "look again")
         with pytest.raises(ColourbenchError, match="it says why"):  # an error of a kind that only the other process knows
             process.call(exec, UNKNOWN_ELSEWHERE)
+        with pytest.raises(ColourbenchError, match=r"step 3 ended with loss 0\.5"):
+            process.call(demand)
         assert process.call(abs, -1) == 1
 
 

@@ -142,6 +142,19 @@ def test_another_sweep_under_the_same_name_is_refused(home: Path) -> None:
         run_sweep(Home(home), Sweep(name="s", base=config(), trials=1, objectives=("psnr_rgb",)), quiet)
 
 
+def test_a_sweep_from_before_a_field_existed_goes_on_with_its_default(home: Path) -> None:
+    run_sweep(Home(home), Sweep(name="s", base=config(), trials=1), quiet)
+    study = sweep.load(Home(home), "s")
+    base = study.user_attrs["base"]
+    assert base["engine"].pop("fast") is True
+    study.set_user_attr("base", base)
+    engine = {"device": "cpu", "precision": "32", "threads": 1, "fast": False}
+    with pytest.raises(ColourbenchError, match=r"exists with another base \(engine\.fast was True and is False\)"):
+        run_sweep(Home(home), Sweep(name="s", base=config(engine=engine), trials=2), quiet)
+    run_sweep(Home(home), Sweep(name="s", base=config(), trials=2), quiet)
+    assert len(sweep.load(Home(home), "s").trials) == 2
+
+
 def test_wrong_objective_and_store(home: Path) -> None:
     with pytest.raises(ValueError, match="the objectives are psnr_rgb"):
         Sweep(name="s", base=config(), trials=1, objectives=("fid",))

@@ -7,7 +7,7 @@ import torch
 
 from common.errors import ColourbenchError
 from common.loop.costs import CountFlops
-from studies.bench.measurements.stepper import Stepper
+from studies.bench.measurements.stepper import stepper
 from studies.bench.measurements.training_steps import against_plain
 from studies.bench.references.plain_networks import PlainCritic, PlainGenerator, take_weights
 from studies.bench.tasks import Task, difference, photographs, plain_step, product_variant
@@ -58,7 +58,7 @@ def test_a_comparison(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_what_cannot_be_measured_says_why() -> None:
     with pytest.raises(ColourbenchError, match="product cgan of 33 px, batch 8: the U-Net is made for images of"):
-        Stepper(Task("cgan", size=33), "product").__enter__()
+        stepper(Task("cgan", size=33), "product").__enter__()
 
 
 def test_photographs_are_the_same_each_time() -> None:
