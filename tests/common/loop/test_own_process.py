@@ -15,17 +15,14 @@ class Stubborn(Exception):
     pass
 raise Stubborn("it says why")
 """
-
-
-class Demanding(Exception):
-    """Pickling keeps the message only, and the class wants two arguments."""
-
-    def __init__(self, step: int, loss: float) -> None:
+DEMANDING = """
+import json
+class Demanding(Exception):  # pickling keeps the message only, and the class wants two arguments
+    def __init__(self, step, loss):
         super().__init__(f"step {step} ended with loss {loss}")
-
-
-def demand() -> None:
-    raise Demanding(3, 0.5)
+Demanding.__module__, json.Demanding = "json", Demanding
+raise json.Demanding(3, 0.5)
+"""
 
 
 def test_calls_are_answered_by_one_other_process(capfd: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +44,7 @@ def test_errors_arrive_as_themselves() -> None:
         with pytest.raises(ColourbenchError, match="it says why"):  # an error of a kind that only the other process knows
             process.call(exec, UNKNOWN_ELSEWHERE)
         with pytest.raises(ColourbenchError, match=r"step 3 ended with loss 0\.5"):
-            process.call(demand)
+            process.call(exec, DEMANDING)
         assert process.call(abs, -1) == 1
 
 
