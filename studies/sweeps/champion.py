@@ -69,8 +69,10 @@ def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Da
     before = _scores(champion, load_run(champion, "cpu")[0], dataset)
     both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(seed=0, fixed=False)
     paired_test = differences.difference(both, METRIC, "candidate", "champion")
-    difference = f"ΔE₀₀ {paired_test.estimate:+.3f} [{paired_test.runs_low:+.3f}, {paired_test.runs_high:+.3f}]"
-    reason = f"{difference} against it on the validation split, p = {paired_test.runs_p:.3f}"
+    difference = f"ΔE₀₀ {paired_test.estimate:+.3f} against it on the validation split"
+    if paired_test.photographs < 2:
+        return False, f"{difference}, which is too small to tell: {paired_test.photographs} photograph(s)"
+    reason = f"{difference} [{paired_test.runs_low:+.3f}, {paired_test.runs_high:+.3f}], p = {paired_test.runs_p:.3f}"
     return paired_test.runs_p < LEVEL and paired_test.estimate < 0, reason
 
 

@@ -200,3 +200,4 @@ def _quieten() -> None:
 
     optuna.logging.set_verbosity(logging.WARNING)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    warnings.filterwarnings("ignore", message="Heartbeat of storage")  # `claims.alive` records it without Study.optimize

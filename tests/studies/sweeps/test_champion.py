@@ -58,9 +58,11 @@ def test_the_first_is_crowned_and_loads_without_the_suite(home: Path, dataset: D
 
 
 @pytest.mark.parametrize(("shift", "crowned"), [(-1.0, True), (0.0, False), (1.0, False)])
+@pytest.mark.parametrize("photographs", [30, 1])
 def test_the_alias_moves_only_where_the_test_says_so(
-    shift: float, crowned: bool, home: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    shift: float, crowned: bool, photographs: int, home: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    crowned = crowned and photographs > 1  # one photograph tells nothing
     monkeypatch.setattr("mlflow.pytorch.save_model", lambda network, path, **how: Path(path).mkdir())  # takes seconds
     rooms = Home(home)
     first, second = trained(rooms, dataset, 0), trained(rooms, dataset, 1)
@@ -71,9 +73,11 @@ def test_the_alias_moves_only_where_the_test_says_so(
         (first, [10.0 + n / 10 for n in range(30)]),
         (second, [10.0 + n / 10 + shift + e for n, e in enumerate(noise)]),
     ):
-        pd.DataFrame({"image": images, "photograph": images, "delta_e": values}).to_parquet(run.folder / champion.SCORES)
+        table = pd.DataFrame({"image": images, "photograph": images, "delta_e": values})
+        table.head(photographs).to_parquet(run.folder / champion.SCORES)
     verdict = champion.propose(rooms, second, dataset)
     assert verdict.crowned == crowned and verdict.version == "2" and "ΔE₀₀" in verdict.reason
+    assert ("too small to tell" in verdict.reason) == (photographs == 1) and "nan" not in verdict.reason
     holder = rooms.store.champion(verdict.model)
     assert holder is not None and holder.id == (second if crowned else first).id
     assert champion.propose(rooms, holder, dataset).crowned  # proposed again it stays what it is
