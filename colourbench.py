@@ -11,7 +11,7 @@ import typer
 
 from common.errors import ColourbenchError, Interrupted, first_line
 from common.loop.signals import interrupt_on_signal
-from studies.commands import bench, cluster, compare, data, demo, ratings, results, sweep, train
+from studies.commands import bench, cluster, compare, data, demo, rating_plans, ratings, results, sweep, train
 
 app = typer.Typer(
     help="Trains GANs that colourise photographs under equal conditions, and says which is better, by how much and how surely.",
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 data_app = typer.Typer(help="Photograph sources and prepared data sets.", no_args_is_help=True)
-ratings_app = typer.Typer(help="The human study: blinded sheets and what they say.", no_args_is_help=True)
+ratings_app = typer.Typer(help="The human study: planning, the page and sheets, and what people say.", no_args_is_help=True)
 
 
 @app.callback()
@@ -43,8 +43,10 @@ data_app.command()(data.prepare)
 data_app.command()(data.show)
 data_app.command()(data.export)
 data_app.command()(data.weights)
-ratings_app.command()(ratings.sheets)
-ratings_app.command()(ratings.tables)
+ratings_app.command()(rating_plans.plan)
+for verb in (ratings.sheets, ratings.serve, ratings.collect, rating_plans.status, ratings.tables, ratings.withdraw):
+    ratings_app.command()(verb)
+ratings_app.command("import")(rating_plans.import_answers)
 app.add_typer(data_app, name="data")
 app.add_typer(ratings_app, name="ratings")
 

@@ -7,15 +7,13 @@ from typing import Any
 
 import yaml
 
-from analysis import results
-from analysis.ratings.schedule import Design
-from analysis.ratings.study_ratings import write_sheets
+from analysis.ratings.design import Design
 from common.config import as_json, parse
 from common.data.overview import description
 from common.data.shards import Dataset
 from common.errors import ColourbenchError
 from common.files.atomic import write_atomically
-from studies.comparisons import reports
+from studies.comparisons import people, reports
 from studies.comparisons.compare import compare
 from studies.comparisons.smoke import DATASET, packaged_dataset
 from studies.comparisons.study import Study
@@ -66,8 +64,8 @@ def run_demo(home: Home, say: Say, title: Say) -> Outcome:
     title("4 of 5 · report")
     report = reports.report(home, NAME)
     title("5 of 5 · rating sheets: real or fake?")
-    sheets = write_sheets(results.load(home.store, home.data, NAME), Design("pair", raters=2, trials=20), home.ratings(NAME))
-    return Outcome(dataset, best, report, sheets)
+    rated = people.begin(home, NAME, Design("pair", raters=2, trials=20), home.ratings(NAME), sheets=True)
+    return Outcome(dataset, best, report, rated.sheets)
 
 
 def demo_study() -> Study:

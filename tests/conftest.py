@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import random
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from common.tracking import Store
 
 torch.set_num_threads(1)
 
+POSTGRES = Path("/usr/lib/postgresql")
 CORPORA = Path(os.environ.get("COLOURBENCH_CORPORA", Path(__file__).resolve().parents[2] / "shared" / "corpora"))
 
 
@@ -121,3 +124,30 @@ def corpora() -> Path:
 def make_photograph() -> Callable[..., np.ndarray]:
     """The maker of test photographs."""
     return photograph
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """A PostgreSQL server of its own, on a free port."""
+    programs = sorted(POSTGRES.glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed (no initdb below /usr/lib/postgresql)")
+    folder, binaries = Path("/tmp") / f"colourbench-pg-{os.getpid()}", programs[-1].parent
+    folder.mkdir()
+    as_user: list[str] = []
+    if os.getuid() == 0:  # it refuses to run as root
+        shutil.chown(folder, "postgres", "postgres")
+        as_user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"]
+    port = random.SystemRandom().randint(20_000, 40_000)
+
+    def run(*command: str) -> None:
+        subprocess.run([*as_user, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp")
+
+    run(str(binaries / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "colourbench")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    run(str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    try:
+        yield f"postgresql+psycopg://colourbench:secret@127.0.0.1:{port}/postgres"
+    finally:
+        run(str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-m", "immediate", "stop")
+        shutil.rmtree(folder)

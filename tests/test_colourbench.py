@@ -50,7 +50,7 @@ VERBS = [
     "data prepare",
     "data export",
     "data weights",
-    "ratings sheets",
+    *(f"ratings {verb}" for verb in ("plan", "sheets", "serve", "collect", "status", "tables", "withdraw", "import")),
 ]
 
 
@@ -109,8 +109,8 @@ def test_help_imports_nothing_heavy() -> None:
         (["data", "prepare", "folder", "--root", "/none"], "there is no folder /none"),
         (["data", "prepare", "packaged", "--size", "100"], "--size 100: the networks are made for 32, 64"),
         (["data", "prepare", "packaged", "--set", "tset=0.1"], "did you mean test?"),
-        (["ratings", "tables", "none"], "make sheets first"),
-        (["ratings", "sheets", "none", "--test", "stars"], "choose pair or opinion"),
+        (["ratings", "tables", "none"], "begin a study with"),
+        (["ratings", "sheets", "none", "--test", "stars"], "choose pair, single, opinion, preference"),
     ],
 )
 def test_mistakes_are_told_in_a_line_or_two(arguments: list[str], message: str, home: Path) -> None:
@@ -150,7 +150,11 @@ finally:
         ["data", "prepare", "folder", "--root", "/none"],
         ["data", "show", "none"],
         ["ratings", "sheets", "none"],
-        ["ratings", "tables", "x", "none.xlsx"],
+        ["ratings", "collect", "x", "none.xlsx"],
+        ["ratings", "tables", "none"],
+        ["ratings", "serve", "none"],
+        ["ratings", "withdraw", "none", "ABC"],
+        ["ratings", "import", "x", "none.csv"],
     ],
     ids=" ".join,
 )
@@ -232,6 +236,7 @@ def test_the_whole_way_by_separate_commands(photo_folder: Path, tmp_path: Path) 
         for row in book["Ratings"].iter_rows(min_row=4):
             row[2].value = "left"
         book.save(path)
+    assert "10 new answers" in colourbench("ratings", "collect", "way", home=home)
     tables = colourbench("ratings", "tables", "way", home=home)
     assert "fooling_rate" in tables and (home / "ratings" / "way" / "tables" / "by_arm.tex").exists()
 

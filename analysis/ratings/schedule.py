@@ -1,93 +1,139 @@
-"""The schedule of the human study: who rates what, in which order and on which side. It is seeded and blinded."""
+"""Who rates what, in which order and on which side: seeded, blinded, and balanced for any number of raters.
+
+Trials are dealt in blocks. Each block takes the cells that were judged least often so far: a cell is a photograph in an arm, or
+with two arms. The same rule makes the sheets, all at once, and serves the page, one block at a time as raters come.
+"""
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
+from analysis.ratings.design import OPPOSITE, PROTOCOLS, RANDOM, TRUTH, Design, Kind, Trial
 from common.errors import ColourbenchError
-
-TestName = Literal["pair", "opinion"]
-TESTS = get_args(TestName)
-Kind = Literal["test", "vigilance", "repeat"]
-TRUTH = "truth"
-RANDOM = "random colours"
 
 VIGILANCE = 0.10  # share of trials with random colours; a rater who misses these is not paying attention
 REPEATS = 0.05  # share of trials shown again with sides swapped
 
-
-Shown = tuple[str, Sequence[int | None]]  # an arm and its seeds
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One question. `side` is the side of the truth in a pair, and empty in an opinion test."""
-
-    code: str
-    rater: str
-    trial: int
-    kind: Kind
-    image: str
-    arm: str
-    side: str = ""
-    seed: int | None = None  # of the arm's run that coloured the photograph; None for the truth and random colours
+Option = tuple[str, str]  # what a trial shows: an arm, and in a preference the other one
+Seeds = Mapping[str, Sequence[int | None]]
 
 
 @dataclass(frozen=True)
-class Design:
-    """The settings of a human study."""
+class Schedule:
+    """The plan of a study: its design, its photographs, its arms with their seeds, and the secret that hides the order."""
 
-    test: TestName
-    raters: int
-    trials: int
-    seed: int = 0
+    design: Design
+    images: Sequence[str]
+    arms: Mapping[str, Sequence[int]]
+    secret: str
 
+    def check(self) -> None:
+        """Checks that a rater can do one block.
 
-def plan(design: Design, images: Sequence[str], arms: Mapping[str, Sequence[int]], secret: str) -> list[Trial]:
-    """Plans the trials of every rater.
+        Raises:
+            ColourbenchError: too few photographs for the trials, or too few trials for the arms.
+        """
+        design, repeats = self.design, _controls(self.design.trials)[0]
+        fresh, spare = design.trials - repeats, len(self.images) - design.practice
+        if fresh > spare:
+            raise ColourbenchError(
+                f"{design.trials} trials need {fresh + design.practice} photographs, each shown once to a rater, and there are "
+                f"{len(self.images)}; use --trials {max(0, spare + _controls(spare)[0])} or fewer"
+            )
+        if design.test == "preference":
+            if len(self.arms) < 2:
+                raise ColourbenchError("a preference needs two arms")
+        elif fresh - _controls(design.trials)[1] < len(self.options):
+            raise ColourbenchError(
+                f"{design.trials} trials are too few for {len(self.options)} arms beside the control trials; raise --trials"
+            )
 
-    Each rater sees each photograph once, apart from the repeats. Arms rotate over photographs and raters as in a Latin
-    square, so that every rater sees all arms and, over the raters, every photograph appears in all arms. Within an arm its seeds
-    rotate in the same way: a verdict about a method must count them. The truth is equally often left and right. In an opinion
-    test the truth is one of the arms (hidden reference).
+    @property
+    def options(self) -> list[Option]:
+        """What test trials show. The truth is a hidden reference of opinions, and half of what is shown alone."""
+        if self.design.test == "preference":
+            return list(combinations(self.arms, 2))
+        alone = self.design.test in ("opinion", "single")
+        return [(arm, "") for arm in (*self.arms, *([TRUTH] if alone else []))]
 
-    Args:
-        arms: each with the seeds of its runs.
-        secret: keys the codes, order and sides; nobody can predict them without it.
+    @property
+    def practice_images(self) -> list[str]:
+        """The photographs that only practice trials show."""
+        order = np.random.default_rng([self.design.seed, self._hidden("practice")]).permutation(len(self.images))
+        return [self.images[position] for position in order[: self.design.practice]]
 
-    Raises:
-        ColourbenchError: too few photographs for the trials, or too few trials for the arms.
-    """
-    shown: list[Shown] = [(arm, tuple(seeds)) for arm, seeds in arms.items()]
-    if design.test == "opinion":
-        shown.append((TRUTH, (None,)))
-    _check(design, images, shown)
-    names = [f"rater-{number + 1:02d}" for number in range(design.raters)]
-    hidden = int.from_bytes(hashlib.sha256(secret.encode()).digest()[:8])  # otherwise the seed alone would reveal order and sides
-    trials: list[Trial] = []
-    for number, rater in enumerate(names):
-        draw = np.random.default_rng([design.seed, number, hidden])
-        trials += [
-            Trial(_code(secret, rater, position), rater, position, kind, image, arm, side, seed)
-            for position, (kind, image, arm, side, seed) in enumerate(_rows(design, images, shown, number, draw), 1)
+    def plan(self) -> list[Trial]:
+        """The trials of as many raters as the design names, a block each."""
+        self.check()
+        trials: list[Trial] = []
+        for number in range(self.design.raters):
+            trials += self.block(f"rater-{number + 1:02d}", 1, trials)
+        return trials
+
+    def left(self, mine: Iterable[Trial]) -> list[str]:
+        """The photographs that a rater has not seen, given the rater's own trials."""
+        seen = {trial.image for trial in mine} | set(self.practice_images)
+        return [image for image in self.images if image not in seen]
+
+    def fits(self, photographs: int) -> bool:
+        """Whether so many unseen photographs are enough for one more block."""
+        return photographs >= self.design.trials - _controls(self.design.trials)[0]
+
+    def block(self, rater: str, number: int, before: Sequence[Trial]) -> list[Trial]:
+        """Deals a rater's next block.
+
+        Args:
+            number: of the rater's block, from 1; the first begins with the practice trials.
+            before: all trials of all raters that count, this rater's own among them.
+
+        Raises:
+            ColourbenchError: the rater has seen too many photographs for another block.
+        """
+        left = self.left(trial for trial in before if trial.rater == rater)
+        repeats, vigilance = _controls(self.design.trials)
+        fresh = self.design.trials - repeats
+        if not self.fits(len(left)):
+            raise ColourbenchError("there are no photographs left for another block")
+        draw = np.random.default_rng([self.design.seed, self._hidden(f"{rater} {number}")])
+        dealt = _deal(self, left, fresh - vigilance, before, draw)
+        spare = [image for image in left if image not in {image for image, _ in dealt}]
+        watched = [(spare[position], self._vigilance()) for position in draw.permutation(len(spare))[:vigilance]]
+        trials = [self._trial("test", image, option) for image, option in dealt]
+        trials = _with_seeds(trials, {**self.arms, TRUTH: (None,)}, before, draw)
+        trials += [self._trial("vigilance", image, option) for image, option in watched]
+        if PROTOCOLS[self.design.test].two:
+            trials = _with_sides(trials, before, draw)
+        ordered = [trials[position] for position in draw.permutation(len(trials))]
+        ordered += _repeats(ordered, repeats, draw)
+        practice = self._practice(draw) if number == 1 else []
+        return [
+            replace(trial, code=_code(self.secret, rater, number, position), rater=rater, block=number, trial=position)
+            for position, trial in enumerate([*practice, *ordered], 1)
         ]
-    return trials
 
+    def _practice(self, draw: np.random.Generator) -> list[Trial]:
+        """Practice shows what the test shows, one option after the other."""
+        options = [self.options[position] for position in draw.permutation(len(self.options))]
+        dealt = [(image, options[k % len(options)]) for k, image in enumerate(self.practice_images)]
+        trials = _with_seeds([self._trial("practice", *one) for one in dealt], {**self.arms, TRUTH: (None,)}, [], draw)
+        return _with_sides(trials, [], draw) if PROTOCOLS[self.design.test].two else trials
 
-def _check(design: Design, images: Sequence[str], arms: Sequence[Shown]) -> None:
-    repeats, vigilance = _controls(design.trials)
-    fresh = design.trials - repeats
-    if fresh > len(images):
-        raise ColourbenchError(
-            f"{design.trials} trials need {fresh} photographs, each shown once to a rater, and there are {len(images)}; "
-            f"use --trials {len(images) + _controls(len(images))[0]} or fewer"
-        )
-    if fresh - vigilance < len(arms):
-        raise ColourbenchError(f"{design.trials} trials are too few for {len(arms)} arms beside the control trials; raise --trials")
+    def _vigilance(self) -> Option:
+        """Random colours, in a preference beside the truth."""
+        return (TRUTH, RANDOM) if self.design.test == "preference" else (RANDOM, "")
+
+    def _trial(self, kind: Kind, image: str, option: Option) -> Trial:
+        return Trial("", "", 0, kind, image, option[0], other=option[1])
+
+    def _hidden(self, text: str) -> int:
+        """A number that nobody can guess without the secret; the public seed alone would reveal order and sides."""
+        return int.from_bytes(hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).digest()[:8])
 
 
 def _controls(trials: int) -> tuple[int, int]:
@@ -96,31 +142,79 @@ def _controls(trials: int) -> tuple[int, int]:
     return repeats, max(1, round(VIGILANCE * (trials - repeats)))
 
 
-Row = tuple[Kind, str, str, str, int | None]
+def _deal(
+    schedule: Schedule, left: Sequence[str], count: int, before: Sequence[Trial], draw: np.random.Generator
+) -> list[tuple[str, Option]]:
+    """Matches `count` of the photographs left with options, at the least total of earlier judgements of the matched cells.
+
+    A rater sees every option equally often; what remains goes to the options judged least. Over raters this gives the balance of
+    a Latin square, and keeps it when raters stop early or never come.
+    """
+    tests = [trial for trial in before if trial.kind == "test"]
+    cells = Counter((trial.image, trial.arm, trial.other) for trial in tests)
+    photographs = Counter(trial.image for trial in tests)
+    slots = _slots(schedule, count, Counter((trial.arm, trial.other) for trial in tests), draw)
+    judged = np.array([[cells[(image, *option)] for option in slots] for image in left], dtype=float).reshape(len(left), count)
+    often = np.array([photographs[image] for image in left], dtype=float)[:, None]
+    cost = judged + 0.5 * often / (1 + often.max(initial=0)) + 1e-3 * draw.random(judged.shape)
+    rows, columns = linear_sum_assignment(cost)
+    return [(left[row], slots[column]) for row, column in zip(rows, columns, strict=True)]
 
 
-def _rows(design: Design, images: Sequence[str], arms: Sequence[Shown], rater: int, draw: np.random.Generator) -> Iterator[Row]:
-    """One rater's trials in order: test and vigilance trials mixed, then the repeats."""
-    repeats, vigilance = _controls(design.trials)
-    fresh = design.trials - repeats
-    chosen = draw.permutation(len(images))[:fresh]
-    sides = draw.permutation(np.resize(["left", "right"], fresh)) if design.test == "pair" else [""] * fresh
-    rows: list[Row] = []
-    for position, (image, side) in enumerate(zip(chosen, sides, strict=True)):
-        if position < vigilance:
-            rows.append(("vigilance", images[image], RANDOM, str(side), None))
-        else:  # indexed by the photograph's own number, so that arms, and in turn their seeds, rotate over raters
-            turn, index = divmod(int(image) + rater, len(arms))
-            arm, seeds = arms[index]
-            rows.append(("test", images[image], arm, str(side), seeds[turn % len(seeds)]))
-    rows = [rows[i] for i in draw.permutation(len(rows))]
-    yield from rows
-    tests = [row for row in rows if row[0] == "test"]
-    for i in draw.permutation(len(tests))[:repeats]:
-        _, name, arm, side, seed = tests[i]
-        yield "repeat", name, arm, {"left": "right", "right": "left", "": ""}[side], seed
+def _slots(schedule: Schedule, count: int, judged: Counter[Option], draw: np.random.Generator) -> list[Option]:
+    """The options of a block, each as often as another, but the truth in half of the trials where photographs stand alone."""
+    options = schedule.options
+    slots: list[Option] = []
+    if schedule.design.test == "single":
+        options = [option for option in options if option[0] != TRUTH]
+        slots = [(TRUTH, "")] * (count // 2)
+    whole, rest = divmod(count - len(slots), len(options))
+    least = sorted(options, key=lambda option: (judged[option], draw.random()))
+    return slots + options * whole + least[:rest]
 
 
-def _code(secret: str, rater: str, position: int) -> str:
+def _with_seeds(trials: Sequence[Trial], seeds: Seeds, before: Sequence[Trial], draw: np.random.Generator) -> list[Trial]:
+    """Gives every shown arm the seed that this rater, this photograph and the study have seen least, in this order."""
+    shown: Counter[object] = Counter()
+    for trial in before:
+        if trial.kind == "test":
+            for arm, seed in ((trial.arm, trial.seed), (trial.other, trial.other_seed)):
+                shown.update([(arm, seed), (trial.image, arm, seed)])
+
+    def seed_of(arm: str, image: str) -> int | None:
+        if arm not in seeds:
+            return None
+        least = min(
+            seeds[arm],
+            key=lambda seed: (shown["mine", arm, seed], shown[image, arm, seed], shown[arm, seed], draw.random()),
+        )
+        shown.update([("mine", arm, least), (arm, least), (image, arm, least)])
+        return least
+
+    return [replace(t, seed=seed_of(t.arm, t.image), other_seed=seed_of(t.other, t.image)) for t in trials]
+
+
+def _with_sides(trials: Sequence[Trial], before: Sequence[Trial], draw: np.random.Generator) -> list[Trial]:
+    """Sides alternate within each option and over the block; of the two ways to begin, the one that evens the study out."""
+    shown = Counter((trial.arm, trial.other, trial.side) for trial in before if trial.kind != "repeat")
+    order = sorted(range(len(trials)), key=lambda k: (trials[k].arm, trials[k].other, draw.random()))
+    first = ["left" if rank % 2 == 0 else "right" for rank in np.argsort(order)]
+    ways = [first, [OPPOSITE[side] for side in first]]
+
+    def uneven(sides: Sequence[str]) -> int:
+        after = shown + Counter((t.arm, t.other, side) for t, side in zip(trials, sides, strict=True))
+        return sum((after[(*option, "left")] - after[(*option, "right")]) ** 2 for option in {(t.arm, t.other) for t in trials})
+
+    best = ways[draw.integers(2)] if uneven(ways[0]) == uneven(ways[1]) else min(ways, key=uneven)
+    return [replace(trial, side=side) for trial, side in zip(trials, best, strict=True)]
+
+
+def _repeats(trials: Sequence[Trial], count: int, draw: np.random.Generator) -> list[Trial]:
+    tests = [trial for trial in trials if trial.kind == "test"]
+    again = [tests[position] for position in draw.permutation(len(tests))[:count]]
+    return [replace(trial, kind="repeat", side=OPPOSITE[trial.side]) for trial in again]
+
+
+def _code(secret: str, rater: str, block: int, position: int) -> str:
     """A hexadecimal code; the leading letter keeps spreadsheets from reading it as a number."""
-    return "f" + hmac.new(secret.encode(), f"{rater} {position}".encode(), hashlib.sha256).hexdigest()[:11]
+    return "f" + hmac.new(secret.encode(), f"{rater} {block} {position}".encode(), hashlib.sha256).hexdigest()[:15]

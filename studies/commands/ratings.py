@@ -1,68 +1,216 @@
-"""Verbs of the human study: make rating sheets, read the answers."""
+"""Verbs of the human study: sheets, the page, collecting answers, tables, withdrawal."""
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from common.errors import ColourbenchError
 from studies.commands.options import DEFAULT_HOME, HomeOption, check_exists, check_study, open_home, say
 
+if TYPE_CHECKING:
+    from analysis.ratings.design import Design
+    from analysis.ratings.store import ResponseStore
+    from analysis.ratings.study import RatingStudy
+
+StudyName = Annotated[str, typer.Argument(help="A study that was compared.")]
+TestOption = Annotated[
+    str,
+    typer.Option(
+        help="`pair`: which of two is real; `single`: real or made by a computer; `opinion`: naturalness from 1 to 5; "
+        "`preference`: which of two arms."
+    ),
+]
+TrialsOption = Annotated[
+    int, typer.Option(min=4, max=1000, help="Questions in a block, control questions included and practice not.")
+]
+SeedOption = Annotated[int, typer.Option(help="Decides order, sides and who sees what.")]
+ArmsOption = Annotated[
+    list[str] | None, typer.Option("--arm", help="Rate this arm, as often as needed; by default all but the baselines.")
+]
+FolderOption = Annotated[Path | None, typer.Option("--from", help="Folder with key.json; by default runs/ratings/STUDY.")]
+OutOption = Annotated[Path | None, typer.Option(help="Folder to write to; by default runs/ratings/STUDY.")]
+AnswersOption = Annotated[
+    str, typer.Option("--answers", metavar="URL", help="Store of the answers; by default an SQLite file in the study's folder.")
+]
+
 
 def sheets(
-    study: Annotated[str, typer.Argument(help="A study that was compared.")],
-    test: Annotated[str, typer.Option(help="`pair`: which of two is real; `opinion`: naturalness from 1 to 5.")] = "pair",
+    study: StudyName,
+    test: TestOption = "pair",
     raters: Annotated[int, typer.Option(min=1, max=1000, help="How many raters.")] = 10,
-    trials: Annotated[int, typer.Option(min=4, max=1000, help="Questions for each rater, control questions included.")] = 40,
-    seed: Annotated[int, typer.Option(help="Decides order, sides and who sees what.")] = 0,
-    arms: Annotated[
-        list[str] | None, typer.Option("--arm", help="Rate this arm, as often as needed; by default all but the baselines.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default runs/ratings/STUDY.")] = None,
+    trials: TrialsOption = 40,
+    seed: SeedOption = 0,
+    arms: ArmsOption = None,
+    out: OutOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Makes blinded rating sheets, an XLSX and a CSV file for each rater. Give each rater only their own folder; keep `key.json`.
+    """Makes blinded rating sheets: for each rater a workbook, a CSV file, and a printable form beside a deck of pictures.
+
+    Give each rater only their own folder; keep `key.json` to yourself.
 
     Example: colourbench ratings sheets demo --test opinion --raters 15 --trials 30
     """
-    from analysis.ratings.schedule import TESTS, Design
+    opened = _begin(study, _design(test, raters, trials, seed), out or open_home(home).ratings(study), arms, home, sheets=True)
+    counts = {trial.rater for trial in opened.key.trials}
+    say(f"sheets for {len(counts)} raters, {len(opened.key.trials)} trials: {opened.sheets}")
+    say(f"the key, which raters must not see: {opened.folder / 'key.json'}")
+    say(f"when they are filled in: colourbench ratings collect {study}")
 
-    if test not in TESTS:
-        raise ColourbenchError(f"--test {test}: choose {' or '.join(TESTS)}")
-    check_study(home, study)
-    from analysis import results
-    from analysis.ratings.sheets import key_summary, read_key  # imported after the checks that do not need torch
-    from analysis.ratings.study_ratings import write_sheets
 
-    opened_home = open_home(home)
-    study_results, design = results.load(opened_home.store, opened_home.data, study), Design(cast(Any, test), raters, trials, seed)
-    folder = write_sheets(study_results, design, out or opened_home.ratings(study), arms or [])
-    counts = key_summary(read_key(folder.parent))
-    say(f"sheets for {counts['raters']} raters, {counts['trials']} trials: {folder}")
-    say(f"the key, which raters must not see: {folder.parent / 'key.json'}")
-    say(f"when they are filled in: colourbench ratings tables {study}")
+def serve(
+    study: StudyName,
+    test: TestOption = "pair",
+    trials: TrialsOption = 40,
+    practice: Annotated[int, typer.Option(min=0, max=50, help="Trials with feedback before a rater's first block.")] = 4,
+    exposure: Annotated[
+        int | None, typer.Option(min=0, max=60_000, help="Milliseconds that a picture is shown; 0: no limit. Pairs: 1000.")
+    ] = None,
+    seed: SeedOption = 0,
+    arms: ArmsOption = None,
+    consent: Annotated[Path | None, typer.Option(help="Text file that raters agree to, instead of the suite's.")] = None,
+    completion_url: Annotated[str, typer.Option(help="Where raters go at the end, such as a recruiting service's page.")] = "",
+    most_raters: Annotated[int, typer.Option(min=1, help="Accept no more raters than these.")] = 10_000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines reach the page only if you change it.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8000,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="A host name under which raters reach the page, such as behind a proxy.")
+    ] = None,
+    out: OutOption = None,
+    answers: AnswersOption = "",
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Serves the study as a web page until Ctrl-C; every answer is on the disk before the rater sees the next picture.
+
+    The first call begins the study; later calls go on with it, and take --test, --trials, --practice, --exposure from its key.
+
+    Example: colourbench ratings serve demo --test pair --trials 40
+
+    Example: colourbench ratings serve demo --completion-url "https://app.prolific.com/submissions/complete?cc=CODE"
+    """
+    check_exists(consent)
+    from analysis.ratings.design import PROTOCOLS
+    from analysis.ratings.page.settings import PageSettings
+
+    design = _design(test, 0, trials, seed, practice, exposure)
+    if exposure is None and PROTOCOLS[design.test].timed:
+        design = _design(test, 0, trials, seed, practice, 1000)
+    given: dict[str, Any] = {"consent": consent.read_text(encoding="utf-8", errors="replace")} if consent else {}
+    names = ("*",) if host in ("0.0.0.0", "::") and not name else (host, *(name or ()), *PageSettings.hosts)
+    settings = PageSettings(completion_url=completion_url, most_raters=most_raters, hosts=names, **given)
+    folder = out or open_home(home).ratings(study)
+    opened = _open(folder) if (folder / "key.json").exists() else _begin(study, design, folder, arms, home, sheets=False)
+    store = _store(opened, answers)
+    from analysis.ratings.page import server
+
+    server.serve(opened, store, settings, host, port, say)
+
+
+def collect(
+    study: StudyName,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Filled sheets (XLSX, ODS, CSV); by default those in the study's folder.")
+    ] = None,
+    folder: FolderOption = None,
+    answers: AnswersOption = "",
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Takes the answers of filled sheets into the study's store. Doing it twice changes nothing; what cannot be used is named.
+
+    Example: colourbench ratings collect demo ~/returned/*.xlsx
+    """
+    check_exists(folder, *(files or []))
+    opened = _open(folder or open_home(home).ratings(study))
+    from analysis.ratings.answers.collection import collect as collect_sheets
+    from analysis.ratings.answers.collection import filled_sheets
+
+    collected = collect_sheets(opened, _store(opened, answers), files or filled_sheets(opened))
+    for problem in collected.problems:
+        say(problem)
+    say(
+        f"{collected.new} new answers, {collected.known} known already, {collected.blank} blank, {len(collected.problems)} unusable"
+    )
+    say(f"then: colourbench ratings tables {study}")
 
 
 def tables(
-    study: Annotated[str, typer.Argument(help="The study whose sheets were filled in.")],
-    files: Annotated[
-        list[Path] | None, typer.Argument(help="Filled sheets; by default those in the study's sheets folder.")
-    ] = None,
-    folder: Annotated[Path | None, typer.Option("--from", help="Folder with key.json; by default runs/ratings/STUDY.")] = None,
+    study: StudyName,
+    folder: FolderOption = None,
+    answers: AnswersOption = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Reads filled-in sheets and writes fooling rates or opinion scores by arm, with intervals, and one tidy table of answers.
+    """Writes what people say: rates or scores by arm with intervals, differences, raters' attention and agreement.
 
-    Example: colourbench ratings tables demo ~/returned/*.xlsx
+    Where the study's runs are in the home folder, people are compared with metrics too.
+
+    Example: colourbench ratings tables demo
     """
-    check_exists(folder, *(files or []))
-    from analysis.ratings.study_ratings import read_answers
+    check_exists(folder)
+    opened = _open(folder or open_home(home).ratings(study))
+    store = _store(opened, answers)
+    from analysis.ratings.answers import results
+    from analysis.ratings.answers.collection import tidy
+    from studies.comparisons.people import metrics_of
 
-    ratings_folder = folder or open_home(home).ratings(study)
-    for name, frame in read_answers(ratings_folder, files or []).items():
-        say(
-            f"{name.replace('_', ' ')}:\n{frame.round(3).to_string(index=False)}\n"
-            if len(frame)
-            else f"{name}: needs two raters or more\n"
-        )
-    say(f"tidy answers: {ratings_folder / 'responses.csv'}\ntables: {ratings_folder / 'tables'}")
+    written = results.write(opened, store, *metrics_of(open_home(home), study))
+    _print_tables(written)
+    for remark in results.remarks(tidy(opened, store), opened.key.design.test):
+        say(f"note: {remark}")
+    say(f"tidy answers: {opened.folder / 'responses.csv'}\ntables: {opened.folder / 'tables'}")
+
+
+def withdraw(
+    study: StudyName,
+    code: Annotated[str, typer.Argument(help="The code that the rater got at the end.")],
+    folder: FolderOption = None,
+    answers: AnswersOption = "",
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Removes everything that a rater answered, for good. Only a count stays.
+
+    Example: colourbench ratings withdraw demo 527D08844129
+    """
+    opened = _open(folder or open_home(home).ratings(study))
+    store = _store(opened, answers)
+    raters = {opened.withdrawal_code(found["rater"]): found["rater"] for found in store.raters()}
+    rater = raters.get(code.strip().upper())
+    if rater is None:
+        raise ColourbenchError(f"no rater of {study} has the code {code}; perhaps a letter is wrong, or it is another study's")
+    removed = store.withdraw(rater, opened.keyed(rater))
+    (opened.folder / "responses.csv").unlink(missing_ok=True)  # written anew, without them, by `ratings tables`
+    say(f"{removed} answers are removed; write the tables again: colourbench ratings tables {study}")
+
+
+def _design(test: str, raters: int, trials: int, seed: int, practice: int = 0, exposure: int | None = None) -> "Design":
+    from analysis.ratings.design import TESTS, Design
+
+    if test not in TESTS:
+        raise ColourbenchError(f"--test {test}: choose {', '.join(TESTS)}")
+    return Design(cast(Any, test), raters, trials, seed, practice, exposure or 0)
+
+
+def _begin(study: str, design: "Design", folder: Path, arms: list[str] | None, home: Path, *, sheets: bool) -> "RatingStudy":
+    check_study(home, study)
+    from studies.comparisons.people import begin  # imported after the checks that do not need torch
+
+    return begin(open_home(home), study, design, folder, arms or [], sheets=sheets)
+
+
+def _open(folder: Path) -> "RatingStudy":
+    from analysis.ratings.study import RatingStudy
+
+    return RatingStudy(folder)
+
+
+def _store(study: "RatingStudy", url: str) -> "ResponseStore":
+    from analysis.ratings.store import ResponseStore
+
+    return ResponseStore(url or study.database)
+
+
+def _print_tables(found: dict[str, Any]) -> None:
+    for name, frame in found.items():
+        title = name.replace("_", " ")
+        say(f"{title}:\n{frame.round(3).to_string(index=False)}\n" if len(frame) else f"{title}: needs two raters or more\n")

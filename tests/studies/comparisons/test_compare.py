@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import pytest
 import yaml
 
 from analysis import results
-from analysis.ratings.schedule import Design
-from analysis.ratings.study_ratings import write_sheets
+from analysis.ratings.design import Design
+from analysis.ratings.study import RatingStudy
 from analysis.report import report
 from common.config import parse
 from common.errors import ColourbenchError
 from studies.comparisons import compare as module
-from studies.comparisons import reports
+from studies.comparisons import people, reports
 from studies.comparisons.arms import cells
 from studies.comparisons.compare import CompareOptions, compare
 from studies.comparisons.study import Study, read
@@ -169,16 +170,16 @@ def test_tables_equal_a_direct_computation(page: Path) -> None:
 
 
 def test_rating_sheets_come_from_the_test_split(compared: Home) -> None:
-    sheets = write_sheets(results.load(compared.store, compared.data, "fair"), Design("pair", 2, 6), compared.ratings("fair"))
-    key = json.loads((sheets.parent / "key.json").read_text())
+    def begin(folder: str, arms: Sequence[str] = ()) -> RatingStudy:
+        return people.begin(compared, "fair", Design("pair", 2, 6), compared.ratings(folder), arms, sheets=True)
+
+    rated = begin("fair")
     tests = {f"{entry.photograph}#{entry.tile}" for entry in compared.dataset("fields-32").split("test").entries()}
-    assert {trial["image"] for trial in key["trials"]} <= tests
-    assert {trial["arm"] for trial in key["trials"] if trial["kind"] == "test"} <= {"l1_only", "cgan", "egan"}
-    assert (
-        write_sheets(results.load(compared.store, compared.data, "fair"), Design("pair", 2, 6), compared.ratings("fair")) == sheets
-    )  # the same command keeps them
+    assert {trial.image for trial in rated.key.trials} <= tests
+    assert {trial.arm for trial in rated.key.trials if trial.kind == "test"} <= {"l1_only", "cgan", "egan"}
+    assert begin("fair").key == rated.key  # the same command keeps them
     with pytest.raises(ColourbenchError, match="has no arm wgan"):
-        write_sheets(results.load(compared.store, compared.data, "fair"), Design("pair", 1, 6), compared.path / "other", ["wgan"])
+        begin("other", ["wgan"])
 
 
 def test_a_failed_arm_does_not_stop_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from analysis import results
 from analysis.metrics import perceptual
 from analysis.metrics.perceptual import Networks
-from analysis.ratings.study_ratings import material
+from analysis.ratings.study import material
 from analysis.report import study_tables
 from analysis.report.page import template, write_pdf
 from common.config import parse

@@ -2,13 +2,11 @@
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -27,7 +25,6 @@ from variants.registry import variant_class
 
 KILLS = int(os.environ.get("COLOURBENCH_KILLS", "10"))
 WORKERS = int(os.environ.get("COLOURBENCH_WORKERS", "2"))
-POSTGRES = Path("/usr/lib/postgresql")
 
 
 def config(**fields: object) -> RunConfig:
@@ -45,33 +42,6 @@ def config(**fields: object) -> RunConfig:
 
 def quiet(_: str) -> None:
     pass
-
-
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
-    """A PostgreSQL server of its own, on a free port."""
-    programs = sorted(POSTGRES.glob("*/bin/initdb"))
-    if not programs:
-        pytest.skip("PostgreSQL is not installed (no initdb below /usr/lib/postgresql)")
-    folder, binaries = Path("/tmp") / f"colourbench-pg-{os.getpid()}", programs[-1].parent
-    folder.mkdir()
-    as_user: list[str] = []
-    if os.getuid() == 0:  # it refuses to run as root
-        shutil.chown(folder, "postgres", "postgres")
-        as_user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"]
-    port = random.SystemRandom().randint(20_000, 40_000)
-
-    def run(*command: str) -> None:
-        subprocess.run([*as_user, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp")
-
-    run(str(binaries / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "colourbench")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run(str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        yield f"postgresql+psycopg://colourbench:secret@127.0.0.1:{port}/postgres"
-    finally:
-        run(str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-m", "immediate", "stop")
-        shutil.rmtree(folder)
 
 
 def launch(home: Path, order: Sweep, workers: int) -> "subprocess.Popen[bytes]":

@@ -1,0 +1,151 @@
+"""The Bradley-Terry model with ties (Davidson 1970), with errors that count raters, photographs and seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from analysis.ratings.answers.clustered import cluster_covariance, crossed
+from analysis.ratings.answers.tables import judged, judged_trials
+from analysis.statistics.differences import holm
+
+STEPS, TOLERANCE = 100, 1e-10
+SEPARATED = 12.0  # a worth this far out means that an arm always won or always lost
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Worths λ of the arms on the logit scale, summing to zero: P(i preferred to j) = e^λi / (e^λi + e^λj + ν e^((λi + λj)/2)).
+
+    Args:
+        tie: log ν; minus infinity if no answer was "no difference".
+        influence: of each trial on the worths.
+        model: the covariance if all trials were independent.
+    """
+
+    arms: list[str]
+    worth: Float[np.ndarray, " arms"]
+    tie: float
+    influence: Float[np.ndarray, "trials arms"]
+    model: Float[np.ndarray, "arms arms"]
+
+    @property
+    def separated(self) -> bool:
+        """Whether some arm always won or always lost, so that its worth is not finite."""
+        return bool(np.abs(self.worth).max() > SEPARATED)
+
+
+def fit(arm: Sequence[str], other: Sequence[str], value: Sequence[float]) -> Preferences:
+    """Fits the model by Newton's method, as a conditional logit over won, lost and tied.
+
+    Args:
+        value: 1 if `arm` was preferred, 0 if `other` was, 1/2 for a tie.
+    """
+    arms = sorted({*arm, *other})
+    k, y = len(arms), np.asarray(value, dtype=float)
+    X = _utilities(np.array([arms.index(a) for a in arm]), np.array([arms.index(b) for b in other]), k)
+    chosen = np.stack([y == 1, y == 0, y == 0.5], axis=1).astype(float)
+    if not chosen[:, 2].any():
+        X, chosen = X[:, :2, :k], chosen[:, :2]
+    beta = np.zeros(X.shape[2])
+    for _ in range(STEPS):
+        score, information = _derivatives(X, chosen, beta)
+        step = np.linalg.pinv(information, rcond=1e-9) @ score.sum(axis=0)
+        beta = beta + step * min(1.0, 2.0 / max(np.abs(step).max(), 1e-12))
+        if np.abs(step).max() < TOLERANCE or np.abs(beta).max() > 2 * SEPARATED:
+            break
+    score, information = _derivatives(X, chosen, beta)
+    inverse = np.linalg.pinv(information, rcond=1e-9)
+    tie = float(beta[k]) if len(beta) > k else float("-inf")
+    return Preferences(arms, beta[:k] - beta[:k].mean(), tie, (score @ inverse)[:, :k], inverse[:k, :k])
+
+
+def _utilities(first: np.ndarray, second: np.ndarray, k: int) -> Float[np.ndarray, "trials 3 parameters"]:
+    """What each outcome's utility is made of: λi for won, λj for lost, log ν + (λi + λj)/2 for tied."""
+    one = np.eye(k + 1)
+    both = (one[first] + one[second]) / 2
+    return np.stack([one[first], one[second], both + one[k]], axis=1)
+
+
+def _derivatives(X: np.ndarray, chosen: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The score of each trial, and the information of all."""
+    utility = X @ beta
+    p = np.exp(utility - utility.max(axis=1, keepdims=True))
+    p = p / p.sum(axis=1, keepdims=True)
+    centred = X - (p[:, :, None] * X).sum(axis=1, keepdims=True)
+    return ((chosen - p)[:, :, None] * X).sum(axis=1), np.einsum("nc,nci,ncj->ij", p, centred, centred)
+
+
+def error(fitted: Preferences, table: pd.DataFrame, contrast: Float[np.ndarray, " arms"]) -> tuple[float, float]:
+    """Standard error of a contrast of worths, and its degrees of freedom.
+
+    Trials are clustered by rater, by photograph, and by the seed of either arm; no smaller than any of these alone.
+    """
+    raters, images = pd.factorize(table["rater"])[0], pd.factorize(table["image"])[0]
+    scores = (fitted.influence @ contrast)[:, None]
+
+    def variance(groups: np.ndarray) -> float:
+        return float(cluster_covariance(scores, groups)[0, 0])
+
+    by_rater, by_image = variance(raters), variance(images)
+    by_seed, df = _by_seed(table, scores)
+    trials = float((scores**2).sum())
+    both = by_rater + by_image - variance(crossed(raters, images)) + max(by_seed - trials, 0.0)
+    total = max(both, by_rater, by_image, by_seed)
+    most = min(raters.max(), images.max())
+    spent = by_rater**2 / max(raters.max(), 1) + by_image**2 / max(images.max(), 1) + (by_seed**2 / df if df else 0.0)
+    return float(np.sqrt(total)), float(min(most, total**2 / spent)) if spent > 0 else float(most)
+
+
+def _by_seed(table: pd.DataFrame, scores: np.ndarray) -> tuple[float, float]:
+    """The variance over seeds, each trial being in the clusters of both its seeds, and its degrees of freedom.
+
+    Only arms with several seeds count: one seed says nothing about others.
+    """
+    total, spent = 0.0, 0.0
+    for arm in sorted({*table["arm"], *table["other"]}):
+        first, second = (table["arm"] == arm).to_numpy(), (table["other"] == arm).to_numpy()
+        seeds = np.where(first, table["seed"], table["other_seed"])[first | second]
+        count = len(pd.unique(seeds))
+        if count > 1:
+            share = float(cluster_covariance(scores[first | second], pd.factorize(seeds)[0])[0, 0])
+            total, spent = total + share, spent + share**2 / (count - 1)
+    return total, total**2 / spent if spent > 0 else 0.0
+
+
+def worths(answers: pd.DataFrame) -> pd.DataFrame:
+    """The arms in order of worth, with the share of people who would prefer each to an average arm, and 95 % intervals."""
+    table, fitted = _fitted(answers)
+    k, rows = len(fitted.arms), []
+    for number, arm in enumerate(fitted.arms):
+        contrast = np.eye(k)[number] - 1 / k
+        found = judged(float(fitted.worth[number]), *error(fitted, table, contrast))
+        trials = int(((table["arm"] == arm) | (table["other"] == arm)).sum())
+        row = {"arm": arm, "worth": found["difference"], "low": found["low"], "high": found["high"], "trials": trials}
+        rows.append(row | {"preferred": 1 / (1 + np.exp(-found["difference"])), "interval": _note(fitted)})
+    return pd.DataFrame(rows).sort_values("worth", ascending=False, ignore_index=True)
+
+
+def pairs(answers: pd.DataFrame) -> pd.DataFrame:
+    """Differences of worth, as `tables.pairs` gives them; `difference` is the log odds that `first` is preferred."""
+    table, fitted = _fitted(answers)
+    one, rows = np.eye(len(fitted.arms)), []
+    for i, j in combinations(range(len(fitted.arms)), 2):
+        found = judged(float(fitted.worth[i] - fitted.worth[j]), *error(fitted, table, one[i] - one[j]))
+        rows.append({"first": fitted.arms[i], "second": fitted.arms[j], **found, "interval": _note(fitted)})
+    frame = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p", "interval"])
+    return frame.assign(p_holm=holm(frame["p"].tolist()))
+
+
+def _fitted(answers: pd.DataFrame) -> tuple[pd.DataFrame, Preferences]:
+    table = judged_trials(answers, "preference")
+    return table, fit(table["arm"].tolist(), table["other"].tolist(), table["value"].tolist())
+
+
+def _note(fitted: Preferences) -> str:
+    if fitted.separated:
+        return "an arm always won or always lost: its worth is not finite"
+    return "errors clustered by rater, by photograph and by seed"

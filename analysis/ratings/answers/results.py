@@ -1,0 +1,83 @@
+"""A human study's results as tables, with and without the raters whom the rules reject; written to its folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import tables as files
+from analysis.ratings.answers import agreement, opinion, preference, tables
+from analysis.ratings.answers.collection import tidy
+from analysis.ratings.design import TestName
+from analysis.ratings.store import ResponseStore
+from analysis.ratings.study import RatingStudy
+
+INFORMAL = 15  # observers; ITU-R BT.500 calls a test with fewer informal
+
+
+def write(
+    study: RatingStudy, store: ResponseStore, metrics: pd.DataFrame | None = None, names: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
+    """Writes responses.csv and tables/ into the study's folder, and returns the tables.
+
+    Args:
+        metrics: of the study's images by arm and seed, to compare with people; `names` says which.
+
+    Raises:
+        ColourbenchError: there is no answer yet.
+    """
+    answers = tidy(study, store)
+    answers.to_csv(study.folder / "responses.csv", index=False)
+    found = judge(answers, study.key.design.test, study.key.fixed)
+    if metrics is not None and study.key.design.test != "preference":
+        found["metrics"] = agreement.with_metrics(answers, metrics, study.key.design.test, names)
+    write_frames(found, study.folder / "tables")
+    return found
+
+
+def write_frames(found: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Writes tables as CSV, Markdown and LaTeX."""
+    for name, frame in found.items():
+        files.write(frame, frame.round(3), folder, name)
+
+
+def judge(answers: pd.DataFrame, test: TestName, fixed: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+    """All tables of one test's answers; where the rules reject raters, those by arm come again without them (`…_kept`)."""
+    found = _by_arm(answers, test, fixed)
+    found["raters"] = tables.raters(answers, test)
+    left = tables.kept(answers, test)
+    if 0 < left["rater"].nunique() < answers["rater"].nunique() and (left["kind"] == "test").any():
+        found |= {f"{name}_kept": frame for name, frame in _by_arm(left, test, fixed).items()}
+    found["agreement"] = pd.DataFrame([agreement.krippendorff(answers, test)])
+    if test == "single":
+        found["detection"] = agreement.detection(answers)
+    if test == "opinion":
+        found["p913"] = _p913(answers)
+    return found
+
+
+def _by_arm(answers: pd.DataFrame, test: TestName, fixed: Sequence[str]) -> dict[str, pd.DataFrame]:
+    if test == "preference":
+        return {"by_arm": preference.worths(answers), "pairs": preference.pairs(answers)}
+    return {"by_arm": tables.by_arm(answers, test, fixed), "pairs": tables.pairs(answers, test, fixed)}
+
+
+def _p913(answers: pd.DataFrame) -> pd.DataFrame:
+    """Mean opinion scores by arm after raters' biases and inconsistencies are taken out (ITU-T P.913 §12.6)."""
+    matrix = tables.judged_trials(answers, "opinion").pivot_table(index=["image", "arm"], columns="rater", values="value")
+    fitted = opinion.p913(matrix)
+    quality = pd.Series(fitted.mos, matrix.index).groupby("arm").agg(["mean", "size"])
+    return quality.rename(columns={"mean": "mos_p913", "size": "photographs"}).reset_index()
+
+
+def remarks(answers: pd.DataFrame, test: TestName) -> list[str]:
+    """What a reader of the tables must know."""
+    count = answers["rater"].nunique()
+    found = []
+    if count < INFORMAL:
+        found.append(f"{count} raters: with fewer than {INFORMAL}, ITU-R BT.500 calls a test informal")
+    rejected = tables.raters(answers, test)
+    rejected = rejected[rejected["rejected"] != ""]
+    if len(rejected):
+        found.append(f"{len(rejected)} raters are rejected by the rules; the tables `…_kept` are without them")
+    return found

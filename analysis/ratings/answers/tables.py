@@ -1,0 +1,176 @@
+"""Results by arm and by rater, with intervals that generalise to other raters, other photographs and other seeds."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from analysis.ratings.answers import opinion
+from analysis.ratings.answers.clustered import CLUSTERED, Fit, fit
+from analysis.ratings.design import TRUTH, TestName, right_answer
+from analysis.statistics.differences import holm
+from common.errors import ColourbenchError
+
+ATTENTIVE = 0.75  # share of vigilance trials that a rater must answer rightly; fixed before any answer
+QUICK_MS = 200.0  # a median reaction below this is no judgement: seeing and pressing alone take longer
+
+
+def scored(answers: pd.DataFrame, test: TestName) -> pd.DataFrame:
+    """Adds `value`.
+
+    In a pair it is 1 if the rater took the coloured photograph for the real one, else 0; alone, 1 if the rater called it real; in
+    a preference 1 if `arm` was preferred to `other`, 1/2 for no difference, else 0; otherwise the score from 1 to 5.
+    """
+    if test == "pair":
+        return answers.assign(value=(answers["response"] != answers["side"]).astype(float))
+    if test == "single":
+        return answers.assign(value=(answers["response"] == "real").astype(float))
+    if test == "preference":
+        preferred = (answers["response"] == answers["side"]).astype(float)
+        return answers.assign(value=preferred.where(answers["response"] != "equal", 0.5))
+    return answers.assign(value=answers["response"].astype(float))
+
+
+def by_arm(answers: pd.DataFrame, test: TestName, fixed: Sequence[str] = ()) -> pd.DataFrame:
+    """Mean by arm with its 95 % interval: the fooling rate (0.5 is perfect in a pair test), or the mean opinion score.
+
+    Alone, the rate of the truth is the share of real photographs that were called real.
+
+    Args:
+        fixed: arms without seeds, such as another program's.
+
+    Raises:
+        ColourbenchError: no test trial has an answer yet.
+    """
+    table = judged_trials(answers, test)
+    arms = sorted(table["arm"].unique(), key=lambda arm: (arm == TRUTH, arm))
+    fitted = fit(table, arms, effects=False)
+    rows = []
+    for number, arm in enumerate(arms):
+        values = table.loc[table["arm"] == arm, "value"]
+        low, high = _arm_interval(fitted, number, values)
+        name, method = "mos" if test == "opinion" else "fooling_rate", fitted.method + _of_seeds(fitted, [arm], fixed)
+        rows.append({"arm": arm, name: values.mean(), "low": low, "high": high, "trials": len(values), "interval": method})
+    return pd.DataFrame(rows)
+
+
+def pairs(answers: pd.DataFrame, test: TestName, fixed: Sequence[str] = ()) -> pd.DataFrame:
+    """Differences between arms, adjusted for raters and photographs, with p-values and Holm's correction.
+
+    Empty for fewer than two raters; a pair is left out if the returned answers confound its arms with the photographs.
+
+    Args:
+        fixed: arms without seeds, such as another program's.
+    """
+    table = judged_trials(answers, test)
+    arms = sorted(table["arm"].unique())
+    fitted = fit(table, arms, effects=True)
+    rows = []
+    for i, j in combinations(range(len(arms)), 2) if fitted.method == CLUSTERED else ():
+        contrast = np.eye(len(arms))[i] - np.eye(len(arms))[j]
+        if not fitted.can_estimate(contrast):
+            continue
+        estimate, (error, df) = float(contrast @ fitted.means), fitted.error(contrast)
+        counted = fitted.method + _of_seeds(fitted, [arms[i], arms[j]], fixed)
+        rows.append({"first": arms[i], "second": arms[j], **judged(estimate, error, df), "interval": counted})
+    frame = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p", "interval"])
+    return frame.assign(p_holm=holm(frame["p"].tolist()))
+
+
+def judged(estimate: float, error: float, df: float) -> dict[str, float]:
+    """An estimate with its 95 % interval and its p-value, from Student's t."""
+    reach = float(stats.t.ppf(0.975, df)) * error
+    p = 2 * float(stats.t.sf(abs(estimate) / error, df)) if error > 0 else 1.0
+    return {"difference": estimate, "low": estimate - reach, "high": estimate + reach, "p": p}
+
+
+def judged_trials(answers: pd.DataFrame, test: TestName) -> pd.DataFrame:
+    """The scored test trials, without practice, vigilance and repeats.
+
+    Raises:
+        ColourbenchError: there is none.
+    """
+    table = scored(answers, test)
+    table = table[table["kind"] == "test"]
+    if table.empty:
+        raise ColourbenchError("no test trial is answered yet, only control trials")
+    return table
+
+
+def raters(answers: pd.DataFrame, test: TestName) -> pd.DataFrame:
+    """The attention of each rater, and whether the rules that were fixed before reject the rater, with the reason.
+
+    `vigilance_right` is the share of vigilance trials answered rightly, `repeats_alike` of repeats answered as the first time.
+    """
+    rows = []
+    screened = opinion.bt500_rejects(_matrix(answers, test)) if test == "opinion" else set()
+    for rater, trials in scored(answers, test).groupby("rater"):
+        watched = trials[trials["kind"] == "vigilance"]
+        right = _right(watched, test).mean() if len(watched) else np.nan
+        quick = trials["reaction_ms"].median() if "reaction_ms" in trials else np.nan
+        row = {"rater": rater, "answers": len(trials), "vigilance_right": right, "repeats_alike": _alike(trials, test)}
+        row |= {"median_reaction_ms": quick, "rejected": ""}
+        if right < ATTENTIVE:
+            row["rejected"] = f"fewer than {ATTENTIVE:.0%} of the vigilance trials are right"
+        elif quick < QUICK_MS:
+            row["rejected"] = f"answers within {QUICK_MS:.0f} ms"
+        elif rater in screened:
+            row["rejected"] = "screened by ITU-R BT.500"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def kept(answers: pd.DataFrame, test: TestName) -> pd.DataFrame:
+    """The answers of the raters whom no rule rejects."""
+    judged_raters = raters(answers, test)
+    good = judged_raters.loc[judged_raters["rejected"] == "", "rater"]
+    return answers[answers["rater"].isin(good)]
+
+
+def _right(trials: pd.DataFrame, test: TestName) -> pd.Series:
+    """Whether each vigilance trial is answered rightly; in opinions, random colours must be poor or bad."""
+    if test == "opinion":
+        return trials["value"] <= 2
+    others = trials["other"].fillna("") if "other" in trials else [""] * len(trials)
+    sides = trials["side"].fillna("")
+    right = [right_answer(*shown) for shown in zip(trials["arm"], sides, others, strict=True)]
+    return trials["response"] == right
+
+
+def _alike(trials: pd.DataFrame, test: TestName) -> float:
+    """The share of repeats that were answered as the first time, whichever side was which."""
+    repeats = trials[trials["kind"] == "repeat"]
+    first = trials[trials["kind"] == "test"].set_index("image")["value"]
+    earlier = first[~first.index.duplicated()].reindex(repeats["image"]).to_numpy()
+    both = ~np.isnan(earlier)
+    return float((earlier[both] == repeats["value"].to_numpy()[both]).mean()) if both.any() else float("nan")
+
+
+def _matrix(answers: pd.DataFrame, test: TestName) -> pd.DataFrame:
+    """Scores of stimuli (a photograph in an arm) by rater."""
+    table = judged_trials(answers, test)
+    return table.pivot_table(index=["image", "arm"], columns="rater", values="value", aggfunc="mean")
+
+
+def _arm_interval(fitted: Fit, number: int, values: pd.Series) -> tuple[float, float]:
+    if fitted.method == CLUSTERED:
+        found = judged(float(fitted.means[number]), *fitted.error(np.eye(len(fitted.means))[number]))
+        return found["low"], found["high"]
+    if set(values.unique()) <= {0.0, 1.0}:
+        low, high = proportion_confint(values.sum(), len(values), method="wilson")
+        return float(low), float(high)
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    found = judged(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), len(values) - 1)
+    return found["low"], found["high"]
+
+
+def _of_seeds(fitted: Fit, arms: Sequence[str], fixed: Sequence[str]) -> str:
+    """What is said of the seeds behind an interval."""
+    counts = [fitted.seeds[arm] for arm in arms if arm not in (*fixed, TRUTH)]
+    if fitted.method != CLUSTERED or not counts:
+        return ""
+    return " and by seed" if min(counts) > 1 else "; one seed says nothing about a method"

@@ -1,0 +1,89 @@
+"""What the screen check shows: dark and light steps, and two plates of dots whose number only colour tells.
+
+The plates follow the idea of Ishihara's (1917). They sort out what would spoil a study of colours; they are no medical test.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from analysis.ratings.pictures import encoded
+
+SIZE = 320
+STEPS = (3, 4, 5, 6)  # how many squares a row of steps may have
+DOTS = 5200
+
+
+@dataclass(frozen=True)
+class Plate:
+    """One picture of the check."""
+
+    question: str
+    draw: Callable[[int, np.random.Generator], UInt8[np.ndarray, "h w 3"]]
+    numbers: tuple[int, ...]
+
+
+def number(plate: int, hidden: str) -> str:
+    """The number that a plate shows, drawn by a hidden text."""
+    choices = PLATES[plate].numbers
+    return str(choices[int(hidden, 16) % len(choices)])
+
+
+def png(plate: int, shown: str, hidden: str) -> bytes:
+    """The plate as a picture."""
+    return encoded(PLATES[plate].draw(int(shown), np.random.default_rng(int(hidden[:12], 16))))
+
+
+def _steps(background: int, step: int) -> Callable[[int, np.random.Generator], UInt8[np.ndarray, "h w 3"]]:
+    """A row of squares, each a little further from the background than the one before."""
+
+    def draw(count: int, _: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
+        image = Image.new("RGB", (SIZE, SIZE // 4), (background,) * 3)
+        pen, width = ImageDraw.Draw(image), SIZE // max(STEPS)
+        for position in range(count):
+            left = position * width + 6
+            pen.rectangle((left, 16, left + width - 12, SIZE // 4 - 16), fill=(background + step * (position + 1),) * 3)
+        return np.asarray(image)
+
+    return draw
+
+
+def _dots(
+    figure: tuple[float, float], ground: tuple[float, float]
+) -> Callable[[int, np.random.Generator], UInt8[np.ndarray, "h w 3"]]:
+    """Dots of any lightness; those of the number have other ab than those around it."""
+
+    def draw(shown: int, random: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
+        from skimage.color import lab2rgb
+
+        mask = _digits(shown)
+        image = Image.new("RGB", (SIZE, SIZE), (238, 238, 232))
+        pen = ImageDraw.Draw(image)
+        for x, y, r in zip(*random.uniform(0, SIZE, (2, DOTS)), random.uniform(2, 5, DOTS), strict=True):
+            if np.hypot(x - SIZE / 2, y - SIZE / 2) > SIZE / 2 - r:
+                continue
+            ab = figure if mask[int(y), int(x)] else ground
+            colour = lab2rgb([[[random.uniform(45, 72), *(np.array(ab) + random.normal(0, 3, 2))]]])[0, 0]
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=tuple(round(float(255 * c)) for c in colour))
+        return np.asarray(image)
+
+    return draw
+
+
+def _digits(shown: int) -> np.ndarray:
+    image = Image.new("L", (SIZE, SIZE))
+    font = ImageFont.load_default(size=200)
+    ImageDraw.Draw(image).text((SIZE / 2, SIZE / 2), str(shown), fill=255, font=font, anchor="mm", stroke_width=5)
+    return np.asarray(image) > 127
+
+
+_SQUARES, _NUMBER = "How many squares can you count?", "Which number do you see? Leave it empty if you see none."
+PLATES = (
+    Plate(_SQUARES, _steps(0, 9), STEPS),
+    Plate(_SQUARES, _steps(255, -6), STEPS),
+    Plate(_NUMBER, _dots((32, 32), (-22, 32)), tuple(n for n in range(23, 99) if n % 10 and n % 11)),
+    Plate(_NUMBER, _dots((-2, 40), (34, 12)), tuple(n for n in range(23, 99) if n % 10 and n % 11)),
+)

@@ -1,0 +1,173 @@
+"""A rater's way through the page: consent, screen check, practice, trials, the end. The store knows where everybody is."""
+
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from analysis.ratings.design import PROTOCOLS, Trial
+from analysis.ratings.page import plates
+from analysis.ratings.page.settings import PageSettings
+from analysis.ratings.store import Answer, Contradiction, ResponseStore
+from analysis.ratings.study import RatingStudy
+from common.errors import ColourbenchError
+
+ABANDONED_SECONDS = 1800.0  # trials dealt longer ago without an answer do not count in the balance
+NARROWEST = 320  # pixels of a window that shows a picture well enough
+
+Age = Literal["18-29", "30-44", "45-59", "60+"]
+
+
+class Refused(ColourbenchError):
+    """What was asked for does not fit where the rater is."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a rater's browser and eyes say about the screen."""
+
+    width: int
+    height: int
+    numbers: tuple[str, ...]  # read from the plates, in their order
+
+
+class Sessions:
+    """All raters of one study."""
+
+    def __init__(self, study: RatingStudy, store: ResponseStore, settings: PageSettings) -> None:
+        self.study, self.store, self.settings = study, store, settings
+        self._schedule = study.key.schedule
+        self._protocol = PROTOCOLS[study.key.design.test]
+        self._dealing = threading.Lock()
+
+    def rater_of(self, token: str | None) -> str | None:
+        """The rater whose browser holds this token."""
+        found = self.store.rater(token=self.study.keyed(f"token {token}")) if token else None
+        return found["rater"] if found else None
+
+    def begin(self, consent: str, age: Age | None, outside: str) -> str:
+        """Begins a session and returns the browser's token; an outside id that has begun before goes on as the same rater.
+
+        Raises:
+            Refused: the consent is to another text, or the study is full.
+        """
+        if consent != self.settings.consent_version:
+            raise Refused("the consent text has changed; reload the page and read it again")
+        token = secrets.token_urlsafe(24)
+        known = self.study.keyed(f"outside {outside}") if outside else None
+        facts = {"token": self.study.keyed(f"token {token}"), "consent": consent, "age": age}
+        with self._dealing:
+            earlier = self.store.rater(outside=known) if known else None
+            if earlier:
+                self.store.update_rater(earlier["rater"], token=facts["token"])
+            elif len(self.store.raters()) >= self.settings.most_raters:
+                raise Refused("this study has all the raters that it needs; thank you for your interest")
+            else:
+                self.store.add_rater(f"r{secrets.token_hex(5)}", outside=known, **facts)
+        return token
+
+    def check_screen(self, rater: str, screen: Screen) -> None:
+        """Keeps whether the screen passed, and nothing else about it."""
+        right = [given.strip() == self.plate_number(rater, number) for number, given in enumerate(screen.numbers)]
+        passed = {"size": min(screen.width, screen.height) >= NARROWEST, "brightness": all(right[:2]), "colour": all(right[2:])}
+        self.store.update_rater(rater, screen=passed)
+        if not self.store.trials(rater):
+            self.another_block(rater)
+
+    def plate_number(self, rater: str, plate: int) -> str:
+        """The number that a plate shows this rater."""
+        return plates.number(plate, self.study.keyed(f"plate {rater} {plate}"))
+
+    def another_block(self, rater: str) -> None:
+        """Deals the rater's next block, the least-filled cells first.
+
+        Raises:
+            Refused: the last block is not answered, or no photographs are left.
+        """
+        with self._dealing:
+            before = self.store.trials(since=time.time() - ABANDONED_SECONDS) + self.study.key.trials
+            mine = self.store.trials(rater)
+            if {trial.code for trial in mine} - self.store.answered(rater):
+                raise Refused("answer the questions of this block first")
+            others = [trial for trial in before if trial.rater != rater]
+            number = max((trial.block for trial in mine), default=0) + 1
+            try:
+                self.store.deal(self._schedule.block(rater, number, [*others, *mine]))
+            except ColourbenchError as error:
+                raise Refused(str(error)) from None
+
+    def picture(self, rater: str, code: str) -> bytes:
+        """The picture of a rater's own trial.
+
+        Raises:
+            Refused: it is no trial of this rater.
+        """
+        for trial in self.store.trials(rater):
+            if trial.code == code:
+                self.store.fetched(code)
+                return self.study.pictures.png(trial)
+        raise Refused("this picture is not part of your session")
+
+    def answer(self, rater: str, answer: Answer) -> str | None:
+        """Keeps an answer; returns the right one in practice, where there is one.
+
+        Raises:
+            Refused: it is not the rater's next trial, or not a possible answer, or differs from the one that is kept.
+        """
+        if answer.response not in self._protocol.answers:
+            raise Refused(f"the answer must be one of {', '.join(self._protocol.answers)}")
+        trials = {trial.code: trial for trial in self.store.trials(rater)}
+        trial, waiting = trials.get(answer.code), self._waiting(rater)
+        if trial is None or (waiting and waiting[0].code != answer.code and trial in waiting):
+            raise Refused("this is not the next question of your session")
+        try:
+            self.store.answer(answer)
+        except Contradiction as error:
+            raise Refused(str(error)) from None
+        return trial.right_answer or None if trial.kind == "practice" else None
+
+    def state(self, rater: str | None) -> dict[str, Any]:
+        """Where a rater is and what comes next. It tells nothing that the rater must not know."""
+        if rater is None:
+            return {"stage": "consent", "text": self.settings.consent, "version": self.settings.consent_version}
+        known = self.store.rater(rater=rater)
+        if known is None or known["screen"] is None:
+            return {"stage": "screen", "plates": len(plates.PLATES), "questions": [plate.question for plate in plates.PLATES]}
+        waiting = self._waiting(rater)
+        return self._next(waiting, self.store.trials(rater)) if waiting else self._end(rater)
+
+    def _waiting(self, rater: str) -> list[Trial]:
+        answered = self.store.answered(rater)
+        return [trial for trial in self.store.trials(rater) if trial.code not in answered]
+
+    def _next(self, waiting: list[Trial], mine: list[Trial]) -> dict[str, Any]:
+        trial, design = waiting[0], self.study.key.design
+        block = [other for other in mine if other.block == trial.block]
+        practised = sum(other.kind == "practice" for other in block)
+        position = trial.trial - practised
+        practice = trial.kind == "practice"
+        return {
+            "stage": "trial",
+            "code": trial.code,
+            "picture": f"picture/{trial.code}",
+            "next_picture": f"picture/{waiting[1].code}" if len(waiting) > 1 else None,
+            "practice": practice,
+            "number": trial.trial if practice else position,
+            "total": practised if practice else len(block) - practised,
+            "question": self._protocol.question,
+            "answers": [{"value": v, "label": t} for v, t in zip(self._protocol.answers, self._protocol.labels, strict=True)],
+            "exposure_ms": design.exposure_ms,
+            "first": trial.trial == 1,
+            "test_begins": position == 1 and practised > 0,
+            "pause": position > 1 and (position - 1) % self.settings.break_every == 0,
+        }
+
+    def _end(self, rater: str) -> dict[str, Any]:
+        left = len(self._schedule.left(self.store.trials(rater)))
+        return {
+            "stage": "end",
+            "withdrawal_code": self.study.withdrawal_code(rater),
+            "more": self._schedule.fits(left),
+            "completion_url": self.settings.completion_url or None,
+        }

@@ -1,0 +1,73 @@
+"""Looking after every answer: intervals that hold at all times at once, so that a study may stop as soon as it is decided.
+
+A confidence sequence by the normal mixture (Robbins 1970; Howard et al. 2021, eq. 3.7; asymptotic as in Waudby-Smith et al. 2024),
+with the variance clustered by rater, photograph and seed.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.ratings.answers.clustered import CLUSTERED, fit
+from analysis.ratings.answers.tables import judged_trials
+from analysis.ratings.design import TestName
+
+LEVEL = 0.05
+GO_ON = "go on"
+FEWEST_RATERS = 8  # before that, a clustered variance is too uncertain to decide anything
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look says about two arms."""
+
+    first: str
+    second: str
+    difference: float
+    low: float
+    high: float
+    state: str
+
+
+def looks(answers: pd.DataFrame, test: TestName, difference: float) -> list[Look]:
+    """Every pair of arms now; over all looks and all pairs together, a wrong decision has a probability of at most 5 %.
+
+    Args:
+        difference: the smallest that matters; a pair is settled too when its interval lies within it on both sides.
+    """
+    table = judged_trials(answers, test)
+    arms = sorted(table["arm"].unique())
+    fitted = fit(table, arms, effects=True)
+    pairs = list(combinations(range(len(arms)), 2))
+    found = []
+    for i, j in pairs if fitted.method == CLUSTERED and table["rater"].nunique() >= FEWEST_RATERS else ():
+        contrast = np.eye(len(arms))[i] - np.eye(len(arms))[j]
+        if fitted.can_estimate(contrast):
+            estimate, half = float(contrast @ fitted.means), half_width(*fitted.error(contrast), difference, LEVEL / len(pairs))
+            state = _state(estimate - half, estimate + half, difference)
+            found.append(Look(arms[i], arms[j], estimate, estimate - half, estimate + half, state))
+    return found
+
+
+def half_width(error: float, df: float, difference: float, level: float = LEVEL) -> float:
+    """Half the width of the interval that holds at all looks.
+
+    With V = error² widened for few degrees of freedom and ρ = `difference`, the effect for which the interval is narrowest:
+    √(V (V + ρ²) / ρ² · (2 log(1/α) + log((V + ρ²) / V))).
+    """
+    if error <= 0:
+        return 0.0
+    widened = error * float(stats.t.ppf(1 - level / 2, max(df, 1.0)) / stats.norm.ppf(1 - level / 2))
+    v, rho2 = widened**2, difference**2
+    return float(np.sqrt(v * (v + rho2) / rho2 * (2 * np.log(1 / level) + np.log((v + rho2) / v))))
+
+
+def _state(low: float, high: float, difference: float) -> str:
+    if low > 0 or high < 0:
+        return "different"
+    if -difference < low and high < difference:
+        return "no difference that matters"
+    return GO_ON

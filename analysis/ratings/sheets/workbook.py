@@ -1,0 +1,74 @@
+"""A rater's workbook: pictures in rows, answers from a drop-down list, and nothing else that can be changed."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+from openpyxl import Workbook
+from openpyxl.drawing.image import Image as SheetImage
+from openpyxl.formatting.rule import FormulaRule
+from openpyxl.styles import Alignment, Font, PatternFill, Protection
+from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.properties import PageSetupProperties
+from openpyxl.worksheet.worksheet import Worksheet
+
+from analysis.ratings.design import PROTOCOLS, TestName, Trial
+
+SHEET = "Ratings"
+TITLES = ("trial", "photograph", "answer", "code")
+FIRST_ROW = 4
+SHOWN = 256  # pixels: a row of a sheet is at most this high, so that a screen holds it; the folder has the full pictures
+POINTS = 0.75  # of a pixel
+CHARACTER = 7  # pixels of a column's width
+
+
+def workbook(rater: str, trials: Sequence[Trial], pictures: Mapping[str, bytes], test: TestName) -> bytes:
+    """The content of an XLSX file. The header row stays in sight, and the sheet is as wide as a screen and a page."""
+    book = Workbook()
+    sheet: Worksheet = book.active
+    sheet.title = SHEET
+    sheet["A1"], sheet["A2"] = f"Rating sheet of {rater}", PROTOCOLS[test].question
+    sheet["A1"].font, sheet["A2"].font = Font(size=11), Font(bold=True, size=16)
+    sheet.row_dimensions[2].height = 30
+    for column, title in enumerate(TITLES, 1):
+        sheet.cell(FIRST_ROW - 1, column, title).font = Font(bold=True)
+    widest = max(_write_trial(sheet, row, trial, pictures[trial.code]) for row, trial in enumerate(trials, FIRST_ROW))
+    for letter, width in zip("ABCD", (8, widest / CHARACTER + 2, 16, 20), strict=True):
+        sheet.column_dimensions[letter].width = width
+    _guard_answers(sheet, f"C{FIRST_ROW}:C{FIRST_ROW + len(trials) - 1}", test)
+    sheet.freeze_panes = f"A{FIRST_ROW}"
+    sheet.page_setup.fitToHeight = 0  # when printed: as wide as the page, over as many pages as needed
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+    book.properties.creator = "colourbench"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def _write_trial(sheet: Worksheet, row: int, trial: Trial, picture: bytes) -> float:
+    """Returns the width of the picture, in pixels."""
+    image = SheetImage(io.BytesIO(picture))
+    scale = min(1.0, SHOWN / image.height)
+    image.width, image.height = round(image.width * scale), round(image.height * scale)
+    sheet.add_image(image, f"B{row}")
+    sheet.row_dimensions[row].height = image.height * POINTS + 8
+    sheet.cell(row, 1, trial.trial)
+    answer = sheet.cell(row, 3)  # beside its photograph
+    sheet.cell(row, 4, trial.code)
+    answer.protection = Protection(locked=False)
+    answer.font = Font(size=14)
+    for column in (1, 3, 4):
+        sheet.cell(row, column).alignment = Alignment(horizontal="center", vertical="center")
+    return float(image.width)
+
+
+def _guard_answers(sheet: Worksheet, cells: str, test: TestName) -> None:
+    """Restricts input to the answer cells and to valid answers, and marks blank answers in yellow."""
+    choices = ",".join(PROTOCOLS[test].answers)
+    rule = DataValidation(type="list", formula1=f'"{choices}"', allow_blank=True, showErrorMessage=True)
+    rule.error, rule.errorTitle = f"Choose one of {choices}", "Not an answer"
+    sheet.add_data_validation(rule)
+    rule.add(cells)
+    first = cells.partition(":")[0]
+    yellow = PatternFill(start_color="FFFFF2AB", end_color="FFFFF2AB", fill_type="solid")
+    sheet.conditional_formatting.add(cells, FormulaRule(formula=[f"ISBLANK({first})"], fill=yellow))
+    sheet.protection.sheet = True

@@ -1,0 +1,177 @@
+"""A human study's folder: the key that raters must not see, the pictures, and the promise that the key does not change.
+
+FOLDER/key.json       the design, the arms, the secret, and the sheets' trials
+FOLDER/pictures.npz   every photograph in all its versions
+FOLDER/sheets/        what is handed out, with the key's SHA-256, written before the first answer
+FOLDER/responses.db   the answers of page and sheets
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.ratings.design import Design, Trial
+from analysis.ratings.pictures import Material, Pictures
+from analysis.ratings.schedule import Schedule
+from common.errors import ColourbenchError, first_line
+from common.files import integrity
+from common.files.atomic import write_atomically
+from common.files.integrity import file_sha256
+from common.files.names import KEY
+from common.tracking.names import WITHOUT
+
+if TYPE_CHECKING:
+    from analysis.results import Results
+
+SCHEMA = 3
+COMMITMENT = "commitment.txt"
+PICTURES = "pictures.npz"
+
+
+@dataclass(frozen=True)
+class Key:
+    """The information that is hidden from raters."""
+
+    study: str
+    design: Design
+    arms: dict[str, list[int]]  # with their seeds
+    secret: str
+    trials: list[Trial]  # of the sheets; the page deals its own
+    fixed: tuple[str, ...] = ()  # arms without seeds
+    images: tuple[str, ...] = ()
+
+    def to_json(self) -> bytes:
+        """The content of the key file."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> "Key":
+        """The key from the content of a key file."""
+        trials = [Trial(**trial) for trial in found["trials"]]
+        arms = found["arms"] if isinstance(found["arms"], dict) else {arm: [0] for arm in found["arms"]}  # schema 1: first seeds
+        images = found.get("images") or dict.fromkeys(trial.image for trial in trials)  # before schema 3 there was no page
+        fixed = tuple(found.get("fixed", ()))
+        return cls(found["study"], Design(**found["design"]), arms, found["secret"], trials, fixed, tuple(images))
+
+    @property
+    def schedule(self) -> Schedule:
+        """The plan that deals trials."""
+        return Schedule(self.design, self.images, self.arms, self.secret)
+
+
+class RatingStudy:
+    """A human study in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the key.
+
+        Raises:
+            ColourbenchError: the key is missing or damaged, or its checksum differs from the promised one.
+        """
+        self.folder = folder
+        self.key = read_key(folder)
+
+    @classmethod
+    def create(cls, photographs: Material, design: Design, folder: Path, hand_out: "HandOut | None" = None) -> "RatingStudy":
+        """Makes the folder, which appears only when it is complete.
+
+        The key's SHA-256 is written beside the sheets before the first answer, so that any later change to the key is detected.
+
+        Args:
+            hand_out: writes the sheets; without it there are none, and the study is for the page.
+
+        Raises:
+            ColourbenchError: the folder exists already (its sheets may have been handed out), or the design does not fit.
+        """
+        if folder.exists():
+            raise ColourbenchError(
+                f"{folder} exists, and its sheets are perhaps in raters' hands; give another --out, or remove it"
+            )
+        secret = secrets.token_hex(16)
+        schedule = Schedule(design, photographs.names, photographs.seeds, secret)
+        schedule.check()
+        trials = schedule.plan() if hand_out else []
+        key = Key(photographs.study, design, photographs.seeds, secret, trials, photographs.fixed, tuple(photographs.names))
+        work = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "sheets").mkdir(parents=True)
+        write_atomically(work / KEY, key.to_json())
+        digest = hashlib.sha256(key.to_json()).hexdigest()
+        write_atomically(work / "sheets" / COMMITMENT, f"SHA-256 of the key: {digest}\n".encode())
+        pictures = Pictures.of(photographs, design.seed)
+        pictures.save(work / PICTURES)
+        integrity.seal(work, [PICTURES])
+        if hand_out:
+            hand_out(work / "sheets", key, pictures)
+        work.replace(folder)
+        return cls(folder)
+
+    @property
+    def sheets(self) -> Path:
+        """The folder of what is handed out."""
+        return self.folder / "sheets"
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The pictures that trials show."""
+        return Pictures.load(self.folder / PICTURES, list(self.key.images))
+
+    @property
+    def database(self) -> str:
+        """The URL of the answers' default store."""
+        return f"sqlite:///{self.folder.resolve() / 'responses.db'}"
+
+    def keyed(self, text: str, length: int = 32) -> str:
+        """A pseudonym of a text that only the holder of the key can compute (HMAC-SHA-256)."""
+        return hmac.new(self.key.secret.encode(), text.encode(), hashlib.sha256).hexdigest()[:length]
+
+    def withdrawal_code(self, rater: str) -> str:
+        """The code that a rater can withdraw with."""
+        return self.keyed(f"withdraw {rater}", 12).upper()
+
+
+HandOut = Callable[[Path, Key, Pictures], None]
+
+
+def read_key(folder: Path) -> Key:
+    """Reads the key of a study's folder.
+
+    Raises:
+        ColourbenchError: the key is missing or damaged, or its checksum differs from the one beside the sheets.
+    """
+    path, promise = folder / KEY, folder / "sheets" / COMMITMENT
+    if not path.is_file():
+        raise ColourbenchError(f"there is no {path}; begin a study with `colourbench ratings sheets` or `ratings serve`")
+    remedy = "without it the answers cannot be read: put a copy of it back"
+    content = integrity.read_json(path, remedy)
+    if promise.is_file() and file_sha256(path) not in promise.read_text(encoding="utf-8", errors="replace"):
+        raise integrity.Damaged(f"{path} is not the key that {promise} promises; {remedy}")
+    try:
+        return Key.from_json(content)
+    except (KeyError, TypeError) as error:
+        raise integrity.Damaged(f"{path} is damaged or of another version: {first_line(error)}; {remedy}") from None
+
+
+def material(found: "Results", arms: Sequence[str] = ()) -> Material:
+    """The photographs to rate, from all seeds: those of the chosen arms, by default of all but the baselines.
+
+    Raises:
+        ColourbenchError: the study has no such arm.
+    """
+    unknown = set(arms) - set(found.arms)
+    if unknown:
+        raise ColourbenchError(
+            f"the study {found.name} has no arm {', '.join(sorted(unknown))}; its arms are {', '.join(found.arms)}"
+        )
+    shown = [arm for arm in found.arms if arm not in found.settings["baselines"] and not arm.endswith(WITHOUT)]
+    chosen = list(arms) or shown
+    by_seed = {arm: {int(run.tags["seed"]): found.samples_of(run) for run in found.runs_of(arm)} for arm in chosen}
+    fixed = tuple(arm for arm in chosen if arm in found.baselines or arm in found.outside)
+    return Material(found.name, found.sample_names, found.truth, by_seed, fixed)

@@ -1,0 +1,72 @@
+"""Agreement, detection and correlation, against textbook values and naive computation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.inter_rater import fleiss_kappa
+
+from analysis.ratings.answers import agreement
+
+NAN = float("nan")
+KRIPPENDORFF = [  # Krippendorff 2011, "Computing Krippendorff's alpha-reliability": 4 observers, 12 units
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, NAN, NAN, NAN],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, NAN, 3],
+    [NAN, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, NAN],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, NAN],
+]
+FLEISS = [  # 10 subjects, 14 raters, 5 categories (Fleiss' κ, textbook example)
+    [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
+    [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scale", "value"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849), ("ratio", 0.797)])
+def test_krippendorffs_example(scale: agreement.Scale, value: float) -> None:
+    found = agreement.alpha(pd.DataFrame(KRIPPENDORFF), scale)
+    assert found["alpha"] == pytest.approx(value, abs=5e-4) and found["low"] < found["alpha"] < found["high"]
+
+
+def test_fleiss_kappa_is_near_alpha_on_the_textbook_example() -> None:
+    """Both count chance agreement; with 14 raters they differ by 1/(n N) only."""
+    ratings = [[category for category, count in enumerate(row, 1) for _ in range(count)] for row in FLEISS]
+    assert fleiss_kappa(np.array(FLEISS)) == pytest.approx(0.210, abs=5e-4)
+    found = agreement.alpha(pd.DataFrame(ratings).T.astype(float), "nominal")
+    assert found["alpha"] == pytest.approx(0.210, abs=0.008)
+
+
+def answers(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["rater", "kind", "image", "arm", "seed", "side", "response"])
+
+
+def test_detection_counts_hits_and_false_alarms() -> None:
+    rows = [("r", "test", f"i{k}", "truth", None, "", "real" if k < 16 else "fake") for k in range(20)]
+    rows += [("r", "test", f"j{k}", "cgan", 0, "", "real" if k < 4 else "fake") for k in range(20)]
+    rows += [("r", "test", f"k{k}", "egan", 0, "", "real" if k < 16 else "fake") for k in range(20)]
+    found = agreement.detection(answers(rows)).set_index("arm")
+    h, f = stats.norm.ppf(16.5 / 21), stats.norm.ppf(4.5 / 21)
+    assert found.loc["cgan", "d_prime"] == pytest.approx(h - f) and found.loc["egan", "d_prime"] == pytest.approx(0)
+    assert found.loc["cgan", "share_wrong"] == pytest.approx((0.2 + 0.2) / 2) and found.loc["egan", "share_wrong"] == 0.5
+    assert found.loc["cgan", "bias"] == pytest.approx(-(h + f) / 2)
+
+
+def test_people_and_metrics() -> None:
+    draw = np.random.default_rng(0)
+    cells = [(f"i{k}", arm, seed) for k in range(12) for arm in ("cgan", "egan") for seed in (0, 1)]
+    error = draw.uniform(0, 1, len(cells))
+    rows = [
+        (f"r{r}", "test", *cell, "", str(int(np.clip(np.round(5 - 4 * e + draw.normal(0, 0.3)), 1, 5))))
+        for r in range(6)
+        for cell, e in zip(cells, error, strict=True)
+    ]
+    metrics = pd.DataFrame(cells, columns=["image", "arm", "seed"]).assign(delta_e=error, other=draw.random(len(cells)))
+    metrics.loc[0, "other"] = np.inf
+    found = agreement.with_metrics(answers(rows), metrics, "opinion", ["delta_e", "other"]).set_index(["metric", "statistic"])
+    assert found.loc[("delta_e", "spearman"), "correlation"] < -0.9 and found.loc[("delta_e", "kendall"), "high"] < -0.6
+    assert found.loc[("other", "spearman"), "low"] < 0 < found.loc[("other", "spearman"), "high"]
+    assert found.loc[("other", "kendall"), "n"] == len(cells) - 1
+
+
+def test_nobody_saw_the_same() -> None:
+    lone = answers([(f"r{k}", "test", f"i{k}", "cgan", 0, "", "real") for k in range(5)])
+    assert np.isnan(agreement.krippendorff(lone, "single")["alpha"])

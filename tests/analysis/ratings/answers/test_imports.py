@@ -1,0 +1,48 @@
+"""Anybody's long CSV."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.ratings.answers import imports, preference, results
+from analysis.ratings.answers.collection import TIDY
+from common.errors import ColourbenchError
+
+PWCMP = {"rater": "observer", "image": "scene", "arm": "condition_A", "other": "condition_B", "response": "is_A_selected"}
+
+
+def test_a_preference_file_with_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("observer;scene;condition_A;condition_B;is_A_selected\nM1;w;a;b;1\nM1;x;b;a;0\nM2;w;a;b;0\n")
+    found = imports.read(path, "preference", PWCMP, {"1": "left", "0": "right"}, "tmo")
+    assert list(found.columns) == list(TIDY) and found["response"].tolist() == ["left", "right", "right"]
+    assert preference.worths(found).set_index("arm").loc["a", "worth"] > 0
+    assert found["trial"].tolist() == [1, 2, 1] and set(found["kind"]) == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("rater,image,arm\nr,i,a\n", "no column for response; it has rater, image, arm"),
+        (
+            "rater,image,arm,response\nr,i,a,6\nr,j,a,3\n",
+            r"1 rows cannot be used \(rows 2\); answers are 1, 2, 3, 4, 5, and there are 6",
+        ),
+        ("rater,image,arm,response\nr,,a,3\n", "rows 2"),
+        ("", "cannot be read as CSV"),
+    ],
+)
+def test_what_cannot_be_used_is_named(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(ColourbenchError, match=message):
+        imports.read(path, "opinion", {}, {}, "s")
+
+
+def test_a_published_study(published: Path) -> None:
+    path = published / "pwcmp" / "ex3_tmo_cmp_data.csv"
+    found = imports.read(path, "preference", PWCMP, {"1": "left", "0": "right"}, "tmo")
+    tables = results.judge(found, "preference")
+    assert len(tables["by_arm"]) == 7 and len(tables["pairs"]) == 21 and found["rater"].nunique() == 18
+    assert len(found) == len(pd.read_csv(path))

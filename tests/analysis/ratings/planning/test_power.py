@@ -1,0 +1,56 @@
+"""Plans: power rises with raters, is right where it can be computed, and a pilot's people are found again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.ratings.design import Design
+from analysis.ratings.planning.power import OPINION, Assumptions, assumed, from_pilot, power, raters_needed, simulate
+from analysis.ratings.schedule import Schedule
+from common.errors import ColourbenchError
+
+ALIKE = Assumptions(mean=0.3, raters=0.0, photographs=0.0, likes=0.0, seeds=0.0)
+
+
+def test_power_without_differences_between_people_is_the_textbooks() -> None:
+    """Two rates of 30 % and 42 %, 380 answers each: power of the two-sample test."""
+    found = power(Design("pair", 40, 22), 60, 2, 1, 0.12, ALIKE, 300)
+    n = 40 * 19 / 2
+    error = np.sqrt(0.3 * 0.7 / n + 0.42 * 0.58 / n)
+    assert found == pytest.approx(stats.norm.sf(1.96 - 0.12 / error), abs=0.09)
+
+
+def test_no_difference_is_called_in_five_per_cent() -> None:
+    assert power(Design("pair", 30, 24), 60, 3, 4, 0.0, Assumptions(), 300) <= 0.085
+
+
+def test_more_raters_see_more_until_seeds_are_the_limit() -> None:
+    found = list(raters_needed(Design("pair", 0, 24), 60, 2, 5, 0.15, Assumptions(), 100))
+    powers = [reached for _, reached in found]
+    assert powers[-1] >= 0.8 and powers[0] < 0.5
+    few = power(Design("pair", 160, 24), 60, 2, 2, 0.1, Assumptions(seeds=0.1), 60)
+    assert few < 0.5  # no number of raters makes up for two seeds
+
+
+def test_a_pilot_tells_what_people_are_like() -> None:
+    schedule = Schedule(Design("pair", 80, 40), [str(k) for k in range(60)], {"a": range(6), "b": range(6)}, "s")
+    trials = [t for t in schedule.plan() if t.kind == "test"]
+    people = Assumptions(mean=0.4, raters=0.12, photographs=0.12, likes=0.08, seeds=0.05)
+    estimates = []
+    for y in simulate(trials, ["a", "b"], 0.0, people, 12, np.random.default_rng(0)):
+        rows = [(t.rater, "test", t.image, t.arm, t.seed, "left", "right" if v else "left") for t, v in zip(trials, y, strict=True)]
+        table = pd.DataFrame(rows, columns=["rater", "kind", "image", "arm", "seed", "side", "response"])
+        estimates.append(from_pilot(table, "pair"))
+    for name in ("mean", "raters", "photographs", "likes", "seeds"):
+        found = float(np.mean([getattr(one, name) for one in estimates]))
+        assert found == pytest.approx(getattr(people, name), abs=0.035), name
+
+
+def test_what_cannot_be_planned_is_said() -> None:
+    assert assumed("opinion") == OPINION
+    with pytest.raises(ColourbenchError, match="preference"):
+        assumed("preference")
+    with pytest.raises(ColourbenchError, match="two raters"):
+        rows = [("r", "test", "i", "a", 0, "left", "left")]
+        from_pilot(pd.DataFrame(rows, columns=["rater", "kind", "image", "arm", "seed", "side", "response"]), "pair")
