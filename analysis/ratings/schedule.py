@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from analysis.ratings.design import OPPOSITE, PROTOCOLS, RANDOM, TRUTH, Design, Kind, Trial
 from common.errors import ColourbenchError
@@ -150,6 +149,8 @@ def _deal(
     A rater sees every option equally often; what remains goes to the options judged least. Over raters this gives the balance of
     a Latin square, and keeps it when raters stop early or never come.
     """
+    from scipy.optimize import linear_sum_assignment  # half a second to import: the page is up before
+
     tests = [trial for trial in before if trial.kind == "test"]
     cells = Counter((trial.image, trial.arm, trial.other) for trial in tests)
     photographs = Counter(trial.image for trial in tests)

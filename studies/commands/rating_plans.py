@@ -46,9 +46,7 @@ def plan(
     for number, reached in found:
         say(f"{number:4} raters x {trials} trials: found in {reached:.0%} of the studies")
     if not raters and reached < power.ENOUGH:
-        say(
-            f"no realistic number of raters reaches {power.ENOUGH:.0%}: raise --seeds, --photographs or --difference"
-        )
+        say(f"no realistic number of raters reaches {power.ENOUGH:.0%}: raise --seeds, --photographs or --difference")
 
 
 def status(

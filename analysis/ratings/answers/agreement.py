@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.ratings.answers.tables import scored, judged_trials
+from analysis.ratings.answers.tables import judged_trials, scored
 from analysis.ratings.design import TRUTH, TestName
 
 RESAMPLES = 1000

@@ -33,7 +33,8 @@ def read(path: Path, test: TestName, columns: Mapping[str, str], values: Mapping
     missing = [ours for ours in NEEDED[test] if columns.get(ours, ours) not in table]
     if missing:
         raise ColourbenchError(
-            f"{path} has no column for {', '.join(missing)}; it has {', '.join(map(str, table.columns))}: name them with --column {missing[0]}=NAME"
+            f"{path} has no column for {', '.join(missing)}; it has {', '.join(map(str, table.columns))}: "
+            f"name them with --column {missing[0]}=NAME"
         )
     ours = {name: table[columns.get(name, name)] for name in TIDY if columns.get(name, name) in table}
     tidy = pd.DataFrame(ours).reindex(columns=list(TIDY))

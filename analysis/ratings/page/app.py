@@ -159,7 +159,13 @@ def _add_admin(app: FastAPI, sessions: Sessions) -> None:
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"description": text}
     for code, text in {
-        400: "no JSON", 401: "no session", 403: "sent by another site", 409: "refused, with the reason",
-        413: "too large", 415: "not JSON", 421: "unknown host", 422: "wrong fields",
+        400: "no JSON",
+        401: "no session",
+        403: "sent by another site",
+        409: "refused, with the reason",
+        413: "too large",
+        415: "not JSON",
+        421: "unknown host",
+        422: "wrong fields",
     }.items()
 }

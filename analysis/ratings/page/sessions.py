@@ -125,7 +125,8 @@ class Sessions:
             self.store.answer(answer)
         except Contradiction as error:
             raise Refused(str(error)) from None
-        return trial.right_answer or None if trial.kind == "practice" else None
+        told = trial.kind == "practice" and trial.right_answer in self._protocol.answers  # taste has no right answer
+        return trial.right_answer if told else None
 
     def state(self, rater: str | None) -> dict[str, Any]:
         """Where a rater is and what comes next. It tells nothing that the rater must not know."""

@@ -1,5 +1,8 @@
 """Agreement, detection and correlation, against textbook values and naive computation."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,12 +38,12 @@ def test_fleiss_kappa_is_near_alpha_on_the_textbook_example() -> None:
     assert found["alpha"] == pytest.approx(0.210, abs=0.008)
 
 
-def answers(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+def answers(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rater", "kind", "image", "arm", "seed", "side", "response"])
 
 
 def test_detection_counts_hits_and_false_alarms() -> None:
-    rows = [("r", "test", f"i{k}", "truth", None, "", "real" if k < 16 else "fake") for k in range(20)]
+    rows: list[tuple[object, ...]] = [("r", "test", f"i{k}", "truth", None, "", "real" if k < 16 else "fake") for k in range(20)]
     rows += [("r", "test", f"j{k}", "cgan", 0, "", "real" if k < 4 else "fake") for k in range(20)]
     rows += [("r", "test", f"k{k}", "egan", 0, "", "real" if k < 16 else "fake") for k in range(20)]
     found = agreement.detection(answers(rows)).set_index("arm")
@@ -61,10 +64,11 @@ def test_people_and_metrics() -> None:
     ]
     metrics = pd.DataFrame(cells, columns=["image", "arm", "seed"]).assign(delta_e=error, other=draw.random(len(cells)))
     metrics.loc[0, "other"] = np.inf
-    found = agreement.with_metrics(answers(rows), metrics, "opinion", ["delta_e", "other"]).set_index(["metric", "statistic"])
-    assert found.loc[("delta_e", "spearman"), "correlation"] < -0.9 and found.loc[("delta_e", "kendall"), "high"] < -0.6
-    assert found.loc[("other", "spearman"), "low"] < 0 < found.loc[("other", "spearman"), "high"]
-    assert found.loc[("other", "kendall"), "n"] == len(cells) - 1
+    rated = agreement.with_metrics(answers(rows), metrics, "opinion", ["delta_e", "other"])
+    found: Any = {(row["metric"], row["statistic"]): row for row in rated.to_dict("records")}
+    assert found["delta_e", "spearman"]["correlation"] < -0.9 and found["delta_e", "kendall"]["high"] < -0.6
+    assert found["other", "spearman"]["low"] < 0 < found["other", "spearman"]["high"]
+    assert found["other", "kendall"]["n"] == len(cells) - 1
 
 
 def test_nobody_saw_the_same() -> None:

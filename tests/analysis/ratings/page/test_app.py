@@ -64,6 +64,16 @@ def test_an_outside_id_is_one_rater_in_any_browser_and_is_not_kept(make_sessions
     assert first.client.get("/state").json()["stage"] == "consent"  # the earlier browser's token has ended
 
 
+@pytest.mark.parametrize("test", ["opinion", "preference"])
+def test_practice_of_what_is_a_matter_of_taste_has_no_right_answer(
+    test: TestName, make_sessions: MakeSessions, make_rater: type[Rater]
+) -> None:
+    rater = make_rater(make_sessions(Design(test, 0, 8, practice=2)))
+    state = rater.begin()
+    assert state["practice"]
+    assert rater.post("/answer", rater.reply(state, state["answers"][0]["value"]))["right"] is None
+
+
 def test_practice_tells_the_right_answer_and_the_test_does_not(make_sessions: MakeSessions, make_rater: type[Rater]) -> None:
     sessions = make_sessions()
     rater = make_rater(sessions)

@@ -114,7 +114,11 @@ def check(store: ResponseStore, *visitors: Visitor) -> None:
 def test_kills_between_answers_lose_none_and_double_none(make_study: Callable[..., RatingStudy]) -> None:
     study, port = make_study(Design("opinion", 0, 12), sheets=False), free_port()
     draw, over = random.Random(0), threading.Event()
-    process, visitors = start(study, port), []
+    process = start(study, port)
+    visitors: list[Visitor] = []
+
+    def answers() -> int:
+        return sum(len(visitor.acknowledged) for visitor in visitors)
 
     def rate() -> None:
         while not over.is_set():
@@ -126,7 +130,10 @@ def test_kills_between_answers_lose_none_and_double_none(make_study: Callable[..
     for thread in raters:
         thread.start()
     for _ in range(KILLS):
-        time.sleep(draw.uniform(0.0, 0.4))
+        seen, deadline = answers(), time.monotonic() + 60
+        while answers() == seen and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0.0, 0.15))  # somewhere within the next answers
         process.send_signal(signal.SIGKILL)
         process.wait()
         process = start(study, port)
@@ -136,7 +143,7 @@ def test_kills_between_answers_lose_none_and_double_none(make_study: Callable[..
     process.kill()
     process.wait()
     check(ResponseStore(study.database), *visitors)
-    assert sum(len(visitor.acknowledged) for visitor in visitors) >= KILLS
+    assert answers() >= KILLS
 
 
 @pytest.mark.integration
