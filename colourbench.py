@@ -11,7 +11,7 @@ import typer
 
 from common.errors import ColourbenchError, Interrupted, first_line
 from common.loop.signals import interrupt_on_signal
-from studies.commands import bench, cluster, compare, data, demo, rating_plans, ratings, results, sweep, train
+from studies.commands import bench, cluster, compare, data, demo, rating_imports, rating_plans, ratings, results, sweep, train
 
 app = typer.Typer(
     help="Trains GANs that colourise photographs under equal conditions, and says which is better, by how much and how surely.",
@@ -46,7 +46,8 @@ data_app.command()(data.weights)
 ratings_app.command()(rating_plans.plan)
 for verb in (ratings.sheets, ratings.serve, ratings.collect, rating_plans.status, ratings.tables, ratings.withdraw):
     ratings_app.command()(verb)
-ratings_app.command("import")(rating_plans.import_answers)
+ratings_app.command("import")(rating_imports.import_answers)
+ratings_app.command()(rating_imports.metrics)
 app.add_typer(data_app, name="data")
 app.add_typer(ratings_app, name="ratings")
 

@@ -7,13 +7,16 @@ from typing import Any
 
 import yaml
 
+from analysis import results
 from analysis.ratings.design import Design
+from analysis.ratings.sheets import handout
+from analysis.ratings.study import RatingStudy
 from common.config import as_json, parse
 from common.data.overview import description
 from common.data.shards import Dataset
 from common.errors import ColourbenchError
 from common.files.atomic import write_atomically
-from studies.comparisons import people, reports
+from studies.comparisons import reports
 from studies.comparisons.compare import compare
 from studies.comparisons.smoke import DATASET, packaged_dataset
 from studies.comparisons.study import Study
@@ -64,7 +67,8 @@ def run_demo(home: Home, say: Say, title: Say) -> Outcome:
     title("4 of 5 · report")
     report = reports.report(home, NAME)
     title("5 of 5 · rating sheets: real or fake?")
-    rated = people.begin(home, NAME, Design("pair", raters=2, trials=20), home.ratings(NAME), sheets=True)
+    compared, design = results.load(home.store, home.data, NAME), Design("pair", raters=2, trials=20)
+    rated = RatingStudy.begin(compared, design, home.ratings(NAME), hand_out=handout.write)
     return Outcome(dataset, best, report, rated.sheets)
 
 

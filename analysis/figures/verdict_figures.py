@@ -4,6 +4,7 @@ import math
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -33,6 +34,27 @@ def forest(verdict: Verdict) -> Figure | None:
         for outcome, colour in shades.items():
             axis.plot([], [], "o-", color=colour, label=outcome)
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def people(rated: pd.DataFrame, mean: str) -> Figure:
+    """Each arm's mean with its interval, as people see it; the best on top.
+
+    Args:
+        rated: columns arm, low, high, and `mean`.
+    """
+    ordered = rated.sort_values(mean)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.5, 1.1 + 0.34 * len(ordered)), layout="constrained")
+        axis = figure.subplots()
+        positions = range(len(ordered))
+        axis.hlines(positions, ordered["low"], ordered["high"], color=sns.color_palette("colorblind")[0], linewidth=2)
+        axis.plot(ordered[mean], positions, "o", color=sns.color_palette("colorblind")[0], markersize=5)
+        perfect = {"fooling_rate": 0.5, "worth": 0.0}.get(mean)
+        if perfect is not None:
+            axis.axvline(perfect, color="0.4", linewidth=1, linestyle="--")
+        axis.set_yticks(list(positions), ordered["arm"])
+        axis.set(xlabel=mean.replace("_", " ").replace("mos", "mean opinion score"), ylim=(-0.7, len(ordered) - 0.3))
     return figure
 
 

@@ -113,6 +113,22 @@ class RatingStudy:
         work.replace(folder)
         return cls(folder)
 
+    @classmethod
+    def begin(
+        cls, found: "Results", design: Design, folder: Path, arms: Sequence[str] = (), hand_out: "HandOut | None" = None
+    ) -> "RatingStudy":
+        """Begins the human study of a compared study; one of the same design and arms that exists already is opened as it is.
+
+        Raises:
+            ColourbenchError: the folder holds another study, or the design does not fit the photographs.
+        """
+        photographs = material(found, arms)
+        if (folder / KEY).exists():
+            there = cls(folder)
+            if (there.key.study, there.key.design, list(there.key.arms)) == (photographs.study, design, list(photographs.arms)):
+                return there  # seeds may have been added since
+        return cls.create(photographs, design, folder, hand_out)
+
     @property
     def sheets(self) -> Path:
         """The folder of what is handed out."""

@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis import tables
 from analysis.figures import drawing, galleries, study_figures, verdict_figures
-from analysis.report import classes, methods, page, study_tables
+from analysis.report import classes, methods, page, people, study_tables
 from analysis.results import Results
 from analysis.verdicts import itself
 from analysis.verdicts import verdict as verdicts
@@ -29,6 +29,7 @@ FORMATS = ("html", "pdf", "md")
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "mlflow")
 CONTENTS = (  # of the page: anchor, title, and the figure or table that the section requires
     ("results", "Results", ""),
+    ("people", "People", "people_by_arm"),
     ("uncertainty", "Where the uncertainty comes from", "variance"),
     ("photographs", "Photographs", ""),
     ("curves", "Curves", "curves"),
@@ -52,6 +53,7 @@ def write(
     commands: list[str],
     missing: Sequence[str] = (),
     formats: Sequence[str] = ("html",),
+    rated: Mapping[str, pd.DataFrame] | None = None,
 ) -> Path:
     """Writes tables/, figures/, verdict.json, methods.txt, references.bib and the page; returns the first page's path.
 
@@ -59,15 +61,17 @@ def write(
         commands: the commands that reproduce the study, shown at the end.
         missing: what could not be computed, and how to get it.
         formats: a selection from `FORMATS`.
+        rated: the tables of the human study, if there was one, as `people.read` gives them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pairs = study_tables.pairwise(results)
     answer = verdicts.verdict(results, pairs)
-    frames, readable = _tables(results, pairs)
+    frames, readable = _tables(results, pairs, rated or {})
     for name, shown in readable.items():
         tables.write(frames[name], shown, folder / "tables", name)
     tables.write_large(results.table, folder / "tables" / "per_image.csv")
-    drawn = {name: drawing.save(figure, folder / "figures", name) for name, figure in draw(results, answer).items()}
+    figures = draw(results, answer) | _people(frames)
+    drawn = {name: drawing.save(figure, folder / "figures", name) for name, figure in figures.items()}
     text = methods.paragraph(results, answer)
     write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())
     (folder / "methods.txt").write_text(text + "\n", encoding="utf-8")
@@ -76,7 +80,14 @@ def write(
     return _pages(folder, formats, readable, drawn, context, METRICS[answer.primary].label)
 
 
-def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+def _people(frames: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    rated = frames.get("people_by_arm")
+    return {} if rated is None else {"people": verdict_figures.people(rated, people.mean_of(rated))}
+
+
+def _tables(
+    results: Results, pairs: pd.DataFrame, rated: Mapping[str, pd.DataFrame]
+) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """Every table in full precision, and the same tables formatted for readers."""
     frames = {
         "headline": study_tables.headline(results, pairs),
@@ -87,6 +98,7 @@ def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFra
         "per_class": classes.per_class(results),
         "diversity": study_tables.diversity(results),
         "itself": itself.against_itself(results),
+        **rated,
     }
     formatters = {
         "headline": study_tables.readable_headline,
@@ -97,6 +109,7 @@ def _tables(results: Results, pairs: pd.DataFrame) -> tuple[dict[str, pd.DataFra
         "per_class": classes.readable,
         "diversity": study_tables.readable_diversity,
         "itself": study_tables.readable_itself,
+        **people.READABLE,
     }
     return frames, {name: formatters[name](frame) for name, frame in frames.items() if len(frame)}
 

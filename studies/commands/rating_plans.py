@@ -1,13 +1,13 @@
-"""Verbs around a human study: how many raters it needs, whether it may stop, and answers from elsewhere."""
+"""Verbs around a human study: how many raters it needs, and whether it may stop."""
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
 from common.errors import ColourbenchError
-from studies.commands.options import DEFAULT_HOME, HomeOption, check_exists, open_home, say, valid_name
-from studies.commands.ratings import AnswersOption, FolderOption, TestOption, _print_tables
+from studies.commands.options import DEFAULT_HOME, HomeOption, open_home, say
+from studies.commands.ratings import AnswersOption, FolderOption, TestOption, design_of, store_of
 
 POINTS = 100.0
 
@@ -32,9 +32,8 @@ def plan(
     Example: colourbench ratings plan --difference 0.3 --test opinion --pilot demo
     """
     from analysis.ratings.planning import power
-    from studies.commands.ratings import _design
 
-    design = _design(test, raters or 0, trials, seed)
+    design = design_of(test, raters or 0, trials, seed)
     people = power.from_pilot(_answers(home, pilot), design.test) if pilot else power.assumed(design.test)
     real = difference if design.test == "opinion" else difference / POINTS
     if not 0 < real < 4:
@@ -64,12 +63,11 @@ def status(
     """
     from analysis.ratings.planning import stopping
     from analysis.ratings.study import RatingStudy
-    from studies.commands.ratings import _store
 
     opened = RatingStudy(folder or open_home(home).ratings(study))
     from analysis.ratings.answers.collection import tidy
 
-    test, given = opened.key.design.test, tidy(opened, _store(opened, answers))
+    test, given = opened.key.design.test, tidy(opened, store_of(opened, answers))
     if test == "preference":
         raise ColourbenchError("status is for pair, single and opinion tests; use `ratings tables` once, at the planned end")
     scale = 1.0 if test == "opinion" else POINTS
@@ -86,42 +84,6 @@ def status(
         say("every pair is settled: the study may stop")
 
 
-def import_answers(
-    study: Annotated[str, typer.Argument(help="A new name for these answers.")],
-    file: Annotated[Path, typer.Argument(help="CSV file with one answer a row.")],
-    test: TestOption = "opinion",
-    columns: Annotated[
-        list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Which column is the rater, image, arm, other, …")
-    ] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--value", metavar="THEIRS=OURS", help="What an answer means, such as 1=left.")
-    ] = None,
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Reads anybody's answers from a long CSV file and writes the same tables as for our own studies.
-
-    Example: colourbench ratings import tmo answers.csv --test preference --column rater=observer --column image=scene
-    --column arm=condition_A --column other=condition_B --column response=is_A_selected --value 1=left --value 0=right
-    """
-    check_exists(file)
-    from analysis.ratings.answers import imports, results
-    from studies.commands.ratings import _design
-
-    folder = open_home(home).ratings(valid_name(study))
-    if (folder / "key.json").exists():
-        raise ColourbenchError(f"{study} is a study of this home; choose another name")
-    design = _design(test, 0, 4, 0)
-    tidy = imports.read(file, design.test, _pairs(columns, "--column"), _pairs(values, "--value"), study)
-    folder.mkdir(parents=True, exist_ok=True)
-    tidy.to_csv(folder / "responses.csv", index=False)
-    found = results.judge(tidy, design.test)
-    results.write_frames(found, folder / "tables")
-    _print_tables(found)
-    for remark in results.remarks(tidy, design.test):
-        say(f"note: {remark}")
-    say(f"tidy answers: {folder / 'responses.csv'}\ntables: {folder / 'tables'}")
-
-
 def _answers(home: Path, study: str) -> Any:
     """The answers of a human study of this home."""
     import pandas as pd
@@ -130,11 +92,3 @@ def _answers(home: Path, study: str) -> Any:
     if not path.exists():
         raise ColourbenchError(f"{study} has no answers yet, at {path}; see `colourbench ratings tables --help`")
     return pd.read_csv(path, keep_default_na=True)
-
-
-def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
-    parted = [word.partition("=") for word in given or []]
-    wrong = [left for left, sign, right in parted if not (left and sign and right)]
-    if wrong:
-        raise ColourbenchError(f"{option} {wrong[0]}: write it as NAME=VALUE")
-    return {left: right for left, _, right in cast(Any, parted)}

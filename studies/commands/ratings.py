@@ -1,5 +1,6 @@
 """Verbs of the human study: sheets, the page, collecting answers, tables, withdrawal."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,8 +11,10 @@ from studies.commands.options import DEFAULT_HOME, HomeOption, check_exists, che
 
 if TYPE_CHECKING:
     from analysis.ratings.design import Design
+    from analysis.ratings.page.settings import PageSettings
     from analysis.ratings.store import ResponseStore
     from analysis.ratings.study import RatingStudy
+    from analysis.results import Results
 
 StudyName = Annotated[str, typer.Argument(help="A study that was compared.")]
 TestOption = Annotated[
@@ -30,6 +33,14 @@ ArmsOption = Annotated[
 ]
 FolderOption = Annotated[Path | None, typer.Option("--from", help="Folder with key.json; by default runs/ratings/STUDY.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder to write to; by default runs/ratings/STUDY.")]
+ExposureOption = Annotated[
+    int | None,
+    typer.Option(min=0, max=60_000, help="Milliseconds that a picture is shown, 0 without limit; by default 1000 for pairs."),
+]
+HostOption = Annotated[str, typer.Option(help="Address to listen on; other machines reach the page only if you change it.")]
+HostNameOption = Annotated[
+    list[str] | None, typer.Option("--name", help="A host name under which raters reach the page, such as behind a proxy.")
+]
 AnswersOption = Annotated[
     str, typer.Option("--answers", metavar="URL", help="Store of the answers; by default an SQLite file in the study's folder.")
 ]
@@ -51,7 +62,7 @@ def sheets(
 
     Example: colourbench ratings sheets demo --test opinion --raters 15 --trials 30
     """
-    opened = _begin(study, _design(test, raters, trials, seed), out or open_home(home).ratings(study), arms, home, sheets=True)
+    opened = _begin(study, design_of(test, raters, trials, seed), out or open_home(home).ratings(study), arms, home, sheets=True)
     counts = {trial.rater for trial in opened.key.trials}
     say(f"sheets for {len(counts)} raters, {len(opened.key.trials)} trials: {opened.sheets}")
     say(f"the key, which raters must not see: {opened.folder / 'key.json'}")
@@ -63,21 +74,15 @@ def serve(
     test: TestOption = "pair",
     trials: TrialsOption = 40,
     practice: Annotated[int, typer.Option(min=0, max=50, help="Trials with feedback before a rater's first block.")] = 4,
-    exposure: Annotated[
-        int | None, typer.Option(min=0, max=60_000, help="Milliseconds that a picture is shown; 0: no limit. Pairs: 1000.")
-    ] = None,
+    exposure: ExposureOption = None,
     seed: SeedOption = 0,
     arms: ArmsOption = None,
     consent: Annotated[Path | None, typer.Option(help="Text file that raters agree to, instead of the suite's.")] = None,
     completion_url: Annotated[str, typer.Option(help="Where raters go at the end, such as a recruiting service's page.")] = "",
     most_raters: Annotated[int, typer.Option(min=1, help="Accept no more raters than these.")] = 10_000,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; other machines reach the page only if you change it.")
-    ] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8000,
-    name: Annotated[
-        list[str] | None, typer.Option("--name", help="A host name under which raters reach the page, such as behind a proxy.")
-    ] = None,
+    name: HostNameOption = None,
     out: OutOption = None,
     answers: AnswersOption = "",
     home: HomeOption = DEFAULT_HOME,
@@ -92,20 +97,16 @@ def serve(
     """
     check_exists(consent)
     from analysis.ratings.design import PROTOCOLS
-    from analysis.ratings.page.settings import PageSettings
 
-    design = _design(test, 0, trials, seed, practice, exposure)
-    if exposure is None and PROTOCOLS[design.test].timed:
-        design = _design(test, 0, trials, seed, practice, 1000)
-    given: dict[str, Any] = {"consent": consent.read_text(encoding="utf-8", errors="replace")} if consent else {}
-    names = ("*",) if host in ("0.0.0.0", "::") and not name else (host, *(name or ()), *PageSettings.hosts)
-    settings = PageSettings(completion_url=completion_url, most_raters=most_raters, hosts=names, **given)
+    design = design_of(test, 0, trials, seed, practice)
+    exposure = (1000 if PROTOCOLS[design.test].timed else 0) if exposure is None else exposure
+    settings = _page_settings(consent, completion_url, most_raters, host, name)
     folder = out or open_home(home).ratings(study)
-    opened = _open(folder) if (folder / "key.json").exists() else _begin(study, design, folder, arms, home, sheets=False)
-    store = _store(opened, answers)
+    begun = (folder / "key.json").exists()
+    opened = _open(folder) if begun else _begin(study, replace(design, exposure_ms=exposure), folder, arms, home, sheets=False)
     from analysis.ratings.page import server
 
-    server.serve(opened, store, settings, host, port, say)
+    server.serve(opened, store_of(opened, answers), settings, host, port, say)
 
 
 def collect(
@@ -126,7 +127,7 @@ def collect(
     from analysis.ratings.answers.collection import collect as collect_sheets
     from analysis.ratings.answers.collection import filled_sheets
 
-    collected = collect_sheets(opened, _store(opened, answers), files or filled_sheets(opened))
+    collected = collect_sheets(opened, store_of(opened, answers), files or filled_sheets(opened))
     for problem in collected.problems:
         say(problem)
     say(
@@ -149,13 +150,12 @@ def tables(
     """
     check_exists(folder)
     opened = _open(folder or open_home(home).ratings(study))
-    store = _store(opened, answers)
+    store = store_of(opened, answers)
     from analysis.ratings.answers import results
     from analysis.ratings.answers.collection import tidy
-    from studies.comparisons.people import metrics_of
 
-    written = results.write(opened, store, *metrics_of(open_home(home), study))
-    _print_tables(written)
+    written = results.write(opened, store, _compared(home, study))
+    print_tables(written)
     for remark in results.remarks(tidy(opened, store), opened.key.design.test):
         say(f"note: {remark}")
     say(f"tidy answers: {opened.folder / 'responses.csv'}\ntables: {opened.folder / 'tables'}")
@@ -173,7 +173,7 @@ def withdraw(
     Example: colourbench ratings withdraw demo 527D08844129
     """
     opened = _open(folder or open_home(home).ratings(study))
-    store = _store(opened, answers)
+    store = store_of(opened, answers)
     raters = {opened.withdrawal_code(found["rater"]): found["rater"] for found in store.raters()}
     rater = raters.get(code.strip().upper())
     if rater is None:
@@ -183,19 +183,48 @@ def withdraw(
     say(f"{removed} answers are removed; write the tables again: colourbench ratings tables {study}")
 
 
-def _design(test: str, raters: int, trials: int, seed: int, practice: int = 0, exposure: int | None = None) -> "Design":
+def design_of(test: str, raters: int, trials: int, seed: int, practice: int = 0) -> "Design":
+    """The design from a verb's options.
+
+    Raises:
+        ColourbenchError: there is no such test.
+    """
     from analysis.ratings.design import TESTS, Design
 
     if test not in TESTS:
         raise ColourbenchError(f"--test {test}: choose {', '.join(TESTS)}")
-    return Design(cast(Any, test), raters, trials, seed, practice, exposure or 0)
+    return Design(cast(Any, test), raters, trials, seed, practice)
 
 
 def _begin(study: str, design: "Design", folder: Path, arms: list[str] | None, home: Path, *, sheets: bool) -> "RatingStudy":
     check_study(home, study)
-    from studies.comparisons.people import begin  # imported after the checks that do not need torch
+    from analysis import results  # imported after the checks that do not need torch
+    from analysis.ratings.sheets import handout
+    from analysis.ratings.study import RatingStudy
 
-    return begin(open_home(home), study, design, folder, arms or [], sheets=sheets)
+    found = results.load(open_home(home).store, open_home(home).data, study)
+    return RatingStudy.begin(found, design, folder, arms or [], handout.write if sheets else None)
+
+
+def _compared(home: Path, study: str) -> "Results | None":
+    """The study whose photographs are rated, if its runs are in this home."""
+    from analysis import results
+
+    try:
+        return results.load(open_home(home).store, open_home(home).data, study)
+    except ColourbenchError:
+        return None
+
+
+def _page_settings(
+    consent: Path | None, completion_url: str, most_raters: int, host: str, names: list[str] | None
+) -> "PageSettings":
+    from analysis.ratings.page.settings import PageSettings
+
+    given: dict[str, Any] = {"consent": consent.read_text(encoding="utf-8", errors="replace")} if consent else {}
+    everywhere = host in ("0.0.0.0", "::") and not names
+    hosts = ("*",) if everywhere else (host, *(names or ()), *PageSettings.hosts)
+    return PageSettings(completion_url=completion_url, most_raters=most_raters, hosts=hosts, **given)
 
 
 def _open(folder: Path) -> "RatingStudy":
@@ -204,13 +233,15 @@ def _open(folder: Path) -> "RatingStudy":
     return RatingStudy(folder)
 
 
-def _store(study: "RatingStudy", url: str) -> "ResponseStore":
+def store_of(study: "RatingStudy", url: str) -> "ResponseStore":
+    """The store of a study's answers: at the URL, or in its folder."""
     from analysis.ratings.store import ResponseStore
 
     return ResponseStore(url or study.database)
 
 
-def _print_tables(found: dict[str, Any]) -> None:
+def print_tables(found: dict[str, Any]) -> None:
+    """Prints tables with their names."""
     for name, frame in found.items():
         title = name.replace("_", " ")
         say(f"{title}:\n{frame.round(3).to_string(index=False)}\n" if len(frame) else f"{title}: needs two raters or more\n")

@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from analysis import results
+from analysis.report import people, several
 from analysis.report import report as reports
-from analysis.report import several
 from analysis.results import Results
 from common.files import integrity
 from common.files.names import FAMILY, STUDY_YAML, VERDICT
@@ -41,7 +41,7 @@ def _report_one(home: Home, part: Results, formats: Sequence[str], say: Say) -> 
     folder = home.report(part.name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STUDY_YAML).write_text(_as_yaml(part), encoding="utf-8")
-    page = reports.write(part, folder, _commands(home, part), missing, formats)
+    page = reports.write(part, folder, _commands(home, part), missing, formats, people.read(home.ratings(part.name)))
     if part.parent:
         answer = integrity.read_json(folder / VERDICT, "write the report again")
         lines = [f"* {item['text']}" for item in answer["answers"]] + [f"* {remark}" for remark in answer["remarks"]]

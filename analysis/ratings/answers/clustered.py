@@ -33,18 +33,22 @@ class Fit:
         """Standard error of a contrast of arms, and its degrees of freedom.
 
         Clustered by rater, photograph and seed (Cameron, Gelbach & Miller 2011, §2.3), and no smaller than any one-way error.
-        Degrees of freedom are Satterthwaite's, at most those of the raters or of the photographs.
+        Degrees of freedom are Satterthwaite's over what raters, photographs and seeds add to the noise of single trials, at most
+        those of the raters or of the photographs.
         """
         v = {name: float(contrast @ matrix @ contrast) for name, matrix in self.clustered.items()}
         both = v["rater"] + v["image"] + v["seed"] - v["rater x image"] - v["rater x seed"] - v["image x seed"] + v["trial"]
         variance = max(both, v["rater"], v["image"], v["seed"], 0.0)
-        # each arm has its own seeds, whose shares of the variance add up
-        shares = [contrast[k] ** 2 * self.clustered["seed"][k, k] for k in range(len(contrast))]
-        counts = list(self.seeds.values())
-        spent = sum(share**2 / (count - 1) for share, count in zip(shares, counts, strict=True) if count > 1)
-        spent += v["rater"] ** 2 / self.df["rater"] + v["image"] ** 2 / self.df["image"]
-        most = min(self.df.values())
-        return float(np.sqrt(variance)), float(min(most, variance**2 / spent)) if spent > 0 else float(most)
+        added = {name: max(v[name] - v["rater x image"], 0.0) for name in ("rater", "image")}
+        spent = sum(added[name] ** 2 / self.df[name] for name in added) + self._spent_by_seeds(contrast)
+        most = float(min(self.df.values()))
+        return float(np.sqrt(variance)), min(most, variance**2 / spent) if spent > 0 else most
+
+    def _spent_by_seeds(self, contrast: Float[np.ndarray, " arms"]) -> float:
+        """Each arm has its own seeds, whose shares of the variance add up."""
+        added = np.diag(self.clustered["seed"]) - np.diag(self.clustered["trial"])
+        counts = np.array(list(self.seeds.values()))
+        return float(np.sum((contrast**2 * np.maximum(added, 0)) ** 2 / np.maximum(counts - 1, 1)))
 
 
 class Regression:
@@ -69,7 +73,10 @@ class Regression:
         k = len(arms)
         self._weights = self._X @ self._bread[:, :k]  # of each trial in the arms' means
         self._projection = (self._bread @ self._X.T @ self._X)[:k]
-        self._enough = bool(self._enough and len(table) > np.linalg.matrix_rank(self._X))
+        rank = int(np.linalg.matrix_rank(self._X))
+        self._enough = bool(self._enough and len(table) > rank)
+        # residuals are smaller than errors, for the parameters were fitted to them (CR1, as in Stata)
+        self._residual = np.sqrt((len(table) - 1) / (len(table) - rank)) if self._enough else 1.0
 
     def fit(self, y: Float[np.ndarray, " n"]) -> Fit:
         """The arms' means and their errors."""
@@ -78,7 +85,7 @@ class Regression:
         df = {"rater": int(self._raters.max()), "image": int(self._images.max())}
         if not self._enough:
             return Fit(beta[:k], {}, df, self._counts, ONE_RATER, np.eye(k))
-        scores = self._weights * (y - self._X @ beta)[:, None]  # each trial's influence on the arms' means
+        scores = self._weights * (self._residual * (y - self._X @ beta))[:, None]  # each trial's influence on the arms' means
         raters, images = self._raters, self._images
         clustered = {"rater": cluster_covariance(scores, raters), "image": cluster_covariance(scores, images)}
         clustered["rater x image"] = cluster_covariance(scores, crossed(raters, images))

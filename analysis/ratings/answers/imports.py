@@ -15,6 +15,7 @@ NEEDED: dict[TestName, tuple[str, ...]] = {
     "opinion": ("rater", "image", "arm", "response"),
     "preference": ("rater", "image", "arm", "other", "response"),
 }
+SCORED = ("reference", "image", "score")
 MOST_PROBLEMS = 20
 
 
@@ -48,6 +49,27 @@ def read(path: Path, test: TestName, columns: Mapping[str, str], values: Mapping
         tidy[name] = pd.to_numeric(tidy[name], errors="coerce")
     _check(tidy, test, path)
     return tidy
+
+
+def read_scores(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Reads a CSV file of scored pictures: columns reference, image (file names) and score (a number).
+
+    Raises:
+        ColourbenchError: a column is missing, or a score is no number.
+    """
+    table = _csv(path)
+    missing = [ours for ours in SCORED if columns.get(ours, ours) not in table]
+    if missing:
+        raise ColourbenchError(
+            f"{path} has no column for {', '.join(missing)}; it has {', '.join(map(str, table.columns))}: "
+            f"name them with --column {missing[0]}=NAME"
+        )
+    found = pd.DataFrame({ours: table[columns.get(ours, ours)] for ours in SCORED})
+    found["score"] = pd.to_numeric(found["score"], errors="coerce")
+    if found.isna().any(axis=None):
+        rows = [str(row + 2) for row in found.index[found.isna().any(axis=1)][:MOST_PROBLEMS]]
+        raise ColourbenchError(f"{path}: rows {', '.join(rows)} lack a name or a number")
+    return found
 
 
 def _csv(path: Path) -> pd.DataFrame:

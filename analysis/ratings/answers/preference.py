@@ -82,7 +82,7 @@ def _derivatives(X: np.ndarray, chosen: np.ndarray, beta: np.ndarray) -> tuple[n
 def error(fitted: Preferences, table: pd.DataFrame, contrast: Float[np.ndarray, " arms"]) -> tuple[float, float]:
     """Standard error of a contrast of worths, and its degrees of freedom.
 
-    Trials are clustered by rater, by photograph, and by the seed of either arm; no smaller than any of these alone.
+    Trials are clustered by rater, by photograph, and by the seed of either arm; no smaller than by raters or photographs alone.
     """
     raters, images = pd.factorize(table["rater"])[0], pd.factorize(table["image"])[0]
     scores = (fitted.influence @ contrast)[:, None]
@@ -90,18 +90,18 @@ def error(fitted: Preferences, table: pd.DataFrame, contrast: Float[np.ndarray, 
     def variance(groups: np.ndarray) -> float:
         return float(cluster_covariance(scores, groups)[0, 0])
 
-    by_rater, by_image = variance(raters), variance(images)
-    by_seed, df = _by_seed(table, scores)
-    trials = float((scores**2).sum())
-    both = by_rater + by_image - variance(crossed(raters, images)) + max(by_seed - trials, 0.0)
-    total = max(both, by_rater, by_image, by_seed)
-    most = min(raters.max(), images.max())
-    spent = by_rater**2 / max(raters.max(), 1) + by_image**2 / max(images.max(), 1) + (by_seed**2 / df if df else 0.0)
-    return float(np.sqrt(total)), float(min(most, total**2 / spent)) if spent > 0 else float(most)
+    trials = variance(crossed(raters, images))
+    added = {"rater": variance(raters) - trials, "image": variance(images) - trials}
+    seeds, spent = _by_seed(table, scores)
+    total = trials + max(sum(added.values()), *added.values(), 0.0) + seeds
+    df = {"rater": max(int(raters.max()), 1), "image": max(int(images.max()), 1)}
+    spent += sum(max(added[name], 0.0) ** 2 / df[name] for name in added)
+    most = float(min(df.values()))
+    return float(np.sqrt(total)), min(most, total**2 / spent) if spent > 0 else most
 
 
 def _by_seed(table: pd.DataFrame, scores: np.ndarray) -> tuple[float, float]:
-    """The variance over seeds, each trial being in the clusters of both its seeds, and its degrees of freedom.
+    """What the arms' seeds add to the variance, and its square over the degrees of freedom; a trial has a seed of either arm.
 
     Only arms with several seeds count: one seed says nothing about others.
     """
@@ -111,9 +111,11 @@ def _by_seed(table: pd.DataFrame, scores: np.ndarray) -> tuple[float, float]:
         seeds = np.where(first, table["seed"], table["other_seed"])[first | second]
         count = len(pd.unique(seeds))
         if count > 1:
-            share = float(cluster_covariance(scores[first | second], pd.factorize(seeds)[0])[0, 0])
-            total, spent = total + share, spent + share**2 / (count - 1)
-    return total, total**2 / spent if spent > 0 else 0.0
+            own = scores[first | second]
+            noise = float((own**2).sum()) * count / (count - 1)
+            added = max(float(cluster_covariance(own, pd.factorize(seeds)[0])[0, 0]) - noise, 0.0)
+            total, spent = total + added, spent + added**2 / (count - 1)
+    return total, spent
 
 
 def worths(answers: pd.DataFrame) -> pd.DataFrame:

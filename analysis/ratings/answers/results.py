@@ -11,17 +11,17 @@ from analysis.ratings.answers.collection import tidy
 from analysis.ratings.design import TestName
 from analysis.ratings.store import ResponseStore
 from analysis.ratings.study import RatingStudy
+from analysis.results import Results
+from common.colour.metrics import METRICS
 
 INFORMAL = 15  # observers; ITU-R BT.500 calls a test with fewer informal
 
 
-def write(
-    study: RatingStudy, store: ResponseStore, metrics: pd.DataFrame | None = None, names: Sequence[str] = ()
-) -> dict[str, pd.DataFrame]:
+def write(study: RatingStudy, store: ResponseStore, compared: Results | None = None) -> dict[str, pd.DataFrame]:
     """Writes responses.csv and tables/ into the study's folder, and returns the tables.
 
     Args:
-        metrics: of the study's images by arm and seed, to compare with people; `names` says which.
+        compared: the study whose photographs were rated, to compare people with metrics.
 
     Raises:
         ColourbenchError: there is no answer yet.
@@ -29,8 +29,9 @@ def write(
     answers = tidy(study, store)
     answers.to_csv(study.folder / "responses.csv", index=False)
     found = judge(answers, study.key.design.test, study.key.fixed)
-    if metrics is not None and study.key.design.test != "preference":
-        found["metrics"] = agreement.with_metrics(answers, metrics, study.key.design.test, names)
+    if compared and study.key.design.test != "preference":  # a preference is about two photographs
+        names = [name for name, metric in METRICS.items() if metric.direction and name in compared.table]
+        found["metrics"] = agreement.with_metrics(answers, compared.table, study.key.design.test, names)
     write_frames(found, study.folder / "tables")
     return found
 

@@ -1,0 +1,1 @@
+"""How many raters a study needs, and when it may stop."""

@@ -12,12 +12,13 @@ import yaml
 
 from analysis import results
 from analysis.ratings.design import Design
+from analysis.ratings.sheets import handout
 from analysis.ratings.study import RatingStudy
 from analysis.report import report
 from common.config import parse
 from common.errors import ColourbenchError
 from studies.comparisons import compare as module
-from studies.comparisons import people, reports
+from studies.comparisons import reports
 from studies.comparisons.arms import cells
 from studies.comparisons.compare import CompareOptions, compare
 from studies.comparisons.study import Study, read
@@ -171,7 +172,8 @@ def test_tables_equal_a_direct_computation(page: Path) -> None:
 
 def test_rating_sheets_come_from_the_test_split(compared: Home) -> None:
     def begin(folder: str, arms: Sequence[str] = ()) -> RatingStudy:
-        return people.begin(compared, "fair", Design("pair", 2, 6), compared.ratings(folder), arms, sheets=True)
+        found = results.load(compared.store, compared.data, "fair")
+        return RatingStudy.begin(found, Design("pair", 2, 6), compared.ratings(folder), arms, handout.write)
 
     rated = begin("fair")
     tests = {f"{entry.photograph}#{entry.tile}" for entry in compared.dataset("fields-32").split("test").entries()}
