@@ -56,7 +56,9 @@ class Pictures:
         Raises:
             Damaged: the file is missing or was changed.
         """
-        integrity.intact(path, "put a copy of it back: the study's photographs are in it")
+        integrity.intact(
+            path, "put a copy of it back, or begin a new study with --out: a study of an earlier version has sheets only"
+        )
         with np.load(path, allow_pickle=False) as file:
             return cls(names, {name: file[name] for name in file.files})
 

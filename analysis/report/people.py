@@ -45,6 +45,7 @@ def readable_metrics(frame: pd.DataFrame) -> pd.DataFrame:
     wide = frame.assign(text=text).pivot(index="metric", columns="statistic", values="text")
     wide = wide.reindex([name for name in METRICS if name in wide.index]).reset_index()
     wide["metric"] = [METRICS[name].arrow for name in wide["metric"]]
+    wide.columns.name = None
     return wide.rename(columns={"spearman": "Spearman's ρ", "kendall": "Kendall's τ"})
 
 

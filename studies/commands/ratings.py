@@ -244,4 +244,9 @@ def print_tables(found: dict[str, Any]) -> None:
     """Prints tables with their names."""
     for name, frame in found.items():
         title = name.replace("_", " ")
-        say(f"{title}:\n{frame.round(3).to_string(index=False)}\n" if len(frame) else f"{title}: needs two raters or more\n")
+        text = (
+            frame.round(3).to_string(index=False)
+            if len(frame)
+            else "nothing yet: more raters must see the same photographs in other arms"
+        )
+        say(f"{title}:\n{text}\n")

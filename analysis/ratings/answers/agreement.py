@@ -65,6 +65,8 @@ def with_metrics(answers: pd.DataFrame, metrics: pd.DataFrame, test: TestName, n
     rows = []
     for name in names:
         known = both[np.isfinite(both[name])]
+        if known.empty:
+            continue  # a metric whose weights are not here
         for statistic, function in (("spearman", stats.spearmanr), ("kendall", stats.kendalltau)):
             estimate, low, high = correlation(known["value"], known[name], known["image"], function, seed)
             rows.append(

@@ -80,5 +80,6 @@ def remarks(answers: pd.DataFrame, test: TestName) -> list[str]:
     rejected = tables.raters(answers, test)
     rejected = rejected[rejected["rejected"] != ""]
     if len(rejected):
-        found.append(f"{len(rejected)} raters are rejected by the rules; the tables `…_kept` are without them")
+        left = "the tables `…_kept` are without them" if len(rejected) < count else "nobody is left"
+        found.append(f"{len(rejected)} of {count} raters are rejected by the rules, as the table `raters` says; {left}")
     return found

@@ -15,6 +15,7 @@ from analysis.statistics.differences import holm
 from common.errors import ColourbenchError
 
 ATTENTIVE = 0.75  # share of vigilance trials that a rater must answer rightly; fixed before any answer
+LIMITS: dict[TestName, tuple[float, float]] = {"pair": (0, 1), "single": (0, 1), "opinion": (1, 5), "preference": (0, 1)}
 QUICK_MS = 200.0  # a median reaction below this is no judgement: seeing and pressing alone take longer
 
 
@@ -51,7 +52,7 @@ def by_arm(answers: pd.DataFrame, test: TestName, fixed: Sequence[str] = ()) -> 
     rows = []
     for number, arm in enumerate(arms):
         values = table.loc[table["arm"] == arm, "value"]
-        low, high = _arm_interval(fitted, number, values)
+        low, high = np.clip(_arm_interval(fitted, number, values), *LIMITS[test])
         name, method = "mos" if test == "opinion" else "fooling_rate", fitted.method + _of_seeds(fitted, [arm], fixed)
         rows.append({"arm": arm, name: values.mean(), "low": low, "high": high, "trials": len(values), "interval": method})
     return pd.DataFrame(rows)

@@ -23,7 +23,7 @@ def serve(
     study.key.schedule.check()
     _ = study.pictures  # read and checked before anybody comes
     sessions = Sessions(study, store, settings)
-    config = uvicorn.Config(make_app(sessions), host, port, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(make_app(sessions), host, port, log_level="critical", access_log=False, server_header=False)
     shown = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
     say(f"{study.key.study}, {study.key.design.test}: {shown}/")
     say(f"yours alone, live counts: {shown}/admin#{admin_key(sessions)}")

@@ -10,12 +10,15 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import logsumexp
 
 from analysis.ratings.answers.clustered import CLUSTERED, fit
 from analysis.ratings.answers.tables import judged_trials
 from analysis.ratings.design import TestName
 
 LEVEL = 0.05
+SCALES = (1.0, 4.0)
 GO_ON = "go on"
 FEWEST_RATERS = 8  # before that, a clustered variance is too uncertain to decide anything
 
@@ -55,14 +58,21 @@ def looks(answers: pd.DataFrame, test: TestName, difference: float) -> list[Look
 def half_width(error: float, df: float, difference: float, level: float = LEVEL) -> float:
     """Half the width of the interval that holds at all looks.
 
-    With V = error² widened for few degrees of freedom and ρ = `difference`, the effect for which the interval is narrowest:
-    √(V (V + ρ²) / ρ² · (2 log(1/α) + log((V + ρ²) / V))).
+    With V = error², widened for few degrees of freedom, an estimate x has left 0 when the mixture over ρ in `SCALES` x `difference`
+    of √(V / (V + ρ²)) exp(x² ρ² / (2 V (V + ρ²))) reaches 1/α. The small ρ is for the end of the study, the large one for its
+    beginning.
     """
     if error <= 0:
         return 0.0
     widened = error * float(stats.t.ppf(1 - level / 2, max(df, 1.0)) / stats.norm.ppf(1 - level / 2))
-    v, rho2 = widened**2, difference**2
-    return float(np.sqrt(v * (v + rho2) / rho2 * (2 * np.log(1 / level) + np.log((v + rho2) / v))))
+    v, rho2 = widened**2, (np.array(SCALES) * difference) ** 2
+    one = np.sqrt(v * (v + rho2) / rho2 * (2 * np.log(len(SCALES) / level) + np.log((v + rho2) / v)))  # of each ρ alone
+
+    def beyond(x: float) -> float:
+        exponent = x**2 * rho2 / (2 * v * (v + rho2)) + np.log(v / (v + rho2)) / 2
+        return float(logsumexp(exponent) - np.log(len(SCALES) / level))
+
+    return float(brentq(beyond, 0.0, one.min()))
 
 
 def _state(low: float, high: float, difference: float) -> str:

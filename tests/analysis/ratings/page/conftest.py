@@ -1,8 +1,16 @@
 """A page on a small study, with and without a browser."""
 
-from collections.abc import Callable
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -12,6 +20,42 @@ from analysis.ratings.page.sessions import Sessions
 from analysis.ratings.page.settings import PageSettings
 from analysis.ratings.store import ResponseStore
 from analysis.ratings.study import RatingStudy
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+class Server:
+    """Pages as processes of their own."""
+
+    @staticmethod
+    def free_port() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    def start(self, study: RatingStudy, port: int, url: str = "", break_every: int = 20) -> subprocess.Popen[bytes]:
+        """Starts the server and waits until it answers."""
+        script = Path(__file__).with_name("serving.py")
+        command = [sys.executable, str(script), str(study.folder), str(port), url, str(break_every)]
+        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert process.poll() is None
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/state", timeout=5)
+                return process
+            except httpx.TransportError:
+                time.sleep(0.02)
+        raise TimeoutError
+
+    @contextmanager
+    def served(self, study: RatingStudy, port: int, url: str = "", break_every: int = 20) -> Iterator[subprocess.Popen[bytes]]:
+        process = self.start(study, port, url, break_every)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
 
 class Rater:
@@ -71,3 +115,8 @@ def make_sessions(make_study: Callable[..., RatingStudy], store: ResponseStore) 
 @pytest.fixture
 def make_rater() -> type[Rater]:
     return Rater
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()

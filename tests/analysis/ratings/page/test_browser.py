@@ -14,7 +14,6 @@ from analysis.ratings.page.sessions import Sessions
 from analysis.ratings.page.settings import PageSettings
 from analysis.ratings.store import ResponseStore
 from analysis.ratings.study import RatingStudy
-from tests.analysis.ratings.page.test_served import free_port, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -87,10 +86,10 @@ class Person:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("test", TESTS)
 def test_a_whole_session_with_a_reload_in_the_middle(
-    test: TestName, size: str, browser: "Browser", make_study: Callable[..., RatingStudy]
+    test: TestName, size: str, browser: "Browser", make_study: Callable[..., RatingStudy], server: Any
 ) -> None:
-    study, port = make_study(Design(test, 0, 8, practice=2, exposure_ms=100), sheets=False), free_port()
-    with served(study, port, break_every=4):
+    study, port = make_study(Design(test, 0, 8, practice=2, exposure_ms=100), sheets=False), server.free_port()
+    with server.served(study, port, break_every=4):
         context = browser.new_context(viewport=SIZES[size], has_touch=size == "phone")  # type: ignore[arg-type]
         person = Person(context.new_page(), f"http://127.0.0.1:{port}", size == "phone")
         person.begin()
@@ -110,10 +109,10 @@ def test_a_whole_session_with_a_reload_in_the_middle(
     assert person.asked == {f"127.0.0.1:{port}"} and person.problems == []
 
 
-def test_exposure_is_measured_and_right_to_a_frame(browser: "Browser", make_study: Callable[..., RatingStudy]) -> None:
+def test_exposure_is_measured_and_right_to_a_frame(browser: "Browser", make_study: Callable[..., RatingStudy], server: Any) -> None:
     """Whoever waits sees each picture for the requested time; whoever answers before sees it until then."""
-    study, port = make_study(Design("pair", 0, 8, exposure_ms=200), sheets=False), free_port()
-    with served(study, port):
+    study, port = make_study(Design("pair", 0, 8, exposure_ms=200), sheets=False), server.free_port()
+    with server.served(study, port):
         page = browser.new_context(viewport=SIZES["desk"]).new_page()  # type: ignore[arg-type]
         person = Person(page, f"http://127.0.0.1:{port}", touch=False)
         person.begin()
@@ -133,11 +132,11 @@ def test_exposure_is_measured_and_right_to_a_frame(browser: "Browser", make_stud
     assert (answers["exposure_ms"] <= answers["reaction_ms"] + FRAME_MS).all()
 
 
-def test_a_server_that_is_away_loses_no_answer(browser: "Browser", make_study: Callable[..., RatingStudy]) -> None:
-    study, port = make_study(Design("opinion", 0, 8), sheets=False), free_port()
+def test_a_server_that_is_away_loses_no_answer(browser: "Browser", make_study: Callable[..., RatingStudy], server: Any) -> None:
+    study, port = make_study(Design("opinion", 0, 8), sheets=False), server.free_port()
     page = browser.new_context(viewport=SIZES["desk"]).new_page()  # type: ignore[arg-type]
     person = Person(page, f"http://127.0.0.1:{port}", touch=False)
-    with served(study, port):
+    with server.served(study, port):
         person.begin()
         person.step()
         person.step("4")
@@ -145,14 +144,16 @@ def test_a_server_that_is_away_loses_no_answer(browser: "Browser", make_study: C
     page.keyboard.press("2")
     page.wait_for_selector("#status:not(:empty)")
     assert "Trying again" in page.locator("#status").inner_text()
-    with served(study, port):
+    with server.served(study, port):
         assert person.to_the_end("3").count("trial") == 6
     assert tidy(study, ResponseStore(study.database))["response"].tolist() == ["4", "2"] + ["3"] * 6
 
 
-def test_everything_has_a_name_and_the_focus_is_seen(browser: "Browser", make_study: Callable[..., RatingStudy]) -> None:
-    study, port = make_study(Design("pair", 0, 8), sheets=False), free_port()
-    with served(study, port):
+def test_everything_has_a_name_and_the_focus_is_seen(
+    browser: "Browser", make_study: Callable[..., RatingStudy], server: Any
+) -> None:
+    study, port = make_study(Design("pair", 0, 8), sheets=False), server.free_port()
+    with server.served(study, port):
         page = browser.new_context(viewport=SIZES["desk"]).new_page()  # type: ignore[arg-type]
         person = Person(page, f"http://127.0.0.1:{port}", touch=False)
         page.goto(person.base)
@@ -172,9 +173,9 @@ def test_everything_has_a_name_and_the_focus_is_seen(browser: "Browser", make_st
         assert min(heights) >= 44  # WCAG 2.5.5
 
 
-def test_the_owners_page_counts_live(browser: "Browser", make_study: Callable[..., RatingStudy]) -> None:
-    study, port = make_study(Design("opinion", 0, 8), sheets=False), free_port()
-    with served(study, port):
+def test_the_owners_page_counts_live(browser: "Browser", make_study: Callable[..., RatingStudy], server: Any) -> None:
+    study, port = make_study(Design("opinion", 0, 8), sheets=False), server.free_port()
+    with server.served(study, port):
         person = Person(browser.new_context(viewport=SIZES["desk"]).new_page(), f"http://127.0.0.1:{port}", touch=False)  # type: ignore[arg-type]
         person.begin()
         person.to_the_end("5")

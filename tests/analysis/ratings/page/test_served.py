@@ -1,16 +1,11 @@
 """The page as a process of its own: killed between answers, and with fifty raters at once. On SQLite and on PostgreSQL."""
 
-import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx2 as httpx
@@ -20,40 +15,7 @@ from analysis.ratings.design import Design
 from analysis.ratings.store import ResponseStore
 from analysis.ratings.study import RatingStudy
 
-ROOT = Path(__file__).resolve().parents[4]
 KILLS = 100
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(study: RatingStudy, port: int, url: str = "", break_every: int = 20) -> subprocess.Popen[bytes]:
-    """Starts the server and waits until it answers."""
-    script = Path(__file__).with_name("serving.py")
-    command = [sys.executable, str(script), str(study.folder), str(port), url, str(break_every)]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/state", timeout=5)
-            return process
-        except httpx.TransportError:
-            time.sleep(0.02)
-    raise TimeoutError
-
-
-@contextmanager
-def served(study: RatingStudy, port: int, url: str = "", break_every: int = 20) -> Iterator[subprocess.Popen[bytes]]:
-    process = start(study, port, url, break_every)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 class Visitor:
@@ -111,10 +73,10 @@ def check(store: ResponseStore, *visitors: Visitor) -> None:
 
 
 @pytest.mark.integration
-def test_kills_between_answers_lose_none_and_double_none(make_study: Callable[..., RatingStudy]) -> None:
-    study, port = make_study(Design("opinion", 0, 12), sheets=False), free_port()
+def test_kills_between_answers_lose_none_and_double_none(make_study: Callable[..., RatingStudy], server: Any) -> None:
+    study, port = make_study(Design("opinion", 0, 12), sheets=False), server.free_port()
     draw, over = random.Random(0), threading.Event()
-    process = start(study, port)
+    process = server.start(study, port)
     visitors: list[Visitor] = []
 
     def answers() -> int:
@@ -136,7 +98,7 @@ def test_kills_between_answers_lose_none_and_double_none(make_study: Callable[..
         time.sleep(draw.uniform(0.0, 0.15))  # somewhere within the next answers
         process.send_signal(signal.SIGKILL)
         process.wait()
-        process = start(study, port)
+        process = server.start(study, port)
     over.set()
     for thread in raters:
         thread.join()
@@ -148,10 +110,12 @@ def test_kills_between_answers_lose_none_and_double_none(make_study: Callable[..
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_fifty_raters_at_once(kind: str, make_study: Callable[..., RatingStudy], request: pytest.FixtureRequest) -> None:
-    study, port = make_study(Design("opinion", 0, 12), sheets=False), free_port()
+def test_fifty_raters_at_once(
+    kind: str, make_study: Callable[..., RatingStudy], server: Any, request: pytest.FixtureRequest
+) -> None:
+    study, port = make_study(Design("opinion", 0, 12), sheets=False), server.free_port()
     url = request.getfixturevalue("postgres") if kind == "postgresql" else study.database
-    with served(study, port, url):
+    with server.served(study, port, url):
         visitors = [Visitor(port) for _ in range(50)]
         threads = [threading.Thread(target=visitor.to_the_end) for visitor in visitors]
         for thread in threads:

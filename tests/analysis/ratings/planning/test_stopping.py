@@ -38,8 +38,10 @@ def test_a_large_difference_stops_early(simulate: Simulate) -> None:
 
 
 def test_the_interval_is_the_mixtures_and_wider_than_a_single_look() -> None:
-    """At V = ρ² and α = 5 %: √(2 V (2 log 20 + log 2))."""
-    assert half_width(0.05, 1e6, 0.05) == pytest.approx(0.05 * np.sqrt(2 * (2 * np.log(20) + np.log(2))), rel=1e-3)
+    """The mixture at its own half-width is 1/α, computed as it is written."""
+    x, v = half_width(0.05, 1e6, 0.05), 0.05**2
+    mixed = [np.sqrt(v / (v + r**2)) * np.exp(x**2 * r**2 / (2 * v * (v + r**2))) for r in (0.05, 0.2)]
+    assert np.mean(mixed) == pytest.approx(20, rel=0.01)
     assert half_width(0.05, 1e6, 0.05) > 1.96 * 0.05
     assert half_width(0.05, 7, 0.05) > half_width(0.05, 100, 0.05) and half_width(0.0, 7, 0.05) == 0
 
