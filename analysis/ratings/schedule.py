@@ -219,3 +219,8 @@ def _repeats(trials: Sequence[Trial], count: int, draw: np.random.Generator) -> 
 def _code(secret: str, rater: str, block: int, position: int) -> str:
     """A hexadecimal code; the leading letter keeps spreadsheets from reading it as a number."""
     return "f" + hmac.new(secret.encode(), f"{rater} {block} {position}".encode(), hashlib.sha256).hexdigest()[:15]
+
+
+def trials_that_fit(photographs: int, most: int) -> int:
+    """The longest block, of at most `most` trials, that so many photographs allow."""
+    return max((trials for trials in range(4, most + 1) if trials - _controls(trials)[0] <= photographs), default=4)

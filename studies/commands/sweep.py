@@ -55,6 +55,8 @@ def sweep(
 
     Example: colourbench sweep cgan --data flowers-64 --objective delta_e --objective seconds --sampler gp
 
+    Example: colourbench sweep cgan --data flowers-64 --by people --trials 8
+
     Example: colourbench sweep egan --data flowers-64 --status
     """
     one_process("sweep")
@@ -70,6 +72,14 @@ def sweep(
 
     wanted = {"name": name, "base": as_json(settings), "space": read_yaml_file(space) if space else {}}
     order = parse(Sweep, as_json(sweep_options) | wanted, "the sweep")
+    if order.by == "people":
+        from studies import steering
+
+        best = steering.run(open_home(home), order, say, workers, hours)
+        if best is not None:
+            say(f"people prefer trial {best.user_attrs['run']:03d}, with")
+            _say_settings(best)
+        return
     _say_best(order, run_sweep(open_home(home), order, say, workers, hours))
 
 
@@ -86,12 +96,16 @@ def parse_sweep_options(options: Mapping[str, Any]) -> SweepOptions:
 def _say_best(order: "Sweep", best: "FrozenTrial") -> None:
     figures = ", ".join(f"{title} {value:.4g}" for title, value in zip(order.objectives, best.values, strict=True))
     say(f"\nbest {figures}, with")
-    for path, value in best.params.items():
-        say(f"  --set {path}={value}")
+    _say_settings(best)
     # a study's `best_of` reads the home folder's store only
     use = "copy these fields into a study's arm" if order.storage else f"use it in a study with `best_of: {order.name}`"
     where = f" --storage {redacted(order.storage)}" if order.storage else ""
     say(f"{use}; look at it with colourbench sweeps {order.name}{where}, or colourbench ui")
+
+
+def _say_settings(trial: "FrozenTrial") -> None:
+    for path, value in trial.params.items():
+        say(f"  --set {path}={value}")
 
 
 def _show_status(home: "Home", name: str, storage: str) -> None:

@@ -26,6 +26,8 @@ class SweepOptions(Settings):
     """Optuna sampler that proposes the settings of a trial."""
     pruner: Literal["median", "hyperband", "none"] = "median"
     """Optuna pruner that stops hopeless trials (hyperband: by images seen); sweeps with several objectives are never pruned."""
+    by: Literal["metric", "people"] = "metric"
+    """What decides between trials; `people` judge pairs of their photographs on a page, in rounds, and no trial is pruned."""
     max_seconds: float | None = Field(default=None, gt=0)
     """Trials that train for more seconds than this cannot win."""
     max_memory_gb: float | None = Field(default=None, gt=0)
@@ -40,7 +42,7 @@ class SweepOptions(Settings):
     @property
     def prunes(self) -> bool:
         """Whether trials can end early."""
-        return self.pruner != "none" and len(self.objectives) == 1 and self.objectives[0] not in COSTS
+        return self.by == "metric" and self.pruner != "none" and len(self.objectives) == 1 and self.objectives[0] not in COSTS
 
     @field_validator("objectives")
     @classmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from common.errors import ColourbenchError
 
@@ -51,6 +51,7 @@ def decode(file: Path | bytes) -> Photograph:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata that does not matter here
             _know_heif()
+            ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint, which writes PDF pages, switches it on for the whole process
             with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 return _convert(image, data.count(SCAN))
     except BadImage:

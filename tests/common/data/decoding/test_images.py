@@ -111,7 +111,9 @@ def test_no_image(data: bytes, reason: str) -> None:
         decode(data)
 
 
-def test_truncated_file_is_refused() -> None:
+@pytest.mark.parametrize("switched_on", [False, True], ids=["as it is", "after WeasyPrint"])
+def test_truncated_file_is_refused(switched_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", switched_on)
     data = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)), "JPEG")
     with pytest.raises(BadImage, match="broken image"):
         decode(data[: len(data) // 2])
