@@ -67,7 +67,7 @@ def run_demo(home: Home, say: Say, title: Say) -> Outcome:
     title("4 of 5 · report")
     report = reports.report(home, NAME)
     title("5 of 5 · rating sheets: real or fake?")
-    compared, design = results.load(home.store, home.data, NAME), Design("pair", raters=2, trials=20)
+    compared, design = results.load(home.store, home.data, NAME), Design("pair", raters=2, trials=20, exposure_ms=1000)
     rated = RatingStudy.begin(compared, design, home.ratings(NAME), hand_out=handout.write)
     return Outcome(dataset, best, report, rated.sheets)
 

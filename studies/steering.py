@@ -18,7 +18,7 @@ from torch import Tensor
 
 from analysis import evaluation
 from analysis.ratings.answers import preference
-from analysis.ratings.answers.tables import judged_trials
+from analysis.ratings.answers.tables import judged_trials, kept
 from analysis.ratings.design import PROTOCOLS, Design
 from analysis.ratings.pictures import Material, Photographs
 from analysis.ratings.schedule import trials_that_fit
@@ -62,8 +62,12 @@ def run(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hours: flo
     _propose(study, sweep, found, len(earlier), say)
     run_sweep(home, sweep, say, workers, hours)
     _begin_round(home, sweep, dataset, study, found, say)
-    best = max(found, key=lambda number: found[number], default=None)
-    return None if best is None else next(trial for trial in study.trials if trial.user_attrs.get("run") == best)
+    if not found:
+        return None
+    liked = max(found, key=lambda number: found[number])
+    best = next(trial for trial in study.trials if trial.user_attrs.get("run") == liked and trial.state == TrialState.COMPLETE)
+    study.set_user_attr("winner", best.number)  # what `best_of` of a study takes
+    return best
 
 
 def rounds(home: Home, name: str) -> list[RatingStudy]:
@@ -76,11 +80,12 @@ def rounds(home: Home, name: str) -> list[RatingStudy]:
 
 
 def worths(found: Sequence[RatingStudy]) -> Worths:
-    """The worth of each judged trial from the answers of all rounds; empty before there are any."""
+    """The worth of each judged trial from the answers of all rounds, without rejected raters; empty before there are any."""
     import pandas as pd
 
     answers = [ResponseStore(study.database).table() for study in found]
-    tests = [judged_trials(table, "preference") for table in answers if (table["kind"] == "test").any()]
+    good = [kept(table, "preference") for table in answers if (table["kind"] == "test").any()]
+    tests = [judged_trials(table, "preference") for table in good if (table["kind"] == "test").any()]
     return worths_of(pd.concat(tests, ignore_index=True)) if tests else {}
 
 

@@ -19,14 +19,14 @@ class Protocol:
     answers: tuple[str, ...]
     labels: tuple[str, ...]  # of the answers, as raters read them
     two: bool = False  # two photographs side by side
-    timed: bool = False  # shown for a limited time by default; the answer itself is never limited
+    exposure_ms: int = 0  # how long the page shows a picture by default, 0 without limit; the answer itself is never limited
 
 
 PROTOCOLS: dict[TestName, Protocol] = {
     "pair": Protocol(  # Zhang et al. 2016, §3.2
         "One photograph has its real colours, the other was coloured by a computer. Which is real: left or right?",
         *(("left", "right"), ("left", "right")),
-        *(True, True),
+        *(True, 1000),
     ),
     "single": Protocol(  # HYPE∞, Zhou et al. 2019
         "Are the colours of this photograph real, or were they made by a computer?",

@@ -19,6 +19,8 @@ from common.errors import ColourbenchError
 VIGILANCE = 0.10  # share of trials with random colours; a rater who misses these is not paying attention
 REPEATS = 0.05  # share of trials shown again with sides swapped
 
+SMALLEST = 4  # trials of a block
+
 Option = tuple[str, str]  # what a trial shows: an arm, and in a preference the other one
 Seeds = Mapping[str, Sequence[int | None]]
 
@@ -41,17 +43,23 @@ class Schedule:
         design, repeats = self.design, _controls(self.design.trials)[0]
         fresh, spare = design.trials - repeats, len(self.images) - design.practice
         if fresh > spare:
+            enough = trials_that_fit(spare, design.trials)
+            remedy = f"use --trials {enough} or fewer" if spare > SMALLEST else "add photographs, or lower --practice"
             raise ColourbenchError(
                 f"{design.trials} trials need {fresh + design.practice} photographs, each shown once to a rater, and there are "
-                f"{len(self.images)}; use --trials {max(0, spare + _controls(spare)[0])} or fewer"
+                f"{len(self.images)}; {remedy}"
             )
         if design.test == "preference":
             if len(self.arms) < 2:
                 raise ColourbenchError("a preference needs two arms")
-        elif fresh - _controls(design.trials)[1] < len(self.options):
+        elif self._shown(fresh - _controls(design.trials)[1]) < len(self.options):
             raise ColourbenchError(
                 f"{design.trials} trials are too few for {len(self.options)} arms beside the control trials; raise --trials"
             )
+
+    def _shown(self, tests: int) -> int:
+        """How many options a block of so many test trials can show; alone, half of the trials show the truth."""
+        return 1 + tests - tests // 2 if self.design.test == "single" else tests
 
     @property
     def options(self) -> list[Option]:
@@ -223,4 +231,4 @@ def _code(secret: str, rater: str, block: int, position: int) -> str:
 
 def trials_that_fit(photographs: int, most: int) -> int:
     """The longest block, of at most `most` trials, that so many photographs allow."""
-    return max((trials for trials in range(4, most + 1) if trials - _controls(trials)[0] <= photographs), default=4)
+    return max((trials for trials in range(SMALLEST, most + 1) if trials - _controls(trials)[0] <= photographs), default=SMALLEST)

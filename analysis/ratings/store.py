@@ -81,6 +81,10 @@ class Contradiction(ColourbenchError):
     """A trial has another answer already."""
 
 
+class Withdrawn(ColourbenchError):
+    """The rater took all answers back."""
+
+
 class ResponseStore:
     """Raters, their trials and answers."""
 
@@ -96,6 +100,9 @@ class ResponseStore:
                 _make_file(Path(str(self._engine.url.database)))
             else:
                 _tables.create_all(self._engine)
+            with self._engine.connect() as connection:  # a damaged store shows itself now, and not to a rater
+                for table in _tables.sorted_tables:
+                    connection.execute(sql.select(table).limit(1)).all()
         except Exception as error:  # SQLAlchemy's drivers raise their own types
             shown = sql.engine.make_url(url).render_as_string(hide_password=True) if "://" in url else url
             raise ColourbenchError(f"cannot open the store of answers {shown}: {first_line(error)[:200]}") from None
@@ -125,10 +132,29 @@ class ResponseStore:
         with self._writing() as connection:
             connection.execute(RATERS.update().where(RATERS.c.rater == rater).values(**facts))
 
-    def deal(self, trials: Sequence[Trial]) -> None:
-        """Adds trials, all or none."""
+    def add_sheet(self, trials: Sequence[Trial]) -> None:
+        """Adds the rater of a sheet with all its trials, or what is missing of them, in one transaction."""
+        (rater,) = {trial.rater for trial in trials}
         with self._writing() as connection:
-            connection.execute(TRIALS.insert(), [asdict(trial) | {"dealt": time.time(), "fetches": 0} for trial in trials])
+            there = connection.execute(RATERS.update().where(RATERS.c.rater == rater).values(rater=rater)).rowcount
+            if not there:
+                connection.execute(RATERS.insert().values(rater=rater, began=time.time()))
+            known = set(connection.execute(sql.select(TRIALS.c.code).where(TRIALS.c.rater == rater)).scalars())
+            if missing := [_row(trial) for trial in trials if trial.code not in known]:
+                connection.execute(TRIALS.insert(), missing)
+
+    def deal(self, trials: Sequence[Trial]) -> None:
+        """Adds a rater's trials, all or none.
+
+        Raises:
+            Withdrawn: the rater is not there any more.
+        """
+        (rater,) = {trial.rater for trial in trials}
+        with self._writing() as connection:
+            # an update locks the rater: whoever withdraws meanwhile waits, or was first
+            if not connection.execute(RATERS.update().where(RATERS.c.rater == rater).values(rater=rater)).rowcount:
+                raise Withdrawn("this rater has withdrawn")
+            connection.execute(TRIALS.insert(), [_row(trial) for trial in trials])
 
     def trials(self, rater: str | None = None, since: float | None = None) -> list[Trial]:
         """The trials of one rater, or of all; with `since`, only those that have an answer or were dealt later."""
@@ -157,9 +183,13 @@ class ResponseStore:
 
         Raises:
             Contradiction: the trial has another answer, which stays.
+            Withdrawn: the trial is not there any more.
         """
+        trial = TRIALS.update().where(TRIALS.c.code == answer.code).values(fetches=TRIALS.c.fetches)
         try:
             with self._writing() as connection:
+                if not connection.execute(trial).rowcount:
+                    raise Withdrawn("this rater has withdrawn")
                 connection.execute(ANSWERS.insert().values(**asdict(answer), time=time.time()))
             return True
         except sql.exc.IntegrityError:
@@ -174,7 +204,9 @@ class ResponseStore:
         import pandas as pd  # the page does without it
 
         query = (
-            sql.select(TRIALS, RATERS.c.consent, *(column for column in ANSWERS.c if column.name != "code"))
+            sql.select(
+                TRIALS, RATERS.c.consent, RATERS.c.age, RATERS.c.screen, *(column for column in ANSWERS.c if column.name != "code")
+            )
             .join(ANSWERS, ANSWERS.c.code == TRIALS.c.code)
             .join(RATERS, RATERS.c.rater == TRIALS.c.rater)
             .order_by(TRIALS.c.rater, TRIALS.c.block, TRIALS.c.trial)
@@ -211,6 +243,10 @@ class ResponseStore:
     def _writing(self) -> Iterator[Connection]:
         with self._engine.begin() as connection:
             yield connection
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return asdict(trial) | {"dealt": time.time(), "fetches": 0}
 
 
 def _engine(url: str) -> sql.Engine:

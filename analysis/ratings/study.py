@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = 3
 COMMITMENT = "commitment.txt"
 PICTURES = "pictures.npz"
+RESPONSES = "responses.db"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,14 @@ class Key:
         images = found.get("images") or dict.fromkeys(trial.image for trial in trials)  # before schema 3 there was no page
         fixed = tuple(found.get("fixed", ()))
         return cls(found["study"], Design(**found["design"]), arms, found["secret"], trials, fixed, tuple(images))
+
+    def keyed(self, text: str, length: int = 32) -> str:
+        """A pseudonym of a text that only the holder of the key can compute (HMAC-SHA-256)."""
+        return hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()[:length]
+
+    def withdrawal_code(self, rater: str) -> str:
+        """The code that a rater can withdraw with."""
+        return self.keyed(f"withdraw {rater}", 12).upper()
 
     @property
     def schedule(self) -> Schedule:
@@ -90,6 +99,8 @@ class RatingStudy:
         Raises:
             ColourbenchError: the folder exists already (its sheets may have been handed out), or the design does not fit.
         """
+        if (folder / RESPONSES).exists():
+            raise ColourbenchError(f"{folder} is a study that has begun; give another --out")
         if folder.exists():
             raise ColourbenchError(
                 f"{folder} exists, and its sheets are perhaps in raters' hands; give another --out, or remove it"
@@ -142,15 +153,11 @@ class RatingStudy:
     @property
     def database(self) -> str:
         """The URL of the answers' default store."""
-        return f"sqlite:///{self.folder.resolve() / 'responses.db'}"
+        return f"sqlite:///{self.folder.resolve() / RESPONSES}"
 
     def keyed(self, text: str, length: int = 32) -> str:
-        """A pseudonym of a text that only the holder of the key can compute (HMAC-SHA-256)."""
-        return hmac.new(self.key.secret.encode(), text.encode(), hashlib.sha256).hexdigest()[:length]
-
-    def withdrawal_code(self, rater: str) -> str:
-        """The code that a rater can withdraw with."""
-        return self.keyed(f"withdraw {rater}", 12).upper()
+        """A pseudonym of a text, as `Key.keyed` gives it."""
+        return self.key.keyed(text, length)
 
 
 HandOut = Callable[[Path, Key, Pictures], None]

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from analysis.tables import with_half
 from common.colour.metrics import METRICS
 
-TABLES = ("by_arm", "pairs", "metrics")
+TABLES = ("about", "by_arm", "pairs", "metrics")
 MEANS = {"fooling_rate": "taken for real", "mos": "mean opinion score", "worth": "worth (log odds)"}
 
 
@@ -23,19 +23,19 @@ def mean_of(by_arm: pd.DataFrame) -> str:
 
 
 def readable_by_arm(frame: pd.DataFrame) -> pd.DataFrame:
-    """Arms with mean ± half-width, rates in per cent."""
+    """Arms with mean and interval, rates in per cent."""
     name = mean_of(frame)
     scale, digits = (100, 1) if name == "fooling_rate" else (1, 2)
-    half = (frame["high"] - frame["low"]) / 2 * scale
-    shown = [with_half(float(mean), float(h), digits) for mean, h in zip(frame[name] * scale, half, strict=True)]
+    values = (frame[[name, "low", "high"]] * scale).to_numpy(float)
+    shown = [_with_interval(mean, low, high, digits) for mean, low, high in values]
     title = MEANS[name] + (", %" if scale == 100 else "")
     return pd.DataFrame({"arm": frame["arm"], title: shown, "trials": frame["trials"], "interval": frame["interval"]})
 
 
 def readable_pairs(frame: pd.DataFrame) -> pd.DataFrame:
     """Differences with their intervals and Holm's p."""
-    interval = [f"{d:+.3f} [{low:+.3f}, {high:+.3f}]" for d, low, high in frame[["difference", "low", "high"]].to_numpy(float)]
-    p = [f"{p:.3f}" for p in frame["p_holm"]]
+    interval = [_with_interval(value, low, high, 3) for value, low, high in frame[["difference", "low", "high"]].to_numpy(float)]
+    p = [f"{p:.3f}" if np.isfinite(p) else "–" for p in frame["p_holm"]]
     return pd.DataFrame({"first": frame["first"], "second": frame["second"], "difference": interval, "p (Holm)": p})
 
 
@@ -49,4 +49,19 @@ def readable_metrics(frame: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(columns={"spearman": "Spearman's ρ", "kendall": "Kendall's τ"})
 
 
-READABLE = {"people_by_arm": readable_by_arm, "people_pairs": readable_pairs, "people_metrics": readable_metrics}
+def _with_interval(value: float, low: float, high: float, digits: int) -> str:
+    interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low) and np.isfinite(high) else ""
+    return f"{value:.{digits}f}{interval}" if np.isfinite(value) else "–"
+
+
+def readable_about(frame: pd.DataFrame) -> pd.DataFrame:
+    """The protocol and its numbers, without which no rate may stand."""
+    return frame.fillna("")
+
+
+READABLE = {
+    "people_about": readable_about,
+    "people_by_arm": readable_by_arm,
+    "people_pairs": readable_pairs,
+    "people_metrics": readable_metrics,
+}

@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from common.errors import ColourbenchError
+from common.files.names import KEY
 from studies.commands.options import DEFAULT_HOME, HomeOption, check_exists, open_home, say, valid_name
 from studies.commands.ratings import TestOption, design_of, print_tables
 
@@ -34,7 +35,7 @@ def import_answers(
     from analysis.ratings.answers import imports, results
 
     folder = open_home(home).ratings(valid_name(study))
-    if (folder / "key.json").exists():
+    if (folder / KEY).exists():
         raise ColourbenchError(f"{study} is a study of this home; choose another name")
     design = design_of(test, 0, 4, 0)
     tidy = imports.read(file, design.test, _pairs(columns, "--column"), _pairs(values, "--value"), study)

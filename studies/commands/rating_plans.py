@@ -17,7 +17,7 @@ def plan(
     test: TestOption = "pair",
     raters: Annotated[int | None, typer.Option(min=2, help="Only the power of this many raters.")] = None,
     trials: Annotated[int, typer.Option(min=4, max=1000, help="Questions for each rater, control questions included.")] = 40,
-    photographs: Annotated[int, typer.Option(min=2, help="Photographs in the study.")] = 100,
+    photographs: Annotated[int, typer.Option(min=2, help="Photographs in the study; a comparison keeps up to 64.")] = 60,
     arms: Annotated[int, typer.Option(min=2, max=20, help="Arms that are rated.")] = 4,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each arm.")] = 5,
     pilot: Annotated[str | None, typer.Option(help="A human study whose answers tell how people and photographs differ.")] = None,
@@ -27,9 +27,9 @@ def plan(
 ) -> None:
     """Says how many raters see a difference: the share of simulated studies that find it at 5 %, by the number of raters.
 
-    Example: colourbench ratings plan --difference 5 --photographs 200 --arms 4 --seeds 5
+    Example: colourbench ratings plan --difference 5 --arms 4 --seeds 5
 
-    Example: colourbench ratings plan --difference 0.3 --test opinion --pilot demo
+    Example: colourbench ratings plan --difference 10 --pilot demo
     """
     from analysis.ratings.planning import power
 
@@ -50,7 +50,9 @@ def plan(
 
 def status(
     study: Annotated[str, typer.Argument(help="A human study that runs.")],
-    difference: Annotated[float, typer.Option(help="The smallest difference that matters: points of a rate, or of a score.")] = 5.0,
+    difference: Annotated[
+        float, typer.Option(min=0.01, help="The smallest difference that matters: points of a rate, or of a score.")
+    ] = 5.0,
     folder: FolderOption = None,
     answers: AnswersOption = "",
     home: HomeOption = DEFAULT_HOME,

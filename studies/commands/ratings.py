@@ -1,5 +1,6 @@
 """Verbs of the human study: sheets, the page, collecting answers, tables, withdrawal."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from common.errors import ColourbenchError
+from common.files.names import KEY
 from studies.commands.options import DEFAULT_HOME, HomeOption, check_exists, check_study, open_home, say
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ TestOption = Annotated[
         help="`pair`: which of two is real; `single`: real or made by a computer; `opinion`: naturalness from 1 to 5; "
         "`preference`: which of two arms."
     ),
+]
+PageTest = typer.Option("--test", help="pair (the default), single, opinion or preference; see `ratings sheets --help`.")
+PracticeOption = Annotated[
+    int | None, typer.Option(min=0, max=50, help="Trials with feedback before a rater's first block; by default 4.")
 ]
 TrialsOption = Annotated[
     int, typer.Option(min=4, max=1000, help="Questions in a block, control questions included and practice not.")
@@ -65,17 +71,17 @@ def sheets(
     opened = _begin(study, design_of(test, raters, trials, seed), out or open_home(home).ratings(study), arms, home, sheets=True)
     counts = {trial.rater for trial in opened.key.trials}
     say(f"sheets for {len(counts)} raters, {len(opened.key.trials)} trials: {opened.sheets}")
-    say(f"the key, which raters must not see: {opened.folder / 'key.json'}")
+    say(f"the key, which raters must not see: {opened.folder / KEY}")
     say(f"when they are filled in: colourbench ratings collect {study}")
 
 
 def serve(
     study: StudyName,
-    test: TestOption = "pair",
-    trials: TrialsOption = 40,
-    practice: Annotated[int, typer.Option(min=0, max=50, help="Trials with feedback before a rater's first block.")] = 4,
+    test: Annotated[str | None, PageTest] = None,
+    trials: Annotated[int | None, typer.Option(min=4, max=1000, help="Questions in a block; by default 40.")] = None,
+    practice: PracticeOption = None,
     exposure: ExposureOption = None,
-    seed: SeedOption = 0,
+    seed: Annotated[int | None, typer.Option(help="Decides order, sides and who sees what; by default 0.")] = None,
     arms: ArmsOption = None,
     consent: Annotated[Path | None, typer.Option(help="Text file that raters agree to, instead of the suite's.")] = None,
     completion_url: Annotated[str, typer.Option(help="Where raters go at the end, such as a recruiting service's page.")] = "",
@@ -96,14 +102,10 @@ def serve(
     Example: colourbench ratings serve demo --completion-url "https://app.prolific.com/submissions/complete?cc=CODE"
     """
     check_exists(consent)
-    from analysis.ratings.design import PROTOCOLS
-
-    design = design_of(test, 0, trials, seed, practice)
-    exposure = (1000 if PROTOCOLS[design.test].timed else 0) if exposure is None else exposure
+    given = {"test": test, "trials": trials, "practice": practice, "exposure_ms": exposure, "seed": seed}
     settings = _page_settings(consent, completion_url, most_raters, host, name)
     folder = out or open_home(home).ratings(study)
-    begun = (folder / "key.json").exists()
-    opened = _open(folder) if begun else _begin(study, replace(design, exposure_ms=exposure), folder, arms, home, sheets=False)
+    opened = _going_on(folder, given, arms) if (folder / KEY).exists() else _begin_page(study, given, folder, arms, home)
     from analysis.ratings.page import server
 
     server.serve(opened, store_of(opened, answers), settings, host, port, say)
@@ -168,19 +170,20 @@ def withdraw(
     answers: AnswersOption = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Removes everything that a rater answered, for good. Only a count stays.
+    """Removes everything that a rater answered, for good. A keyed hash stays, so that a sheet that comes later is left out.
 
     Example: colourbench ratings withdraw demo 527D08844129
     """
     opened = _open(folder or open_home(home).ratings(study))
     store = store_of(opened, answers)
-    raters = {opened.withdrawal_code(found["rater"]): found["rater"] for found in store.raters()}
-    rater = raters.get(code.strip().upper())
+    everybody = {found["rater"] for found in store.raters()} | {trial.rater for trial in opened.key.trials}
+    rater = {opened.key.withdrawal_code(rater): rater for rater in everybody}.get(code.strip().upper())
     if rater is None:
         raise ColourbenchError(f"no rater of {study} has the code {code}; perhaps a letter is wrong, or it is another study's")
     removed = store.withdraw(rater, opened.keyed(rater))
-    (opened.folder / "responses.csv").unlink(missing_ok=True)  # written anew, without them, by `ratings tables`
-    say(f"{removed} answers are removed; write the tables again: colourbench ratings tables {study}")
+    (opened.folder / "responses.csv").unlink(missing_ok=True)
+    shutil.rmtree(opened.folder / "tables", ignore_errors=True)
+    say(f"{removed} answers are removed, and the tables that held them; write them again: colourbench ratings tables {study}")
 
 
 def design_of(test: str, raters: int, trials: int, seed: int, practice: int = 0) -> "Design":
@@ -189,11 +192,32 @@ def design_of(test: str, raters: int, trials: int, seed: int, practice: int = 0)
     Raises:
         ColourbenchError: there is no such test.
     """
-    from analysis.ratings.design import TESTS, Design
+    from analysis.ratings.design import PROTOCOLS, TESTS, Design
 
     if test not in TESTS:
         raise ColourbenchError(f"--test {test}: choose {', '.join(TESTS)}")
-    return Design(cast(Any, test), raters, trials, seed, practice)
+    return Design(cast(Any, test), raters, trials, seed, practice, PROTOCOLS[cast(Any, test)].exposure_ms)
+
+
+def _begin_page(study: str, given: dict[str, Any], folder: Path, arms: list[str] | None, home: Path) -> "RatingStudy":
+    """Begins a study for the page, with what was given and the defaults for the rest."""
+    known = {name: value for name, value in given.items() if value is not None}
+    design = design_of(known.get("test", "pair"), 0, known.get("trials", 40), known.get("seed", 0), known.get("practice", 4))
+    design = replace(design, exposure_ms=known.get("exposure_ms", design.exposure_ms))
+    return _begin(study, design, folder, arms, home, sheets=False)
+
+
+def _going_on(folder: Path, given: dict[str, Any], arms: list[str] | None) -> "RatingStudy":
+    """Opens a study that has begun; options that contradict its key are refused."""
+    opened = _open(folder)
+    wanted = {name: value for name, value in given.items() if value is not None}
+    other = {name: getattr(opened.key.design, name) for name in wanted if wanted[name] != getattr(opened.key.design, name)}
+    if arms and set(arms) != set(opened.key.arms):
+        other["arm"] = ", ".join(opened.key.arms)
+    if other:
+        kept = ", ".join(f"{name.removesuffix('_ms')} {value}" for name, value in other.items())
+        raise ColourbenchError(f"{folder} has begun with {kept}; leave these options out, or begin another study with --out")
+    return opened
 
 
 def _begin(study: str, design: "Design", folder: Path, arms: list[str] | None, home: Path, *, sheets: bool) -> "RatingStudy":

@@ -67,20 +67,12 @@ def sweep(
     if status:
         _show_status(open_home(home), name, sweep_options.storage)
         return
-    from studies.sweeps.launcher import run_sweep  # imported after the settings are validated
-    from studies.sweeps.sweep import Sweep
+    from studies.sweeps.sweep import Sweep  # imported after the settings are validated
 
     wanted = {"name": name, "base": as_json(settings), "space": read_yaml_file(space) if space else {}}
     order = parse(Sweep, as_json(sweep_options) | wanted, "the sweep")
-    if order.by == "people":
-        from studies import steering
-
-        best = steering.run(open_home(home), order, say, workers, hours)
-        if best is not None:
-            say(f"people prefer trial {best.user_attrs['run']:03d}, with")
-            _say_settings(best)
-        return
-    _say_best(order, run_sweep(open_home(home), order, say, workers, hours))
+    search = _steered if order.by == "people" else _searched
+    search(order, open_home(home), workers, hours)
 
 
 def parse_sweep_options(options: Mapping[str, Any]) -> SweepOptions:
@@ -101,6 +93,21 @@ def _say_best(order: "Sweep", best: "FrozenTrial") -> None:
     use = "copy these fields into a study's arm" if order.storage else f"use it in a study with `best_of: {order.name}`"
     where = f" --storage {redacted(order.storage)}" if order.storage else ""
     say(f"{use}; look at it with colourbench sweeps {order.name}{where}, or colourbench ui")
+
+
+def _searched(order: "Sweep", home: "Home", workers: int, hours: float | None) -> None:
+    from studies.sweeps.launcher import run_sweep
+
+    _say_best(order, run_sweep(home, order, say, workers, hours))
+
+
+def _steered(order: "Sweep", home: "Home", workers: int, hours: float | None) -> None:
+    from studies import steering
+
+    best = steering.run(home, order, say, workers, hours)
+    if best is not None:
+        say(f"people prefer trial {best.user_attrs['run']:03d}, with")
+        _say_settings(best)
 
 
 def _say_settings(trial: "FrozenTrial") -> None:

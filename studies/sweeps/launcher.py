@@ -46,14 +46,15 @@ def run_sweep(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hour
             say(f"{waiting} interrupted trial{'s' if waiting > 1 else ''} will go on from where it stopped")
     try:
         Worker(work).work() if workers == 1 else _Team(work, workers).work()
-        _repeat_the_best(work)
+        if sweep.by == "metric":
+            _repeat_the_best(work)
     except BaseException:
         with suppress(Exception):  # a store that is down must not hide what went wrong
             if not study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):  # else other workers are still running
                 work.parent.abandon("KILLED")
         raise
     best = _conclude(work)
-    if work.is_complete:
+    if work.is_complete and sweep.by == "metric":
         _propose(work, best)
     return best
 

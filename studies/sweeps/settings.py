@@ -58,6 +58,8 @@ class SweepOptions(Settings):
     def _sensible(self) -> "SweepOptions":
         if self.repeats > 1 and len(self.objectives) > 1:
             raise ValueError("repeats choose one winner, and several objectives have a whole front; repeat some of it in a study")
+        if self.repeats > 1 and self.by == "people":
+            raise ValueError("people judge one seed of each trial; compare the best settings over seeds in a study")
         if self.sampler == "cmaes" and len(self.objectives) > 1:
             raise ValueError("sampler=cmaes takes one objective; use tpe, gp, random or grid")
         return self

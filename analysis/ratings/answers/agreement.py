@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.ratings.answers.clustered import photographs
 from analysis.ratings.answers.tables import judged_trials, scored
 from analysis.ratings.design import TRUTH, TestName
 
@@ -25,7 +26,7 @@ def krippendorff(answers: pd.DataFrame, test: TestName, seed: int = 0) -> dict[s
     unit = table.groupby(shown, dropna=False).ngroup()
     matrix = table.assign(unit=unit).pivot_table(index="rater", columns="unit", values="value", aggfunc="first")
     matrix = matrix.loc[:, matrix.notna().sum() > 1]
-    if matrix.shape[1] < 2 or len(np.unique(matrix.stack())) < 2:
+    if matrix.shape[1] < 2 or len(np.unique(matrix.stack().dropna())) < 2:
         return {"alpha": np.nan, "low": np.nan, "high": np.nan, "units": matrix.shape[1]}
     return alpha(matrix, "ordinal" if test == "opinion" else "nominal", seed)
 
@@ -68,7 +69,7 @@ def with_metrics(answers: pd.DataFrame, metrics: pd.DataFrame, test: TestName, n
         if known.empty:
             continue  # a metric whose weights are not here
         for statistic, function in (("spearman", stats.spearmanr), ("kendall", stats.kendalltau)):
-            estimate, low, high = correlation(known["value"], known[name], known["image"], function, seed)
+            estimate, low, high = correlation(known["value"], known[name], photographs(known["image"]), function, seed)
             rows.append(
                 {"metric": name, "statistic": statistic, "correlation": estimate, "low": low, "high": high, "n": len(known)}
             )

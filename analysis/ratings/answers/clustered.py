@@ -61,13 +61,14 @@ class Regression:
             table: columns rater, image, arm, and seed where it is known.
             effects: whether raters and photographs have effects of their own.
         """
-        self._raters, self._images = pd.factorize(table["rater"])[0], pd.factorize(table["image"])[0]
+        self._raters, images = pd.factorize(table["rater"])[0], pd.factorize(table["image"])[0]
+        self._images = pd.factorize(photographs(table["image"]))[0]
         self._seeds = _seeds(table)
         self._counts = {arm: len(np.unique(self._seeds[table["arm"] == arm])) for arm in arms}
         self._several = table["arm"].map(self._counts).to_numpy()
         self._enough = self._raters.max() > 0 and self._images.max() > 0
         indicator = (table["arm"].to_numpy()[:, None] == np.asarray(arms)[None]).astype(float)
-        parts = [_effects(self._raters), _effects(self._images)] if effects and self._enough else []
+        parts = [_effects(self._raters), _effects(images)] if effects and self._enough else []
         self._X = np.hstack([indicator, *parts])
         self._bread = np.linalg.pinv(self._X.T @ self._X)
         k = len(arms)
@@ -96,6 +97,11 @@ class Regression:
 def fit(table: pd.DataFrame, arms: Sequence[str], effects: bool) -> Fit:
     """Fits the column `value` of a table of trials, which has the columns that `Regression` needs."""
     return Regression(table, arms, effects).fit(table["value"].to_numpy(float))
+
+
+def photographs(images: pd.Series) -> pd.Series:
+    """The photograph of each image: `file#tile` names a tile of `file`, and tiles of one photograph are not independent."""
+    return images.astype(str).str.replace(r"#\d+$", "", regex=True)
 
 
 def _seeds(table: pd.DataFrame) -> Int[np.ndarray, " n"]:

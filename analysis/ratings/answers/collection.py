@@ -1,6 +1,6 @@
 """Filled sheets and the page's answers as one tidy table, one row per answered trial."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from common.errors import ColourbenchError
 TIDY = (
     *("study", "schema", "rater", "session", "trial", "block", "kind", "image", "arm", "seed", "side", "exposure_ms", "response"),
     *("reaction_ms", "time", "other", "other_seed", "requested_ms", "focus_lost", "full_screen", "fetches", "consent"),
+    *("age", "screen"),
 )
+SHEET = "sheet"  # the session of answers from sheets: a returned file's name may hold a person's
 
 
 @dataclass
@@ -58,26 +60,22 @@ def _take(
     withdrawn: set[str],
     collected: Collected,
 ) -> None:
+    added: set[str] = set()
     for code, (response, place) in sheet.answers.items():
         rater = trials[code].rater
         if study.keyed(rater) in withdrawn:
             collected.problems.append(f"{sheet.path}: {rater} has withdrawn; the sheet is left out")
             return
-        _know(store, rater, trials.values())
+        if rater not in added:
+            store.add_sheet([trial for trial in trials.values() if trial.rater == rater])
+            added.add(rater)
         try:
-            fresh = store.answer(Answer(code, response, sheet.path.stem, f"sheet {code}"))
+            fresh = store.answer(Answer(code, response, SHEET, f"sheet {code}"))
         except Contradiction as error:
             collected.problems.append(f"{sheet.path}, {place}: {error}, not {response!r}; the first one counts")
             continue
         collected.new += fresh
         collected.known += not fresh
-
-
-def _know(store: ResponseStore, rater: str, trials: Iterable[Trial]) -> None:
-    """Adds a sheet's rater with all trials, once."""
-    if store.rater(rater=rater) is None:
-        store.add_rater(rater)
-        store.deal([trial for trial in trials if trial.rater == rater])
 
 
 def tidy(study: RatingStudy, store: ResponseStore) -> pd.DataFrame:
@@ -90,6 +88,7 @@ def tidy(study: RatingStudy, store: ResponseStore) -> pd.DataFrame:
     if table.empty:
         raise ColourbenchError("there is no answer yet: neither on the page, nor in a sheet")
     table = table.assign(study=study.key.study, schema=SCHEMA)
+    table["screen"] = ["" if not found else "passed" if all(found.values()) else "not passed" for found in table["screen"]]
     table["time"] = pd.to_datetime(table["time"], unit="s", utc=True).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     for name in ("seed", "other_seed"):
         table[name] = table[name].astype("Int64")

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 
 from analysis.ratings.answers.collection import TIDY
-from analysis.ratings.design import PROTOCOLS, TestName
+from analysis.ratings.design import PROTOCOLS, Kind, TestName
 from common.errors import ColourbenchError, first_line
 
 NEEDED: dict[TestName, tuple[str, ...]] = {
@@ -43,7 +44,8 @@ def read(path: Path, test: TestName, columns: Mapping[str, str], values: Mapping
     tidy = tidy.astype(object)  # columns that the file lacks are empty, whatever they will hold
     tidy["study"], tidy["kind"], tidy["block"] = study, tidy["kind"].fillna("test"), tidy["block"].fillna(1)
     tidy["trial"] = tidy["trial"].fillna(tidy.groupby("rater").cumcount() + 1)
-    tidy["side"] = tidy["side"].fillna("left" if PROTOCOLS[test].two else "")
+    sides = tidy["side"].fillna("left" if PROTOCOLS[test].two else "")
+    tidy["side"] = [values.get(str(side).strip(), str(side).strip().lower()) for side in sides]
     tidy["other"] = tidy["other"].fillna("")
     for name in ("seed", "other_seed", "reaction_ms", "exposure_ms"):
         tidy[name] = pd.to_numeric(tidy[name], errors="coerce")
@@ -80,6 +82,14 @@ def _csv(path: Path) -> pd.DataFrame:
 
 
 def _check(tidy: pd.DataFrame, test: TestName, path: Path) -> None:
+    sides = ("left", "right") if PROTOCOLS[test].two else ("",)
+    strange = ~tidy["kind"].isin(get_args(Kind)) | ~tidy["side"].isin(sides)
+    if strange.any():
+        row = int(tidy.index[strange][0])
+        raise ColourbenchError(
+            f"{path}, row {row + 2}: side {tidy['side'][row]!r} and kind {tidy['kind'][row]!r}; a side is left or right where two "
+            f"photographs are shown, and a kind is {', '.join(get_args(Kind))}"
+        )
     wrong = tidy[~tidy["response"].isin(PROTOCOLS[test].answers) | tidy[list(NEEDED[test])].isna().any(axis=1)]
     if len(wrong):
         rows = ", ".join(str(row + 2) for row in wrong.index[:MOST_PROBLEMS])

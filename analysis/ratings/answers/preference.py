@@ -6,14 +6,14 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from analysis.ratings.answers.clustered import cluster_covariance, crossed
+from analysis.ratings.answers.clustered import CLUSTERED, cluster_covariance, crossed, photographs
 from analysis.ratings.answers.tables import judged, judged_trials
 from analysis.statistics.differences import holm
 
 STEPS, TOLERANCE = 100, 1e-10
-SEPARATED = 12.0  # a worth this far out means that an arm always won or always lost
+APART, FARTHEST = 10.0, 24.0  # arms whose worths run this far apart were never beaten by, or never beat, one another
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Preferences:
     Args:
         tie: log ν; minus infinity if no answer was "no difference".
         influence: of each trial on the worths.
+        known: projection on what the answers tell: arms that were never linked by answers have no difference.
         model: the covariance if all trials were independent.
     """
 
@@ -31,11 +32,23 @@ class Preferences:
     tie: float
     influence: Float[np.ndarray, "trials arms"]
     model: Float[np.ndarray, "arms arms"]
+    known: Float[np.ndarray, "arms arms"]
 
     @property
-    def separated(self) -> bool:
-        """Whether some arm always won or always lost, so that its worth is not finite."""
-        return bool(np.abs(self.worth).max() > SEPARATED)
+    def separated(self) -> Bool[np.ndarray, " arms"]:
+        """Which arms always won or always lost against the others, so that their worth is not finite."""
+        order = np.argsort(self.worth)
+        groups = np.empty(len(order), int)
+        groups[order] = np.concatenate([[0], np.cumsum(np.diff(self.worth[order]) > APART)])
+        sizes = np.bincount(groups)
+        largest = sizes.argmax() if (sizes == sizes.max()).sum() == 1 else -1
+        found: np.ndarray = (groups != largest) & (len(sizes) > 1)
+        return found
+
+    def can_estimate(self, contrast: Float[np.ndarray, " arms"]) -> bool:
+        """Whether the answers tell this contrast, and all its worths are finite."""
+        told = np.allclose(contrast @ self.known, contrast, atol=1e-6)
+        return bool(told and not self.separated[np.abs(contrast) > 1e-9].any())
 
 
 def fit(arm: Sequence[str], other: Sequence[str], value: Sequence[float]) -> Preferences:
@@ -55,12 +68,13 @@ def fit(arm: Sequence[str], other: Sequence[str], value: Sequence[float]) -> Pre
         score, information = _derivatives(X, chosen, beta)
         step = np.linalg.pinv(information, rcond=1e-9) @ score.sum(axis=0)
         beta = beta + step * min(1.0, 2.0 / max(np.abs(step).max(), 1e-12))
-        if np.abs(step).max() < TOLERANCE or np.abs(beta).max() > 2 * SEPARATED:
+        if np.abs(step).max() < TOLERANCE or np.abs(beta).max() > FARTHEST:
             break
     score, information = _derivatives(X, chosen, beta)
     inverse = np.linalg.pinv(information, rcond=1e-9)
     tie = float(beta[k]) if len(beta) > k else float("-inf")
-    return Preferences(arms, beta[:k] - beta[:k].mean(), tie, (score @ inverse)[:, :k], inverse[:k, :k])
+    known = (inverse @ information)[:k, :k]
+    return Preferences(arms, beta[:k] - beta[:k].mean(), tie, (score @ inverse)[:, :k], inverse[:k, :k], known)
 
 
 def _utilities(first: np.ndarray, second: np.ndarray, k: int) -> Float[np.ndarray, "trials 3 parameters"]:
@@ -84,7 +98,7 @@ def error(fitted: Preferences, table: pd.DataFrame, contrast: Float[np.ndarray, 
 
     Trials are clustered by rater, by photograph, and by the seed of either arm; no smaller than by raters or photographs alone.
     """
-    raters, images = pd.factorize(table["rater"])[0], pd.factorize(table["image"])[0]
+    raters, images = pd.factorize(table["rater"])[0], pd.factorize(photographs(table["image"]))[0]
     scores = (fitted.influence @ contrast)[:, None]
 
     def variance(groups: np.ndarray) -> float:
@@ -118,28 +132,46 @@ def _by_seed(table: pd.DataFrame, scores: np.ndarray) -> tuple[float, float]:
     return total, spent
 
 
-def worths(answers: pd.DataFrame) -> pd.DataFrame:
-    """The arms in order of worth, with the share of people who would prefer each to an average arm, and 95 % intervals."""
+def worths(answers: pd.DataFrame, fixed: Sequence[str] = ()) -> pd.DataFrame:
+    """The arms in order of worth, with the share of people who would prefer each to an average arm, and 95 % intervals.
+
+    Args:
+        fixed: arms without seeds, such as another program's.
+    """
     table, fitted = _fitted(answers)
-    k, rows = len(fitted.arms), []
+    one, rows = np.eye(len(fitted.arms)), []
+    finite = ~fitted.separated
+    average = finite / max(finite.sum(), 1)
     for number, arm in enumerate(fitted.arms):
-        contrast = np.eye(k)[number] - 1 / k
-        found = judged(float(fitted.worth[number]), *error(fitted, table, contrast))
+        worth = float(fitted.worth[number] - average @ fitted.worth)
+        found = _judged(fitted, table, one[number] - average, worth)
         trials = int(((table["arm"] == arm) | (table["other"] == arm)).sum())
-        row = {"arm": arm, "worth": found["difference"], "low": found["low"], "high": found["high"], "trials": trials}
-        rows.append(row | {"preferred": 1 / (1 + np.exp(-found["difference"])), "interval": _note(fitted)})
+        row = {"arm": arm, "worth": worth, "low": found["low"], "high": found["high"], "trials": trials}
+        rows.append(row | {"preferred": 1 / (1 + np.exp(-worth)), "interval": _note(fitted, table, [arm], fixed)})
     return pd.DataFrame(rows).sort_values("worth", ascending=False, ignore_index=True)
 
 
-def pairs(answers: pd.DataFrame) -> pd.DataFrame:
-    """Differences of worth, as `tables.pairs` gives them; `difference` is the log odds that `first` is preferred."""
+def pairs(answers: pd.DataFrame, fixed: Sequence[str] = ()) -> pd.DataFrame:
+    """Differences of worth, as `tables.pairs` gives them; `difference` is the log odds that `first` is preferred.
+
+    NaN where an arm always won or lost, or where no answers link two arms.
+    """
     table, fitted = _fitted(answers)
     one, rows = np.eye(len(fitted.arms)), []
     for i, j in combinations(range(len(fitted.arms)), 2):
-        found = judged(float(fitted.worth[i] - fitted.worth[j]), *error(fitted, table, one[i] - one[j]))
-        rows.append({"first": fitted.arms[i], "second": fitted.arms[j], **found, "interval": _note(fitted)})
+        both = [fitted.arms[i], fitted.arms[j]]
+        found = _judged(fitted, table, one[i] - one[j], float(fitted.worth[i] - fitted.worth[j]))
+        rows.append({"first": both[0], "second": both[1], **found, "interval": _note(fitted, table, both, fixed)})
     frame = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p", "interval"])
-    return frame.assign(p_holm=holm(frame["p"].tolist()))
+    known = frame["p"].notna()
+    frame.loc[known, "p_holm"] = holm(frame.loc[known, "p"].tolist())
+    return frame.assign(p_holm=frame.get("p_holm", np.nan))
+
+
+def _judged(fitted: Preferences, table: pd.DataFrame, contrast: np.ndarray, estimate: float) -> dict[str, float]:
+    if not fitted.can_estimate(contrast) or table["rater"].nunique() < 2 or table["image"].nunique() < 2:
+        return {"difference": estimate, "low": np.nan, "high": np.nan, "p": np.nan}
+    return judged(estimate, *error(fitted, table, contrast))
 
 
 def _fitted(answers: pd.DataFrame) -> tuple[pd.DataFrame, Preferences]:
@@ -147,7 +179,15 @@ def _fitted(answers: pd.DataFrame) -> tuple[pd.DataFrame, Preferences]:
     return table, fit(table["arm"].tolist(), table["other"].tolist(), table["value"].tolist())
 
 
-def _note(fitted: Preferences) -> str:
-    if fitted.separated:
+def _note(fitted: Preferences, table: pd.DataFrame, arms: Sequence[str], fixed: Sequence[str]) -> str:
+    """What an interval counts, or why there is none."""
+    if any(fitted.separated[fitted.arms.index(arm)] for arm in arms):
         return "an arm always won or always lost: its worth is not finite"
-    return "errors clustered by rater, by photograph and by seed"
+    counts = [_seeds(table, arm) for arm in arms if arm not in fixed]
+    seeds = "" if not counts else " and by seed" if min(counts) > 1 else "; one seed says nothing about a method"
+    return CLUSTERED + seeds
+
+
+def _seeds(table: pd.DataFrame, arm: str) -> int:
+    shown = [table.loc[table["arm"] == arm, "seed"], table.loc[table["other"] == arm, "other_seed"]]
+    return int(pd.concat(shown).nunique())

@@ -1,5 +1,6 @@
 """A human study's results as tables, with and without the raters whom the rules reject; written to its folder."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def write(study: RatingStudy, store: ResponseStore, compared: Results | None = N
 
 
 def write_frames(found: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Writes tables as CSV, Markdown and LaTeX."""
+    """Writes tables as CSV, Markdown and LaTeX, in place of all that were in the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
     for name, frame in found.items():
         files.write(frame, frame.round(3), folder, name)
 
@@ -49,6 +51,7 @@ def judge(answers: pd.DataFrame, test: TestName, fixed: Sequence[str] = ()) -> d
     left = tables.kept(answers, test)
     if 0 < left["rater"].nunique() < answers["rater"].nunique() and (left["kind"] == "test").any():
         found |= {f"{name}_kept": frame for name, frame in _by_arm(left, test, fixed).items()}
+    found["about"] = pd.DataFrame([_about(answers, test)])
     found["agreement"] = pd.DataFrame([agreement.krippendorff(answers, test)])
     if test == "single":
         found["detection"] = agreement.detection(answers)
@@ -59,7 +62,7 @@ def judge(answers: pd.DataFrame, test: TestName, fixed: Sequence[str] = ()) -> d
 
 def _by_arm(answers: pd.DataFrame, test: TestName, fixed: Sequence[str]) -> dict[str, pd.DataFrame]:
     if test == "preference":
-        return {"by_arm": preference.worths(answers), "pairs": preference.pairs(answers)}
+        return {"by_arm": preference.worths(answers, fixed), "pairs": preference.pairs(answers, fixed)}
     return {"by_arm": tables.by_arm(answers, test, fixed), "pairs": tables.pairs(answers, test, fixed)}
 
 
@@ -69,6 +72,13 @@ def _p913(answers: pd.DataFrame) -> pd.DataFrame:
     fitted = opinion.p913(matrix)
     quality = pd.Series(fitted.mos, matrix.index).groupby("arm").agg(["mean", "size"])
     return quality.rename(columns={"mean": "mos_p913", "size": "photographs"}).reset_index()
+
+
+def _about(answers: pd.DataFrame, test: TestName) -> dict[str, object]:
+    """What a rate must never stand without: protocol and numbers."""
+    tests = answers[answers["kind"] == "test"]
+    counts = {"raters": tests["rater"].nunique(), "photographs": tests["image"].nunique(), "answers": len(tests)}
+    return {"test": test, **counts, "notes": "; ".join(remarks(answers, test))}
 
 
 def remarks(answers: pd.DataFrame, test: TestName) -> list[str]:

@@ -157,8 +157,9 @@ def _matrix(answers: pd.DataFrame, test: TestName) -> pd.DataFrame:
 
 
 def _arm_interval(fitted: Fit, number: int, values: pd.Series) -> tuple[float, float]:
-    if fitted.method == CLUSTERED:
-        found = judged(float(fitted.means[number]), *fitted.error(np.eye(len(fitted.means))[number]))
+    error, df = fitted.error(np.eye(len(fitted.means))[number]) if fitted.method == CLUSTERED else (0.0, 0.0)
+    if error > 0:  # it is 0 where all answers agree, which is no certainty
+        found = judged(float(fitted.means[number]), error, df)
         return found["low"], found["high"]
     if set(values.unique()) <= {0.0, 1.0}:
         low, high = proportion_confint(values.sum(), len(values), method="wilson")

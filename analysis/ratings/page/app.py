@@ -4,7 +4,7 @@ import hmac
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Cookie, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,6 @@ from analysis.ratings.page.sessions import Age, Refused, Screen, Sessions
 from analysis.ratings.store import Answer
 
 STATIC = Path(__file__).with_name("static")
-COOKIE = "session"
 Milliseconds = Annotated[float, Field(ge=0, le=1e8, allow_inf_nan=False)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 OutsideId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,100}$")]
@@ -75,6 +74,11 @@ def admin_key(sessions: Sessions) -> str:
     return sessions.study.keyed("admin", 24)
 
 
+def cookie_name(sessions: Sessions) -> str:
+    """Of the browser's token: each study has its own, for cookies are shared by all ports of a host."""
+    return f"colourbench-{sessions.study.keyed('cookie', 8)}"
+
+
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 409)
 
@@ -100,21 +104,33 @@ def _file(name: str) -> Any:
 
 
 def _add_session(app: FastAPI, sessions: Sessions) -> None:
+    name = cookie_name(sessions)
+
     @app.get("/state")
-    def state(session: Annotated[str | None, Cookie()] = None) -> dict[str, Any]:
-        return sessions.state(sessions.rater_of(session))
+    def state(request: Request, outside: Annotated[OutsideId, Query()] = "") -> dict[str, Any]:
+        return sessions.state(sessions.rater_of(request.cookies.get(name), outside))
 
     @app.post("/begin", responses=_REFUSALS)
     def begin(body: Begin, request: Request, response: Response) -> dict[str, Any]:
+        if rater := sessions.rater_of(request.cookies.get(name), body.outside):  # begun in another window
+            sessions.consent_again(rater, body.consent)
+            return sessions.state(rater)
         token = sessions.begin(body.consent, body.age, body.outside)
         secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, token, max_age=30 * 86400, httponly=True, samesite="lax", secure=secure, path="/")
+        response.set_cookie(name, token, max_age=30 * 86400, httponly=True, samesite="lax", secure=secure, path="/")
         return sessions.state(sessions.rater_of(token))
+
+    @app.post("/leave", responses=_REFUSALS)
+    def leave(response: Response) -> dict[str, Any]:
+        response.delete_cookie(name, path="/")
+        return sessions.state(None)
 
 
 def _add_trials(app: FastAPI, sessions: Sessions) -> None:
-    def signed_in(session: Annotated[str | None, Cookie()] = None) -> str:
-        rater = sessions.rater_of(session)
+    name = cookie_name(sessions)
+
+    def signed_in(request: Request) -> str:
+        rater = sessions.rater_of(request.cookies.get(name))
         if rater is None:
             raise HTTPException(401, "begin at the first page")
         return rater
@@ -148,8 +164,8 @@ def _add_trials(app: FastAPI, sessions: Sessions) -> None:
 
 def _add_admin(app: FastAPI, sessions: Sessions) -> None:
     @app.get("/admin/data", responses=_REFUSALS)
-    def data(key: Annotated[str, Query(max_length=100)] = "") -> dict[str, Any]:
-        if not hmac.compare_digest(key.encode("utf-8", "replace"), admin_key(sessions).encode()):
+    def data(x_key: Annotated[str, Header(max_length=100)] = "") -> dict[str, Any]:
+        if not hmac.compare_digest(x_key.encode("utf-8", "replace"), admin_key(sessions).encode()):
             raise HTTPException(401, "this page needs the key that `ratings serve` printed")
         from analysis.ratings.page.overview import overview  # statistics take a second to import
 

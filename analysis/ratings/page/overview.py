@@ -30,7 +30,7 @@ def overview(study: RatingStudy, store: ResponseStore) -> dict[str, Any]:
         },
         "answers": dict(Counter(answers["kind"])),
         "cells": _cells(study, answers),
-        "quality": _quality(answers, study),
+        "quality": _quality(answers),
         "each": _each(answers, study),
     }
 
@@ -57,7 +57,7 @@ def _cells(study: RatingStudy, answers: pd.DataFrame) -> dict[str, float]:
     return {"least": min(counts), "median": float(np.median(counts)), "most": max(counts), "cells": len(counts)}
 
 
-def _quality(answers: pd.DataFrame, study: RatingStudy) -> dict[str, float | None]:
+def _quality(answers: pd.DataFrame) -> dict[str, float | None]:
     """Shares over all trials, in per cent, and the median reaction."""
     if answers.empty:
         return {}

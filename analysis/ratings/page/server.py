@@ -23,9 +23,11 @@ def serve(
     study.key.schedule.check()
     _ = study.pictures  # read and checked before anybody comes
     sessions = Sessions(study, store, settings)
-    config = uvicorn.Config(make_app(sessions), host, port, log_level="critical", access_log=False, server_header=False)
-    shown = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-    say(f"{study.key.study}, {study.key.design.test}: {shown}/")
+    config = uvicorn.Config(make_app(sessions), host, port, log_level="error", access_log=False, server_header=False)
+    name = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    shown, design = f"http://{name}:{port}", study.key.design
+    exposure = f"{design.exposure_ms} ms" if design.exposure_ms else "no limit"
+    say(f"{study.key.study}, {design.test}, {design.trials} trials a block, {design.practice} for practice, {exposure}: {shown}/")
     say(f"yours alone, live counts: {shown}/admin#{admin_key(sessions)}")
     say(f"answers: {study.folder} (Ctrl-C ends the page; nothing is lost)")
     try:

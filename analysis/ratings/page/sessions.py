@@ -9,7 +9,7 @@ from typing import Any, Literal
 from analysis.ratings.design import PROTOCOLS, Trial
 from analysis.ratings.page import plates
 from analysis.ratings.page.settings import PageSettings
-from analysis.ratings.store import Answer, Contradiction, ResponseStore
+from analysis.ratings.store import Answer, Contradiction, ResponseStore, Withdrawn
 from analysis.ratings.study import RatingStudy
 from common.errors import ColourbenchError
 
@@ -39,12 +39,14 @@ class Sessions:
         self.study, self.store, self.settings = study, store, settings
         self._schedule = study.key.schedule
         self._protocol = PROTOCOLS[study.key.design.test]
-        self._dealing = threading.Lock()
+        self._lock = threading.Lock()
 
-    def rater_of(self, token: str | None) -> str | None:
-        """The rater whose browser holds this token."""
+    def rater_of(self, token: str | None, outside: str = "") -> str | None:
+        """The rater whose browser holds this token; None where the address names somebody else by an outside id."""
         found = self.store.rater(token=self.study.keyed(f"token {token}")) if token else None
-        return found["rater"] if found else None
+        if found is None or (outside and found["outside"] != self._outside(outside)):
+            return None
+        return str(found["rater"])
 
     def begin(self, consent: str, age: Age | None, outside: str) -> str:
         """Begins a session and returns the browser's token; an outside id that has begun before goes on as the same rater.
@@ -52,28 +54,44 @@ class Sessions:
         Raises:
             Refused: the consent is to another text, or the study is full.
         """
-        if consent != self.settings.consent_version:
-            raise Refused("the consent text has changed; reload the page and read it again")
+        self._check_consent(consent)
         token = secrets.token_urlsafe(24)
-        known = self.study.keyed(f"outside {outside}") if outside else None
-        facts = {"token": self.study.keyed(f"token {token}"), "consent": consent, "age": age}
-        with self._dealing:
+        known = self._outside(outside) if outside else None
+        facts = {"token": self.study.keyed(f"token {token}"), "consent": consent}
+        with self._lock:
             earlier = self.store.rater(outside=known) if known else None
             if earlier:
-                self.store.update_rater(earlier["rater"], token=facts["token"])
+                self.store.update_rater(earlier["rater"], **facts)
             elif len(self.store.raters()) >= self.settings.most_raters:
                 raise Refused("this study has all the raters that it needs; thank you for your interest")
             else:
-                self.store.add_rater(f"r{secrets.token_hex(5)}", outside=known, **facts)
+                self.store.add_rater(f"r{secrets.token_hex(5)}", outside=known, age=age, **facts)
         return token
+
+    def consent_again(self, rater: str, consent: str) -> None:
+        """A rater who has begun agrees to the text as it is now.
+
+        Raises:
+            Refused: the consent is to another text.
+        """
+        self._check_consent(consent)
+        self.store.update_rater(rater, consent=consent)
+
+    def _check_consent(self, consent: str) -> None:
+        if consent != self.settings.consent_version:
+            raise Refused("the consent text has changed; reload the page and read it again")
+
+    def _outside(self, outside: str) -> str:
+        return self.study.keyed(f"outside {outside}")
 
     def check_screen(self, rater: str, screen: Screen) -> None:
         """Keeps whether the screen passed, and nothing else about it."""
         right = [given.strip() == self.plate_number(rater, number) for number, given in enumerate(screen.numbers)]
         passed = {"size": min(screen.width, screen.height) >= NARROWEST, "brightness": all(right[:2]), "colour": all(right[2:])}
         self.store.update_rater(rater, screen=passed)
-        if not self.store.trials(rater):
-            self.another_block(rater)
+        with self._lock:
+            if not self.store.trials(rater):
+                self._deal(rater)
 
     def plate_number(self, rater: str, plate: int) -> str:
         """The number that a plate shows this rater."""
@@ -85,17 +103,22 @@ class Sessions:
         Raises:
             Refused: the last block is not answered, or no photographs are left.
         """
-        with self._dealing:
-            before = self.store.trials(since=time.time() - ABANDONED_SECONDS) + self.study.key.trials
-            mine = self.store.trials(rater)
-            if {trial.code for trial in mine} - self.store.answered(rater):
-                raise Refused("answer the questions of this block first")
-            others = [trial for trial in before if trial.rater != rater]
-            number = max((trial.block for trial in mine), default=0) + 1
-            try:
-                self.store.deal(self._schedule.block(rater, number, [*others, *mine]))
-            except ColourbenchError as error:
-                raise Refused(str(error)) from None
+        with self._lock:
+            self._deal(rater)
+
+    def _deal(self, rater: str) -> None:
+        mine = self.store.trials(rater)
+        if {trial.code for trial in mine} - self.store.answered(rater):
+            raise Refused("answer the questions of this block first")
+        known = {trial.code for trial in self.store.trials()}
+        counted = self.store.trials(since=time.time() - ABANDONED_SECONDS)
+        counted += [trial for trial in self.study.key.trials if trial.code not in known]  # sheets that are still out
+        others = [trial for trial in counted if trial.rater != rater]
+        number = max((trial.block for trial in mine), default=0) + 1
+        try:
+            self.store.deal(self._schedule.block(rater, number, [*others, *mine]))
+        except ColourbenchError as error:
+            raise Refused(str(error)) from None
 
     def picture(self, rater: str, code: str) -> bytes:
         """The picture of a rater's own trial.
@@ -123,7 +146,7 @@ class Sessions:
             raise Refused("this is not the next question of your session")
         try:
             self.store.answer(answer)
-        except Contradiction as error:
+        except (Contradiction, Withdrawn) as error:
             raise Refused(str(error)) from None
         told = trial.kind == "practice" and trial.right_answer in self._protocol.answers  # taste has no right answer
         return trial.right_answer if told else None
@@ -133,7 +156,9 @@ class Sessions:
         if rater is None:
             return {"stage": "consent", "text": self.settings.consent, "version": self.settings.consent_version}
         known = self.store.rater(rater=rater)
-        if known is None or known["screen"] is None:
+        if known is None or known["consent"] != self.settings.consent_version:
+            return self.state(None)
+        if known["screen"] is None:
             return {"stage": "screen", "plates": len(plates.PLATES), "questions": [plate.question for plate in plates.PLATES]}
         waiting = self._waiting(rater)
         return self._next(waiting, self.store.trials(rater)) if waiting else self._end(rater)
@@ -168,7 +193,7 @@ class Sessions:
         left = len(self._schedule.left(self.store.trials(rater)))
         return {
             "stage": "end",
-            "withdrawal_code": self.study.withdrawal_code(rater),
+            "withdrawal_code": self.study.key.withdrawal_code(rater),
             "more": self._schedule.fits(left),
             "completion_url": self.settings.completion_url or None,
         }

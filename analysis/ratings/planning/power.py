@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis.ratings.answers.clustered import Regression
+from analysis.ratings.answers.clustered import CLUSTERED, Regression
 from analysis.ratings.answers.tables import judged, judged_trials
-from analysis.ratings.design import TRUTH, Design, TestName, Trial
+from analysis.ratings.design import PROTOCOLS, TRUTH, Design, TestName, Trial
 from analysis.ratings.schedule import Schedule
 from common.errors import ColourbenchError
 
@@ -58,8 +58,11 @@ def from_pilot(answers: pd.DataFrame, test: TestName) -> Assumptions:
     """The assumptions that a pilot's answers suggest: variances between groups, less what single answers add by chance.
 
     Raises:
-        ColourbenchError: fewer than two raters, photographs or arms have answered test trials.
+        ColourbenchError: the pilot was another test, or has fewer than two raters, photographs or arms with answered test trials.
     """
+    assumed(test)
+    if not answers["response"].astype(str).isin(PROTOCOLS[test].answers).all():
+        raise ColourbenchError(f"the pilot's answers are not those of --test {test}")
     table = judged_trials(answers, test)
     table = table[table["arm"] != TRUTH].assign(seed=lambda t: t["seed"].fillna(0))
     if min(table[name].nunique() for name in ("rater", "image", "arm")) < 2:
@@ -97,6 +100,8 @@ def power(
 
 def _p(regression: Regression, contrast: np.ndarray, answers: np.ndarray) -> float:
     fitted = regression.fit(answers)
+    if fitted.method != CLUSTERED or not fitted.can_estimate(contrast):
+        return 1.0  # so few answers tell arms, raters and photographs not apart
     return judged(float(contrast @ fitted.means), *fitted.error(contrast))["p"]
 
 

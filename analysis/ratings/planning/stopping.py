@@ -63,7 +63,7 @@ def half_width(error: float, df: float, difference: float, level: float = LEVEL)
     beginning.
     """
     if error <= 0:
-        return 0.0
+        return float("inf")  # all answers agree: how sure that is, nobody can say yet
     widened = error * float(stats.t.ppf(1 - level / 2, max(df, 1.0)) / stats.norm.ppf(1 - level / 2))
     v, rho2 = widened**2, (np.array(SCALES) * difference) ** 2
     one = np.sqrt(v * (v + rho2) / rho2 * (2 * np.log(len(SCALES) / level) + np.log((v + rho2) / v)))  # of each ρ alone

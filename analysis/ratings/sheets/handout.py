@@ -31,8 +31,9 @@ def _write_rater(folder: Path, rater: str, key: Key, pictures: Pictures) -> None
     for code, picture in shown.items():
         (folder / "images" / f"{code}.png").write_bytes(picture)
     write_atomically(folder / f"{rater}.csv", _csv(trials))
-    write_atomically(folder / f"{rater}.xlsx", workbook.workbook(rater, trials, shown, key.design.test))
-    printable.write(folder, rater, trials, key.design.test)
+    code = key.withdrawal_code(rater)
+    write_atomically(folder / f"{rater}.xlsx", workbook.workbook(rater, code, trials, shown, key.design.test))
+    printable.write(folder, rater, code, trials, key.design.test)
 
 
 def _csv(trials: Sequence[Trial]) -> bytes:

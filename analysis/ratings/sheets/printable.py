@@ -14,12 +14,12 @@ from common.files.atomic import write_atomically
 DECK, FORM = "deck.html", "form.html"
 
 
-def write(folder: Path, rater: str, trials: Sequence[Trial], test: TestName) -> None:
+def write(folder: Path, rater: str, code: str, trials: Sequence[Trial], test: TestName) -> None:
     """Writes deck.html, form.html and, where it can, form.pdf into a rater's folder."""
     templates = Environment(
         loader=PackageLoader("analysis.ratings.sheets"), autoescape=select_autoescape(["html", "j2"]), trim_blocks=True
     )
-    shown = {"rater": rater, "protocol": PROTOCOLS[test], "trials": trials}
+    shown = {"rater": rater, "code": code, "protocol": PROTOCOLS[test], "trials": trials}
     for name in (DECK, FORM):
         write_atomically(folder / name, templates.get_template(f"{name}.j2").render(shown).encode())
     _write_pdf(folder / FORM)

@@ -21,12 +21,13 @@ POINTS = 0.75  # of a pixel
 CHARACTER = 7  # pixels of a column's width
 
 
-def workbook(rater: str, trials: Sequence[Trial], pictures: Mapping[str, bytes], test: TestName) -> bytes:
+def workbook(rater: str, code: str, trials: Sequence[Trial], pictures: Mapping[str, bytes], test: TestName) -> bytes:
     """The content of an XLSX file. The header row stays in sight, and the sheet is as wide as a screen and a page."""
     book = Workbook()
     sheet: Worksheet = book.active
     sheet.title = SHEET
-    sheet["A1"], sheet["A2"] = f"Rating sheet of {rater}", PROTOCOLS[test].question
+    kept = f"withdrawal code {code}: keep it, with it all your answers can be removed"
+    sheet["A1"], sheet["A2"] = f"Rating sheet of {rater}; {kept}", PROTOCOLS[test].question
     sheet["A1"].font, sheet["A2"].font = Font(size=11), Font(bold=True, size=16)
     sheet.row_dimensions[2].height = 30
     for column, title in enumerate(TITLES, 1):

@@ -1,15 +1,13 @@
 """The store of answers: once and only once, on SQLite and on PostgreSQL, under load."""
 
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sql
 
 from analysis.ratings.design import Design, Trial
-from analysis.ratings.store import Answer, Contradiction, ResponseStore
+from analysis.ratings.store import Answer, Contradiction, ResponseStore, Withdrawn
 from analysis.ratings.study import RatingStudy
 from common.errors import ColourbenchError
 
@@ -72,5 +70,22 @@ def test_a_store_that_cannot_be_opened_is_named_without_its_password(tmp_path: P
     with pytest.raises(ColourbenchError, match=r"cannot open the store of answers postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/x"):
         ResponseStore("postgresql+psycopg://me:secret@127.0.0.1:1/x")
     (tmp_path / "broken.db").write_bytes(b"no database" * 100)
-    with pytest.raises((ColourbenchError, sql.exc.DatabaseError, sqlite3.DatabaseError)):
-        ResponseStore(f"sqlite:///{tmp_path / 'broken.db'}").raters()
+    with pytest.raises(ColourbenchError, match="file is not a database"):
+        ResponseStore(f"sqlite:///{tmp_path / 'broken.db'}")
+
+
+def test_what_comes_after_a_withdrawal_is_refused(store: ResponseStore, trials: list[Trial]) -> None:
+    store.withdraw("rater-01", "hash")
+    with pytest.raises(Withdrawn):
+        store.answer(Answer(trials[0].code, "left", "s", "k"))
+    with pytest.raises(Withdrawn):
+        store.deal(trials)
+    assert store.table().empty and store.trials() == []
+
+
+def test_a_sheet_that_was_half_added_is_completed(store: ResponseStore, make_study: Callable[..., RatingStudy]) -> None:
+    sheet = make_study(Design("pair", 1, 12)).key.trials
+    store.add_rater("rater-01")  # killed before its trials
+    for _ in range(2):
+        store.add_sheet(sheet)
+    assert store.trials() == sheet

@@ -50,6 +50,6 @@ def test_a_study_is_not_overwritten(make_study: Callable[..., RatingStudy]) -> N
 
 def test_withdrawal_codes_are_the_studys_own(make_study: Callable[..., RatingStudy]) -> None:
     one, other = make_study(Design("pair", 1, 12)), make_study(Design("pair", 1, 12), "second")
-    codes = {study.withdrawal_code(rater) for study in (one, other) for rater in ("r1", "r2")}
+    codes = {study.key.withdrawal_code(rater) for study in (one, other) for rater in ("r1", "r2")}
     assert len(codes) == 4 and all(len(code) == 12 for code in codes)
-    assert RatingStudy(one.folder).withdrawal_code("r1") == one.withdrawal_code("r1")
+    assert RatingStudy(one.folder).key.withdrawal_code("r1") == one.key.withdrawal_code("r1")

@@ -17,7 +17,7 @@ document.addEventListener("keydown", (event) => {
 go();
 
 async function go() {
-  show(await ask("state"));
+  show(await ask(`state?outside=${encodeURIComponent(outside)}`));
 }
 
 function show(state) {
@@ -41,6 +41,7 @@ function word() {
 }
 
 function outsideId(query) {
+  if (!query.get("PROLIFIC_PID")) return "";
   const names = ["PROLIFIC_PID", "STUDY_ID"]; // a SESSION_ID changes when the same person comes back
   const parts = names.map((name) => query.get(name)).filter(Boolean);
   return parts.join("/").replace(/[^\x21-\x7e]/g, "").slice(0, 100);
@@ -91,14 +92,7 @@ function consent(state) {
   const find = open("consent");
   for (const paragraph of state.text.split(/\n\s*\n/)) find(".text").append(Object.assign(document.createElement("p"), { textContent: paragraph }));
   const form = find("form");
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    try {
-      show(await ask("begin", { consent: state.version, age: form.elements.age.value || null, outside }));
-    } catch (error) {
-      tell(error);
-    }
-  });
+  onSubmit(form, () => ask("begin", { consent: state.version, age: form.elements.age.value || null, outside }));
 }
 
 function screen(state) {
@@ -110,12 +104,22 @@ function screen(state) {
     label.append(image, question, document.createElement("br"), input);
     find(".plates").append(label);
   });
-  find("form").addEventListener("submit", async (event) => {
-    event.preventDefault();
+  onSubmit(find("form"), () => {
     const numbers = [...view.querySelectorAll("input")].map((input) => input.value.trim());
+    return ask("screen", { width: window.innerWidth, height: window.innerHeight, numbers });
+  });
+}
+
+// One request, however often the button is pressed.
+function onSubmit(form, request) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button");
+    button.disabled = true;
     try {
-      show(await ask("screen", { width: window.innerWidth, height: window.innerHeight, numbers }));
+      show(await request());
     } catch (error) {
+      button.disabled = false;
       tell(error);
     }
   });
@@ -157,6 +161,7 @@ function end(state) {
   if (state.completion_url) find("a.main").href = state.completion_url;
   find(".more").hidden = !state.more;
   find(".more").addEventListener("click", () => ask("more", {}).then(show).catch(tell));
+  find(".leave").addEventListener("click", () => ask("leave", {}).then(show).catch(tell));
 }
 
 // --- a trial
@@ -301,7 +306,7 @@ async function send(state, answer) {
     if (reply.right) return feedback(state, answer.response, reply.right, next);
   } catch (error) {
     tell(error);
-    next = await ask("state");
+    next = await ask(`state?outside=${encodeURIComponent(outside)}`);
   }
   show(next);
 }

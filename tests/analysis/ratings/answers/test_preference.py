@@ -79,7 +79,18 @@ def test_ties_are_davidsons() -> None:
 
 def test_an_arm_that_always_wins_is_told() -> None:
     fitted = preference.fit(["a"] * 20 + ["b"] * 4, ["b"] * 10 + ["c"] * 14, [1.0] * 20 + [1.0, 0.0, 1.0, 0.0])
-    assert fitted.separated and np.isfinite(fitted.worth).all()
+    assert fitted.separated[0] and np.isfinite(fitted.worth).all()
+    answers = people(np.random.default_rng(0), 6, 20, 12, 1)
+    answers["response"] = np.where(answers["arm"] == "arm0", answers["side"], answers["response"])
+    for row in preference.pairs(answers).to_dict("records"):
+        assert ("arm0" in (row["first"], row["second"])) == np.isnan(row["p"]) == ("not finite" in row["interval"])
+
+
+def test_arms_that_no_answers_link_are_not_compared() -> None:
+    answers = people(np.random.default_rng(0), 12, 30, 24, 1)
+    apart = pd.concat([answers, answers.assign(arm="x" + answers["arm"], other="x" + answers["other"])])
+    found = preference.pairs(apart).to_dict("records")
+    assert all(np.isnan(row["p"]) == (row["first"].startswith("x") != row["second"].startswith("x")) for row in found)
 
 
 def people(draw: np.random.Generator, raters: int, images: int, trials: int, seeds: int, effect: float = 0.0) -> pd.DataFrame:
@@ -120,4 +131,4 @@ def test_two_outlying_observers_of_a_published_study(published: Path) -> None:
     table = pd.read_csv(published / "pwcmp" / "ex3_tmo_cmp_data.csv")
     assert (table["observer"].nunique(), table["scene"].nunique()) == (18, 5)
     fitted = preference.fit(table["condition_A"].tolist(), table["condition_B"].tolist(), table["is_A_selected"].tolist())
-    assert len(fitted.arms) == 7 and not fitted.separated
+    assert len(fitted.arms) == 7 and not fitted.separated.any()

@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from analysis.ratings.design import Design
-from analysis.ratings.page.app import make_app
+from analysis.ratings.page.app import cookie_name, make_app
 from analysis.ratings.page.sessions import Sessions
 from analysis.ratings.page.settings import PageSettings
 from analysis.ratings.store import ResponseStore
@@ -84,7 +84,7 @@ class Rater:
 
     @property
     def id(self) -> str:
-        return str(self.sessions.rater_of(self.client.cookies["session"]))
+        return str(self.sessions.rater_of(self.client.cookies[cookie_name(self.sessions)]))
 
     def reply(self, state: dict[str, Any], response: str, **other: Any) -> dict[str, Any]:
         """The answer to the trial that a state shows."""

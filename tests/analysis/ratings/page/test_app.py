@@ -30,7 +30,7 @@ def test_a_whole_session_becomes_tidy_rows(test: TestName, make_sessions: MakeSe
     first = rater.begin()
     assert (first["stage"], first["practice"], first["first"], first["total"]) == ("trial", True, True, 2)
     end = rater.answer_all()
-    assert end["stage"] == "end" and end["withdrawal_code"] == sessions.study.withdrawal_code(rater.id)
+    assert end["stage"] == "end" and end["withdrawal_code"] == sessions.study.key.withdrawal_code(rater.id)
     table = tidy(sessions.study, sessions.store)
     assert list(table.columns) == list(TIDY) and len(table) == 10
     assert table["kind"].value_counts().to_dict() == {"test": 6, "practice": 2, "vigilance": 1, "repeat": 1}
@@ -140,7 +140,7 @@ def test_cells_fill_evenly_over_many_raters(make_sessions: MakeSessions, make_ra
         rater = make_rater(sessions)
         rater.begin()
         rater.answer_all()
-    data = rater.client.get("/admin/data", params={"key": admin_key(sessions)}).json()
+    data = rater.client.get("/admin/data", headers={"X-Key": admin_key(sessions)}).json()
     assert data["raters"]["finished a block"] == 8 and data["answers"]["test"] == 48
     assert data["cells"]["most"] - data["cells"]["least"] <= 1 and data["cells"]["cells"] == 36
 
@@ -174,10 +174,10 @@ def test_a_full_study_takes_nobody(make_sessions: MakeSessions, make_rater: type
 def test_the_owners_page_needs_its_key_and_tells_no_result(make_sessions: MakeSessions, make_rater: type[Rater]) -> None:
     sessions = make_sessions()
     rater = make_rater(sessions)
-    assert rater.client.get("/admin/data", params={"key": "é" * 20}).status_code == 401
+    assert rater.client.get("/admin/data", headers={"X-Key": "wrong"}).status_code == 401
     rater.begin()
     rater.answer_all()
-    reply = rater.client.get("/admin/data", params={"key": admin_key(sessions)})
+    reply = rater.client.get("/admin/data", headers={"X-Key": admin_key(sessions)})
     assert not [arm for arm in sessions.study.key.arms if arm in reply.text]
     assert reply.json()["each"][0]["answers"] == 8
 

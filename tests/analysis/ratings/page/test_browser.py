@@ -105,7 +105,7 @@ def test_a_whole_session_with_a_reload_in_the_middle(
     feedback = 2 if test in ("pair", "single") else 0
     assert (kinds.count("trial"), kinds.count("feedback")) == (10, feedback) and kinds.count("pause") >= 2
     assert len(answers) == 10 and answers["session"].nunique() == 2 and set(answers["response"]) == {PROTOCOLS[test].answers[0]}
-    assert code == study.withdrawal_code(rater["rater"]) and width <= SIZES[size]["width"]
+    assert code == study.key.withdrawal_code(rater["rater"]) and width <= SIZES[size]["width"]
     assert person.asked == {f"127.0.0.1:{port}"} and person.problems == []
 
 

@@ -15,7 +15,7 @@ from analysis.ratings.page.app import make_app
 from analysis.ratings.page.sessions import Sessions
 
 CASES = 90  # of each operation, with what the schema allows and with what it does not
-OPERATIONS = 8
+OPERATIONS = 9
 
 
 @pytest.mark.integration
