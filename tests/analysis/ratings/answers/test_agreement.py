@@ -71,6 +71,12 @@ def test_people_and_metrics() -> None:
     assert found["other", "kendall"]["n"] == len(cells) - 1
 
 
+def test_raters_who_all_agree_have_no_alpha() -> None:
+    alike = answers([(f"r{r}", "test", f"i{i}", "cgan", 0, "", "real") for r in range(3) for i in range(4)])
+    alike = pd.concat([alike, answers([("r9", "test", "i9", "cgan", 0, "", "fake")])])
+    assert np.isnan(agreement.krippendorff(alike, "single")["alpha"])
+
+
 def test_nobody_saw_the_same() -> None:
     lone = answers([(f"r{k}", "test", f"i{k}", "cgan", 0, "", "real") for k in range(5)])
     assert np.isnan(agreement.krippendorff(lone, "single")["alpha"])

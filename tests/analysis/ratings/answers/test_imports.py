@@ -21,6 +21,16 @@ def test_a_preference_file_with_other_names(tmp_path: Path) -> None:
     assert found["trial"].tolist() == [1, 2, 1] and set(found["kind"]) == {"test"}
 
 
+def test_sides_are_read_as_answers_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("rater,image,arm,side,response\nr1,i,a,Left,Left\nr2,j,a, RIGHT ,Right\n")
+    found = imports.read(path, "pair", {}, {}, "s")
+    assert found["side"].tolist() == ["left", "right"] == found["response"].tolist()
+    path.write_text("rater,image,arm,side,response\nr1,i,a,middle,left\n")
+    with pytest.raises(ColourbenchError, match="row 2: side 'middle'"):
+        imports.read(path, "pair", {}, {}, "s")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -52,6 +52,13 @@ def test_arms_confounded_with_photographs_get_no_p(simulate: Simulate) -> None:
     assert tables.pairs(every_second, "pair").empty and len(tables.pairs(answers, "pair")) == 1
 
 
+def test_answers_that_all_agree_are_no_certainty() -> None:
+    """An arm that fooled nobody in 100 trials may fool 3.7 % (Wilson)."""
+    rows = [(f"r{k % 10}", "test", f"i{k // 10}", "a", "left", "left") for k in range(100)]
+    [row] = tables.by_arm(pd.DataFrame(rows, columns=COLUMNS), "pair").to_dict("records")
+    assert (row["fooling_rate"], row["low"]) == (0, 0) and row["high"] == pytest.approx(0.037, abs=5e-4)
+
+
 def test_only_control_trials() -> None:
     answers = pd.DataFrame([("r", "vigilance", "i", RANDOM, "left", "left")], columns=COLUMNS)
     with pytest.raises(ColourbenchError, match="no test trial"):

@@ -12,11 +12,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from analysis.ratings.answers.collection import TIDY, tidy
-from analysis.ratings.design import PROTOCOLS, RANDOM, TESTS, TRUTH, Design, TestName
+from analysis.ratings.design import PROTOCOLS, RANDOM, TESTS, TRUTH, Design, TestName, Trial
 from analysis.ratings.page.app import admin_key, make_app
 from analysis.ratings.page.guard import LARGEST_BODY
 from analysis.ratings.page.sessions import Sessions
 from analysis.ratings.page.settings import PageSettings
+from analysis.ratings.store import ResponseStore
+from analysis.ratings.study import RatingStudy
 from common.errors import ColourbenchError
 
 MakeSessions = Callable[..., Sessions]
@@ -72,6 +74,64 @@ def test_practice_of_what_is_a_matter_of_taste_has_no_right_answer(
     state = rater.begin()
     assert state["practice"]
     assert rater.post("/answer", rater.reply(state, state["answers"][0]["value"]))["right"] is None
+
+
+def test_two_windows_of_one_browser_are_one_rater(make_sessions: MakeSessions, make_rater: type[Rater]) -> None:
+    sessions = make_sessions()
+    rater = make_rater(sessions)
+    for _ in range(2):  # a second window, or a second click on Begin
+        rater.post("/begin", rater.begin_with)
+    assert len(sessions.store.raters()) == 1
+
+
+def test_the_next_person_at_a_browser_is_another_rater(make_sessions: MakeSessions, make_rater: type[Rater]) -> None:
+    sessions = make_sessions()
+    rater = make_rater(sessions, outside="first/s")
+    rater.begin()
+    assert rater.client.get("/state", params={"outside": "second/s"}).json()["stage"] == "consent"
+    rater.post("/begin", {**rater.begin_with, "outside": "second/s"})
+    assert len(sessions.store.raters()) == 2 and rater.state()["stage"] == "screen"
+    assert rater.post("/leave", {})["stage"] == "consent" and rater.state()["stage"] == "consent"
+
+
+def test_a_changed_consent_text_is_asked_for_again(make_sessions: MakeSessions, make_rater: type[Rater]) -> None:
+    sessions = make_sessions()
+    rater = make_rater(sessions)
+    rater.begin()
+    later = Sessions(sessions.study, sessions.store, PageSettings(consent="Another text.", hosts=("127.0.0.1",)))
+    again = make_rater(later)
+    again.client.cookies = rater.client.cookies
+    assert again.state()["stage"] == "consent"
+    again.post("/begin", again.begin_with)
+    assert again.state()["stage"] == "trial" and len(sessions.store.raters()) == 1
+    assert sessions.store.raters()[0]["consent"] == later.settings.consent_version
+
+
+def test_a_rater_who_withdrew_is_told_and_leaves_nothing(make_sessions: MakeSessions, make_rater: type[Rater]) -> None:
+    sessions = make_sessions()
+    rater = make_rater(sessions)
+    state = rater.begin()
+    sessions.store.withdraw(rater.id, "hash")
+    reply = rater.client.post("/answer", json=rater.reply(state, "left"))
+    assert reply.status_code == 401 and rater.state()["stage"] == "consent" and sessions.store.table().empty
+
+
+def test_sheets_that_were_collected_count_once_in_the_balance(
+    make_study: Callable[..., RatingStudy], store: ResponseStore, make_rater: type[Rater]
+) -> None:
+    study = make_study(Design("pair", 2, 8))
+    store.add_sheet([trial for trial in study.key.trials if trial.rater == "rater-01"])
+    sessions = Sessions(study, store, PageSettings(hosts=("127.0.0.1",)))
+    counted: list[Trial] = []
+    dealt = sessions._schedule.block
+
+    def block(rater: str, number: int, before: list[Trial]) -> list[Trial]:
+        counted.extend(before)
+        return dealt(rater, number, before)
+
+    object.__setattr__(sessions._schedule, "block", block)
+    make_rater(sessions).begin()
+    assert len(counted) == len({trial.code for trial in counted}) == 16
 
 
 def test_practice_tells_the_right_answer_and_the_test_does_not(make_sessions: MakeSessions, make_rater: type[Rater]) -> None:

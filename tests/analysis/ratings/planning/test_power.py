@@ -47,6 +47,19 @@ def test_a_pilot_tells_what_people_are_like() -> None:
         assert found == pytest.approx(getattr(people, name), abs=0.035), name
 
 
+def test_a_design_without_spare_answers_sees_nothing() -> None:
+    """Five raters, each photograph seen once: nothing tells arms, raters and photographs apart."""
+    assert power(Design("pair", 2, 24), 200, 4, 5, 0.2, Assumptions(), 20) == 0.0
+
+
+def test_a_pilot_of_another_test_is_refused() -> None:
+    rows = [(f"r{r}", "test", f"i{i}", f"a{(r + i) % 2}", 0, "left", "left") for r in range(3) for i in range(4)]
+    pilot = pd.DataFrame(rows, columns=["rater", "kind", "image", "arm", "seed", "side", "response"])
+    for test in ("opinion", "single"):
+        with pytest.raises(ColourbenchError, match="not those of --test"):
+            from_pilot(pilot, test)
+
+
 def test_what_cannot_be_planned_is_said() -> None:
     assert assumed("opinion") == OPINION
     with pytest.raises(ColourbenchError, match="preference"):

@@ -71,6 +71,22 @@ def test_collecting_twice_changes_nothing(make_study: Callable[..., RatingStudy]
     assert store.table().equals(before)
 
 
+def test_a_files_name_is_not_kept(make_study: Callable[..., RatingStudy], store: ResponseStore, tmp_path: Path) -> None:
+    study = make_study(Design("opinion", 1, 12))
+    fill_csv(study.sheets / "rater-01" / "rater-01.csv", ",")
+    named = (study.sheets / "rater-01" / "rater-01.csv").rename(tmp_path / "rater-01 Jane Doe.csv")
+    collect(study, store, [named])
+    assert "Jane" not in tidy(study, store).to_csv()
+
+
+def test_a_sheet_of_somebody_who_withdrew_stays_out(make_study: Callable[..., RatingStudy], store: ResponseStore) -> None:
+    study = make_study(Design("opinion", 1, 12))
+    fill_csv(study.sheets / "rater-01" / "rater-01.csv", ",")
+    store.withdraw("rater-01", study.keyed("rater-01"))  # before the sheet came
+    collected = collect(study, store, filled_sheets(study))
+    assert collected.new == 0 and "has withdrawn" in collected.problems[0]
+
+
 def test_each_unusable_cell_is_named_and_the_others_count(make_study: Callable[..., RatingStudy], store: ResponseStore) -> None:
     study = make_study(Design("pair", 1, 12))
     path = study.sheets / "rater-01" / "rater-01.xlsx"
