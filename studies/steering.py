@@ -126,7 +126,7 @@ def _propose(study: optuna.Study, sweep: Sweep, found: Worths, rounds_so_far: in
     unjudged = [trial for trial in complete if trial.user_attrs["run"] not in found]
     if unjudged:
         raise ColourbenchError(
-            f"nobody has judged {len(unjudged)} trials of {sweep.name} yet; serve their round, "
+            f"nobody whose answers count has judged {len(unjudged)} trials of {sweep.name} yet; serve their round, "
             f"colourbench ratings serve {_round_name(sweep.name, rounds_so_far)}, before you ask for more trials"
         )
     for settings in proposals(sweep.search_space(), complete, found, missing, len(states)):

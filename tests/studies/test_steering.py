@@ -36,7 +36,7 @@ def order(trials: int) -> Sweep:
 
 
 def judge(study: RatingStudy, prefer: int) -> None:
-    """Three raters who always prefer one trial, and otherwise the left photograph."""
+    """Three attentive raters who always prefer one trial, and otherwise the left photograph."""
     sessions = Sessions(study, ResponseStore(study.database), PageSettings())
     for _ in range(3):
         rater = sessions.rater_of(sessions.begin(sessions.settings.consent_version, None, ""))
@@ -45,7 +45,8 @@ def judge(study: RatingStudy, prefer: int) -> None:
         for trial in sessions.store.trials(rater):
             mine = f"trial {prefer:03d}"
             left = trial.side == "left" if trial.arm == mine else trial.side != "left" if trial.other == mine else True
-            sessions.answer(rater, Answer(trial.code, "left" if left else "right", "s", trial.code))
+            response = trial.right_answer or ("left" if left else "right")  # attentive: random colours are never preferred
+            sessions.answer(rater, Answer(trial.code, response, "s", trial.code))
 
 
 def test_rounds_follow_what_people_prefer(home: Path) -> None:
@@ -53,7 +54,9 @@ def test_rounds_follow_what_people_prefer(home: Path) -> None:
     assert steering.run(rooms, order(3), said.append) is None
     (first,) = steering.rounds(rooms, "s")
     assert sorted(first.key.arms) == ["trial 000", "trial 001", "trial 002"] and said[-1].endswith("ratings serve s-round-1")
-    with pytest.raises(ColourbenchError, match=r"nobody has judged 3 trials of s yet; serve their round.* s-round-1"):
+    with pytest.raises(
+        ColourbenchError, match=r"nobody whose answers count has judged 3 trials of s yet; serve their round.* s-round-1"
+    ):
         steering.run(rooms, order(5), said.append)
     judge(first, prefer=1)
     best = steering.run(rooms, order(5), said.append)
