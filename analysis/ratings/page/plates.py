@@ -59,15 +59,15 @@ def _dots(
     def draw(shown: int, random: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
         from skimage.color import lab2rgb
 
-        mask = _digits(shown)
+        x, y, radius = *random.uniform(0, SIZE, (2, DOTS)), random.uniform(2, 5, DOTS)
+        ab = np.where(_digits(shown)[y.astype(int), x.astype(int), None], figure, ground) + random.normal(0, 3, (DOTS, 2))
+        lightness = random.uniform(45, 72, (DOTS, 1))
+        colours = np.round(255 * lab2rgb(np.hstack([lightness, ab])[None])[0]).astype(int)
+        inside = np.hypot(x - SIZE / 2, y - SIZE / 2) <= SIZE / 2 - radius
         image = Image.new("RGB", (SIZE, SIZE), (238, 238, 232))
         pen = ImageDraw.Draw(image)
-        for x, y, r in zip(*random.uniform(0, SIZE, (2, DOTS)), random.uniform(2, 5, DOTS), strict=True):
-            if np.hypot(x - SIZE / 2, y - SIZE / 2) > SIZE / 2 - r:
-                continue
-            ab = figure if mask[int(y), int(x)] else ground
-            colour = lab2rgb([[[random.uniform(45, 72), *(np.array(ab) + random.normal(0, 3, 2))]]])[0, 0]
-            pen.ellipse((x - r, y - r, x + r, y + r), fill=tuple(round(float(255 * c)) for c in colour))
+        for k in np.flatnonzero(inside):
+            pen.ellipse((x[k] - radius[k], y[k] - radius[k], x[k] + radius[k], y[k] + radius[k]), fill=tuple(colours[k].tolist()))
         return np.asarray(image)
 
     return draw
