@@ -106,7 +106,7 @@ def _frozen(number: int, settings: dict[str, object]) -> optuna.trial.FrozenTria
 
 @pytest.mark.integration
 def test_half_of_the_comparisons_of_random_search_find_better_settings() -> None:
-    """Four rounds that people steer against eight random ones, over eight seeds."""
-    steered = [search(seed, True, 4)[-1] for seed in range(8)]
-    random = [search(seed, False, 8)[-1] for seed in range(8)]
+    """Four rounds that people steer against eight random ones, over six seeds."""
+    steered = [search(seed, True, 4)[-1] for seed in range(6)]
+    random = [search(seed, False, 8)[-1] for seed in range(6)]
     assert np.median(steered) >= 0.9 and np.mean(steered) >= np.mean(random) - 0.02, (steered, random)

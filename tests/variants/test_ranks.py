@@ -85,7 +85,8 @@ def steps(cases: list[tuple[str, str]], folder: Path, monkeypatch: pytest.Monkey
     return torch.load(one, weights_only=True), torch.load(two, weights_only=True)
 
 
-@pytest.mark.parametrize("cases", [pytest.param(QUICK, id="float32"), pytest.param(REST, id="bf16", marks=pytest.mark.integration)])
+@pytest.mark.integration
+@pytest.mark.parametrize("cases", [pytest.param(QUICK, id="float32"), pytest.param(REST, id="bf16")])
 def test_two_ranks_are_one_with_the_doubled_batch(
     cases: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

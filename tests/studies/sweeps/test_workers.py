@@ -102,6 +102,7 @@ def test_kills_at_random_moments(store: str, home: Path, request: pytest.Fixture
     assert kills >= KILLS // 2
 
 
+@pytest.mark.integration
 def test_workers_share_the_trials(home: Path) -> None:
     order = Sweep(name="s", base=config(), trials=4, pruner="none")
     said: list[str] = []

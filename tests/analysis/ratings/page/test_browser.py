@@ -83,8 +83,7 @@ class Person:
         return kinds
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize(("test", "size"), [*((test, "desk") for test in TESTS), ("pair", "phone"), ("opinion", "phone")])
 def test_a_whole_session_with_a_reload_in_the_middle(
     test: TestName, size: str, browser: "Browser", make_study: Callable[..., RatingStudy], server: Any
 ) -> None:

@@ -10,7 +10,7 @@ from analysis.ratings.planning.stopping import FEWEST_RATERS, GO_ON, half_width,
 
 Simulate = Callable[..., pd.DataFrame]
 RATERS = 36
-STUDIES = 120
+STUDIES = 80
 
 
 def first_decision(answers: pd.DataFrame, difference: float = 0.1) -> tuple[int, str]:
@@ -31,6 +31,7 @@ def test_always_looking_calls_equal_arms_different_in_at_most_five_per_cent(seed
     assert np.mean([state == "different" for state in states]) <= 0.05 + 1.6 * np.sqrt(0.05 * 0.95 / STUDIES)
 
 
+@pytest.mark.integration
 def test_a_large_difference_stops_early(simulate: Simulate) -> None:
     draw = np.random.default_rng(7)
     found = [first_decision(simulate(draw, RATERS, 60, 40, effect=2.0)) for _ in range(12)]
