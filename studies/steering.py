@@ -8,10 +8,10 @@ answers, and a Gaussian process over settings proposes the trials of the next ro
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
+import pandas as pd
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
@@ -34,9 +34,6 @@ from studies.sweeps.spaces import suggest
 from studies.sweeps.sweep import Sweep, open_study
 from studies.sweeps.worker import Say
 from variants.contract.ranges import Space
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PHOTOGRAPHS = 60  # of the validation split, at most
 TRIALS = 30  # of a rater's block, at most
@@ -81,15 +78,13 @@ def rounds(home: Home, name: str) -> list[RatingStudy]:
 
 def worths(found: Sequence[RatingStudy]) -> Worths:
     """The worth of each judged trial from the answers of all rounds, without rejected raters; empty before there are any."""
-    import pandas as pd
-
     answers = [ResponseStore(study.database).table() for study in found]
     good = [kept(table, "preference") for table in answers if (table["kind"] == "test").any()]
     tests = [judged_trials(table, "preference") for table in good if (table["kind"] == "test").any()]
     return worths_of(pd.concat(tests, ignore_index=True)) if tests else {}
 
 
-def worths_of(table: "pd.DataFrame") -> Worths:
+def worths_of(table: pd.DataFrame) -> Worths:
     """The worth of each trial from judged pairs: columns arm and other, which name trials, and value."""
     fitted = preference.fit(table["arm"].tolist(), table["other"].tolist(), table["value"].tolist())
     return {_number(arm): float(np.clip(worth, -FARTHEST, FARTHEST)) for arm, worth in zip(fitted.arms, fitted.worth, strict=True)}

@@ -44,8 +44,6 @@ def import_answers(
     found = results.judge(tidy, design.test)
     results.write_frames(found, folder / "tables")
     print_tables(found)
-    for remark in results.remarks(tidy, design.test):
-        say(f"note: {remark}")
     say(f"tidy answers: {folder / 'responses.csv'}\ntables: {folder / 'tables'}")
 
 

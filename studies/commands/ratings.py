@@ -154,12 +154,9 @@ def tables(
     opened = _open(folder or open_home(home).ratings(study))
     store = store_of(opened, answers)
     from analysis.ratings.answers import results
-    from analysis.ratings.answers.collection import tidy
 
     written = results.write(opened, store, _compared(home, study))
     print_tables(written)
-    for remark in results.remarks(tidy(opened, store), opened.key.design.test):
-        say(f"note: {remark}")
     say(f"tidy answers: {opened.folder / 'responses.csv'}\ntables: {opened.folder / 'tables'}")
 
 

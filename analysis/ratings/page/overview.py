@@ -24,7 +24,7 @@ def overview(study: RatingStudy, store: ResponseStore) -> dict[str, Any]:
         "raters": {
             "begun": len(raters),
             "online": _online(answers),
-            "finished a block": _finished(store),
+            "finished a block": _finished(store, answers),
             "withdrawn": len(store.withdrawn()),
             "screen not passed": sum(not all(rater["screen"].values()) for rater in raters if rater["screen"]),
         },
@@ -39,11 +39,11 @@ def _online(answers: pd.DataFrame) -> int:
     return int(answers.loc[answers["time"].astype(float) > time.time() - ONLINE_SECONDS, "rater"].nunique())
 
 
-def _finished(store: ResponseStore) -> int:
+def _finished(store: ResponseStore, answers: pd.DataFrame) -> int:
     dealt: dict[tuple[str, int], set[str]] = {}
     for trial in store.trials():
         dealt.setdefault((trial.rater, trial.block), set()).add(trial.code)
-    answered = set(store.table()["code"])
+    answered = set(answers["code"])
     return len({rater for (rater, _), codes in dealt.items() if codes <= answered})
 
 
