@@ -78,12 +78,12 @@ def test_an_array_reaches_its_limit_and_goes_on(slurm: Path, home: Path, tmp_pat
     site = tmp_path / "site.yaml"
     host = socket.gethostname().split(".")[0]
     site.write_text(
-        f"single_host: {host}\ntime: '0:02'\nwarning_seconds: 45\ncpus: 1\nmemory_gb: 1\n"
+        f"single_host: {host}\ntime: '0:02'\nwarning_seconds: 60\ncpus: 1\nmemory_gb: 1\n"
         f"setup: ['export PATH={Path(sys.executable).parent}:$PATH']\n"
     )
     small = ["batches.size=4", "engine.device=cpu", "engine.threads=1", "watch.validations=4", "watch.preview_images=0"]
     small += ["variant.generator.network.base_width=4", "variant.critic.network.base_width=4", "watch.checkpoint_seconds=0.2"]
-    small += ["budget.unit=seconds", "budget.amount=70"]  # more than a job has, less than two
+    small += ["budget.unit=seconds", "budget.amount=55"]  # more than a job has, less than two
     options = [word for setting in small for word in ("--set", setting)]
     command = [sys.executable, "-m", "colourbench", "submit", "--scheduler", "slurm", "--tasks", "2", "--profile", str(site)]
     command += ["--home", str(home), "sweep", "cgan", "--data", "fields-32", "--trials", "2", "--name", "s"]

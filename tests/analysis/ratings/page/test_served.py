@@ -1,5 +1,6 @@
 """The page as a process of its own: killed between answers, and with fifty raters at once. On SQLite and on PostgreSQL."""
 
+import os
 import random
 import signal
 import threading
@@ -15,7 +16,7 @@ from analysis.ratings.design import Design
 from analysis.ratings.store import ResponseStore
 from analysis.ratings.study import RatingStudy
 
-KILLS = 100
+KILLS = 5 * int(os.environ.get("COLOURBENCH_KILLS", "6"))
 
 
 class Visitor:
