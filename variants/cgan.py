@@ -105,7 +105,7 @@ class Cgan(AdversarialVariant):
         """
         one_forward = self.config.accumulation == 1 and self.config.waiting == "training"
         with torch.set_grad_enabled(one_forward), self.waits(self.generator):
-            return Shown(part, self.generator(part.L, part.label))
+            return Shown(part, self.generator(part.seen, part.label))
 
     def _critic_descent(self, shown: Shown) -> Loss:
         part, fake = shown.batch, shown.fake.ab.detach()  # G(L), (B, 2, H, W)
@@ -119,7 +119,7 @@ class Cgan(AdversarialVariant):
     def _generator_descent(self, shown: Shown) -> Loss:
         part, fake = shown.batch, shown.fake
         if not fake.ab.requires_grad:
-            fake = self.generator(part.L, part.label)  # G(L) again, now with a graph
+            fake = self.generator(part.seen, part.label)  # G(L) again, now with a graph
         with self.waits(self.critic):
             maps = self.critic(part.L, fake.ab, part.label)  # D(L, G(L)), one map of logits for each scale
             real = self.critic(part.L, part.ab, part.label) if self._objective.compares else maps

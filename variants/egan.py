@@ -158,8 +158,8 @@ class Egan(AdversarialVariant):
         wanted = self.config.evaluation_size or len(drawn[0])
         while sum(map(len, drawn)) < wanted:
             drawn.append(self.draw(batches))
-        L, ab, label = (torch.cat([getattr(batch, name) for batch in drawn])[:wanted] for name in ("L", "ab", "label"))  # (N, …)
-        return Batch(L, ab, label)
+        names = ("L", "ab", "label", *(["hints"] if self.config.generator.hints else []))
+        return Batch(*(torch.cat([getattr(batch, name) for batch in drawn])[:wanted] for name in names))  # (N, …)
 
     def _judge(self, batch: Batch) -> Judge:
         noise = int(torch.randint(2**62, ()))  # one seed for all children, so that they differ in their weights only
@@ -168,7 +168,7 @@ class Egan(AdversarialVariant):
 
     def _children(self, number: int, parent: Player, batch: Batch, judge: Judge) -> Iterator[Child]:
         """Variation (§3.2): all mutations share one forward pass of generator and critic; each has its own backward pass."""
-        fake = parent(batch.L, batch.label)  # G_θ(L)
+        fake = parent(batch.seen, batch.label)  # G_θ(L)
         maps = self.critic(batch.L, fake.ab, batch.label)  # D(L, G_θ(L))
         reconstruction = self.reconstruction(fake, batch)
         buffers = dict(parent.network.named_buffers())
@@ -200,7 +200,7 @@ class Egan(AdversarialVariant):
         devices = [self.engine.device] if self.engine.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices), self.engine.autocast():
             torch.manual_seed(judge.noise + self.engine.rank)
-            fake = functional_call(parent.network, (weights, buffers), (judge.batch.L, judge.batch.label))
+            fake = functional_call(parent.network, (weights, buffers), (judge.batch.seen, judge.batch.label))
         ab: Tensor = in_float32(fake).ab
         return ab
 
@@ -239,7 +239,7 @@ class Egan(AdversarialVariant):
         losses = []
         for player in self.population:
             with torch.no_grad():
-                fake = player(batch.L, batch.label).ab
+                fake = player(batch.seen, batch.label).ab
             losses.append(self.critic_loss(*self.judge(batch, fake)))
         loss = torch.stack(losses).mean()
         return loss, {"critic": loss}

@@ -93,7 +93,7 @@ class WganGp(AdversarialVariant):
         return distance + self.config.penalty_weight * penalty, losses  # mean of L⁽ⁱ⁾, which line 9 descends
 
     def _generator_descent(self, part: Batch) -> Loss:
-        fake = self.generator(part.L, part.label)  # line 12: G(L)
+        fake = self.generator(part.seen, part.label)  # line 12: G(L)
         with self.waits(self.critic):
             adversarial = objectives.wasserstein_generator(self.critic(part.L, fake.ab, part.label))  # -E[D(L, G(L))]
         reconstruction = self.reconstruction(fake, part)

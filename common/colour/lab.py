@@ -69,6 +69,18 @@ def to_photographs(L: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"]) ->
     return (lab_to_rgb(join(L, ab)) * 255.0).round().to(torch.uint8)
 
 
+def lightness(rgb: UInt8[Tensor, "b 3 h w"], weights: Float[Tensor, "b 3"]) -> Float[Tensor, "b 1 h w"]:
+    """The networks' L where luminance is another mix of linear R, G and B than the eye's, with weights that add up to 1."""
+    Y = torch.einsum("bchw,bc->bhw", _linear(rgb).to(weights.dtype), weights)[:, None]
+    f = _in_two_pieces(Y, EPSILON, lambda t: SLOPE * t + OFFSET, lambda t: _power(t, 1 / 3))
+    return (116.0 * f - 16.0) / L_CENTRE - 1.0
+
+
+def luminance_weights() -> tuple[float, float, float]:
+    """The eye's own mix, Y of CIE XYZ."""
+    return _XYZ_FROM_RGB[1]
+
+
 def _is_for_kernels(image: Tensor, dtype: torch.dtype) -> bool:
     """Whether the compiled loops can convert it: on a CPU, without gradients, and not part of an exported computation.
 

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 from torch import Tensor
 
-from common.colour import lab
+from common.colour import film, hints, lab
+from common.colour.film import FilmConfig
 from common.config import Settings
 from common.data.shards import Split
 from common.errors import ColourbenchError
@@ -18,6 +19,7 @@ from common.fast import switch
 from common.fast.compiled import kernel
 
 SUBSET = 2**32 - 1  # seeds the draw of a subset, apart from those of the epochs
+SHOT = 1  # seeds an image's film, apart from the crops of its epoch
 
 
 class BatchConfig(Settings):
@@ -31,15 +33,26 @@ class BatchConfig(Settings):
     """Crop at a random position within the stored margin; `false` crops the centre."""
     share: float = Field(default=1.0, gt=0, le=1)
     """Fraction of the training images used: a random subset that depends on the seed; a larger one contains every smaller one."""
+    film: FilmConfig = FilmConfig()
+    """The film that the training images are taken on."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Photographs as networks see them: L (B, 1, H, W) and ab (B, 2, H, W) in about [-1, 1], labels (B,), -1 for none."""
+    """Photographs as networks see them: L (B, 1, H, W) and ab (B, 2, H, W) in about [-1, 1], labels (B,), -1 for none.
+
+    `hints` are those that the generator is given, None for a generator that takes none.
+    """
 
     L: Float[Tensor, "b 1 h w"]
     ab: Float[Tensor, "b 2 h w"]
     label: Int[Tensor, " b"]
+    hints: Float[Tensor, "b 3 h w"] | None = None
+
+    @property
+    def seen(self) -> Float[Tensor, "b c h w"]:
+        """What the generator sees: L, and the hints if it is given any."""
+        return self.L if self.hints is None else hints.seen(self.L, self.hints, 1 + hints.CHANNELS)
 
     def __len__(self) -> int:
         return len(self.L)
@@ -49,7 +62,8 @@ class Batch:
         if count == 1:
             return [self]
         pieces = (tensor.chunk(count) for tensor in (self.L, self.ab, self.label))
-        return [Batch(L, ab, label) for L, ab, label in zip(*pieces, strict=True)]
+        hinted = [None] * count if self.hints is None else self.hints.chunk(count)
+        return [Batch(*piece) for piece in zip(*pieces, hinted, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,8 @@ class Batches(Iterator[Batch]):
         labels = self._labels[[self._position(int(place)) for place in places]]
         pixels = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(0, 3, 1, 2)  # (b, 3, s, s)
         L, ab = lab.to_network(pixels)
+        if self._config.film.is_on:
+            L = film.expose(pixels, [self._shot(int(place)) for place in places])
         return Batch(L, ab, torch.from_numpy(labels).to(self._device))
 
     def state_dict(self) -> dict[str, int]:
@@ -118,6 +134,10 @@ class Batches(Iterator[Batch]):
     def _is_mirrored(self, place: int) -> bool:
         draws, position = self._draws(place)
         return bool(draws.flip[position])
+
+    def _shot(self, place: int) -> film.Shot:
+        epoch, position = divmod(place, len(self._used))
+        return film.draw_shot(self._config.film, np.random.default_rng([self._seed, epoch, position, SHOT]))
 
     def _crop(self, place: int) -> UInt8[np.ndarray, "s s 3"]:
         draws, position = self._draws(place)

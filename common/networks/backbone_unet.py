@@ -54,6 +54,7 @@ class BackboneUNet(nn.Module):
     def __init__(self, config: BackboneUNetConfig, classes: int = 0, head: Head | None = None) -> None:
         super().__init__()
         self._config = config
+        self.inputs = 1  # channels: L alone
         encoder = Encoder(config)
         self.stride = max(encoder.reductions)
         deepest = encoder.channels[-1]

@@ -14,15 +14,21 @@ GeneratorNetwork = UNet | BackboneUNet
 
 
 def build_network(
-    config: UNetConfig | BackboneUNetConfig, size: int, classes: int = 0, head: Head | None = None, forgetful: bool = False
+    config: UNetConfig | BackboneUNetConfig,
+    size: int,
+    classes: int = 0,
+    head: Head | None = None,
+    forgetful: bool = False,
+    hinted: bool = False,
 ) -> GeneratorNetwork:
     """Builds a new generator for images with a side of `size` pixels.
 
     Args:
         classes: number of class labels that it is conditioned on; 0 makes it unconditional.
         forgetful: recompute activations in the backward pass instead of storing them (gradient checkpointing).
+        hinted: whether it also takes colour hints; the U-Net only.
     """
-    network = UNet(config, size, classes, head) if isinstance(config, UNetConfig) else BackboneUNet(config, classes, head)
+    network = UNet(config, size, classes, head, hinted) if isinstance(config, UNetConfig) else BackboneUNet(config, classes, head)
     if forgetful:
         recompute(network)
     return network

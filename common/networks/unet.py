@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
+from common.colour import hints
 from common.config import Settings
 from common.errors import ColourbenchError
 from common.fast.convolution import Conv2d, ConvTranspose2d, joined
@@ -33,27 +34,28 @@ class UNetConfig(Settings):
 class UNet(nn.Module):
     """L (B, 1, H, W) -> ab (B, 2, H, W) in [-1, 1]; H and W are multiples of `stride`. With `classes` it is conditional on a label.
 
-    The depth depends on the size, so that the bottleneck of a training image is 1x1. At 256 pixels and width 64 it has
-    54,409,858 parameters.
+    A `hinted` one sees L and hints, (B, 4, H, W). The depth depends on the size, so that the bottleneck of a training image is
+    1x1. At 256 pixels and width 64 it has 54,409,858 parameters.
 
     Raises:
         ColourbenchError: `size` is not a power of two from 32 to 512.
     """
 
-    def __init__(self, config: UNetConfig, size: int, classes: int = 0, head: Head | None = None) -> None:
+    def __init__(self, config: UNetConfig, size: int, classes: int = 0, head: Head | None = None, hinted: bool = False) -> None:
         super().__init__()
         if size not in SIZES:
             raise ColourbenchError(f"the U-Net is made for images of {', '.join(map(str, SIZES))} pixels, not {size}")
         depth = size.bit_length() - 1
         widths = [config.base_width * min(2**i, WIDEST) for i in range(depth)]
         self.stride = size
-        self.downs = nn.ModuleList(_down(i, [1, *widths], depth, config) for i in range(depth))
+        self.inputs = 1 + hints.CHANNELS * hinted
+        self.downs = nn.ModuleList(_down(i, [self.inputs, *widths], depth, config) for i in range(depth))
         self.head = head or TanhHead()
         self.ups = nn.ModuleList(_up(i, widths, self.head.channels, config) for i in reversed(range(depth)))
         self.films = nn.ModuleList(FiLM(classes, width) for width in reversed(widths)) if classes else None
         initialise(self)
 
-    def forward(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Colours:
+    def forward(self, L: Float[Tensor, "b c h w"], label: Int[Tensor, " b"] | None = None) -> Colours:
         skips: list[Tensor] = []
         x = L
         for down in self.downs:

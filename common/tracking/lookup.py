@@ -16,11 +16,14 @@ def studies_in(home: Path) -> set[str] | None:
 
 
 def run_exists(home: Path, reference: str) -> bool | None:
-    """Whether `study/run name`, an id or the start of one refers to a run; None where this quick look-up is impossible."""
+    """Whether `study/run name`, `study/arm`, an id or the start of one names a run; None where this quick look-up is impossible."""
     study, _, name = reference.partition("/")
     if name:
-        query = "SELECT 1 FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = ? AND runs.name = ?"
-        rows = _rows(home, query, study, name)
+        query = (
+            "SELECT 1 FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = ? AND (runs.name = ? OR "
+            "EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'arm' AND tags.value = ?))"
+        )
+        rows = _rows(home, query, study, name, name)
     else:
         rows = _rows(home, "SELECT 1 FROM runs WHERE substr(run_uuid, 1, ?) = ?", len(reference), reference)
     return None if rows is None else bool(rows)

@@ -12,13 +12,14 @@ from common.errors import ColourbenchError, first_line
 from common.files.atomic import appear_whole
 from common.files.locks import locked
 from common.files.names import DATABASE
-from common.tracking.names import CHAMPION
+from common.tracking.names import CHAMPION, VALIDATION
 from common.tracking.run import Connection, Listener, Run
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+BEST = f"{VALIDATION}delta_e"  # chooses among the seeds of an arm
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
@@ -125,7 +126,9 @@ class Store:
         return runs[0] if runs else None
 
     def run(self, reference: str) -> Run:
-        """A run by its id, the start of its id, `study/run name`, `champion`, or `champion/data set`.
+        """A run by its id, the start of its id, `study/run name`, `study/arm`, `champion`, or `champion/data set`.
+
+        An arm stands for the run among its seeds that the validation split liked best.
 
         Raises:
             ColourbenchError: no run, or several, match.
@@ -134,7 +137,7 @@ class Store:
         if study == CHAMPION:
             return self._crowned(name)
         if name:
-            matches = self.find(study, {"mlflow.runName": name})
+            matches = self.find(study, {"mlflow.runName": name}) or self._best_of_arm(study, name)
         else:
             matches = [run for item in self.studies() for run in self.find(item, {}) if run.id.startswith(reference)]
         if len(matches) == 1:
@@ -163,6 +166,11 @@ class Store:
             self._client.create_registered_model(name)
         version = self._client.create_model_version(name, source=path.as_uri(), run_id=run.id)
         return str(version.version)
+
+    def _best_of_arm(self, study: str, arm: str) -> list[Run]:
+        """The finished run of an arm with the lowest ΔE₀₀ on the validation split, alone in a list."""
+        runs = [run for run in self.find(study, {"arm": arm}) if run.status == "FINISHED" and BEST in run.metrics]
+        return sorted(runs, key=lambda run: run.metrics[BEST])[:1]
 
     def _crowned(self, dataset: str) -> Run:
         """The champion of a data set; without a data set, the only champion."""

@@ -43,9 +43,12 @@ VariantArgument = Annotated[str, typer.Argument(help=f"{', '.join(CLASSES)}.")]
 RunArgument = Annotated[
     str,
     typer.Argument(
-        help="A run's id, the start of it, STUDY/RUN NAME, or `champion`: the best model of the registry (champion/DATASET)."
+        help="A run's id, the start of it, STUDY/RUN NAME, STUDY/ARM (its best seed), a model file (.safetensors), or `champion`: "
+        "the best model of the registry (champion/DATASET)."
     ),
 ]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_HOME = Path("runs")
 Verb = TypeVar("Verb", bound=Callable[..., None])
 
@@ -123,8 +126,21 @@ def check_run(home: Path, reference: str) -> None:
     """
     from common.tracking.lookup import run_exists
 
+    if reference.endswith(".safetensors"):
+        check_exists(Path(reference))
+        return
     if not is_champion(reference) and run_exists(home, reference) is False:
         raise ColourbenchError(f"there is no run {reference!r} in {home}; `colourbench runs` lists them")
+
+
+def check_device(device: str) -> None:
+    """Checks that the device has a name that is known.
+
+    Raises:
+        ColourbenchError: it has not.
+    """
+    if device not in DEVICES:
+        raise ColourbenchError(f"--device {device}: choose {', '.join(DEVICES)}")
 
 
 def is_champion(reference: str) -> bool:

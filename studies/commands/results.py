@@ -1,16 +1,13 @@
-"""Verbs about results: evaluate, report, list runs, colourise, MLflow's UI."""
+"""Verbs about results: evaluate, report, list runs, MLflow's UI."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from common.colour.metrics import MEASURED, METRICS
 from common.errors import ColourbenchError
-from studies.commands.options import DEFAULT_HOME, HomeOption, RunArgument, check_exists, check_run, check_study, open_home, say
-
-DEVICES = ("auto", "cpu", "cuda")
+from studies.commands.options import DEFAULT_HOME, HomeOption, RunArgument, check_run, check_study, open_home, say
 
 
 def evaluate(
@@ -88,41 +85,6 @@ def runs(
             figures = {key: item.metrics.get(f"test/{key}") for key in ("delta_e", "psnr_rgb", "colourfulness")}
             shown = "  ".join(f"{key} {value:.2f}" for key, value in figures.items() if value is not None)
             say(f"  {item.id[:8]}  {item.status:<9} {item.name:<40} {shown}")
-
-
-def colourise(
-    run: RunArgument,
-    photographs: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="Folder for the coloured photographs.")],
-    samples: Annotated[
-        int,
-        typer.Option(min=0, max=100, help="Versions of each photograph, with dropout as the noise; 0 gives the one best guess."),
-    ] = 0,
-    label: Annotated[str | None, typer.Option(help="What the photographs show, for a run trained with labels.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Colourises photographs at their own resolution with a trained run.
-
-    Example: colourbench colourise 3f2a91c0 ~/old-photos --out coloured --samples 8
-    """
-    check_exists(*photographs)
-    check_run(home, run)
-    if device not in DEVICES:
-        raise ColourbenchError(f"--device {device}: choose {', '.join(DEVICES)}")
-    from studies.runs.colourise import colourise_files, photographs_in  # imported after the checks that do not need torch
-    from studies.runs.trained import label_number, load_run
-
-    files = photographs_in(photographs)
-    trained_run = open_home(home).store.run(run)
-    colouriser, settings = load_run(trained_run, device)
-    number = label_number(trained_run, settings, label) if label else -1
-    bad = 0
-    for file, result in colourise_files(colouriser, files, out, number, samples):
-        bad += isinstance(result, ColourbenchError)
-        say(str(result) if isinstance(result, ColourbenchError) else f"{file} -> {result}")
-    if bad:
-        raise ColourbenchError(f"{bad} of {len(files)} files could not be coloured")
 
 
 def ui(

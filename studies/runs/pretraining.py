@@ -17,9 +17,9 @@ FORMAT = 3  # of the state; files in another format are ignored
 
 
 def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
-    """Returns the file of a run's shared pretraining; None for a run without pretraining."""
+    """Returns the file of a run's shared pretraining; None for a run without pretraining of its own."""
     variant = config.variant
-    if not 0 < variant.pretraining < 1:
+    if not 0 < variant.pretraining < 1 or config.start_from:
         return None
     shared = ("generator", "reconstruction", "pretraining", "label_dropout", "accumulation", "test_time")
     decides = {name: value for name, value in as_json(variant).items() if name in shared}

@@ -11,6 +11,7 @@ from common.data.batches import Batches
 from common.data.domain import domain_of
 from common.data.overview import preview
 from common.data.shards import Dataset
+from common.errors import ColourbenchError, first_line
 from common.loop import training
 from common.loop.callbacks import Checkpointer, LogLosses, ProgressBar, every
 from common.loop.engine import Engine
@@ -19,7 +20,7 @@ from common.loop.signals import StopOnSignal
 from common.loop.training import Callback, Losses, Phase, Progress
 from common.tracking import Run
 from common.tracking.names import TAKEN_OVER, VALIDATION
-from studies.runs import pretraining, resume
+from studies.runs import model_file, pretraining, resume
 from studies.runs.configuration import RunConfig
 from variants.contract.variant import Variant
 from variants.registry import build
@@ -49,8 +50,22 @@ def compose(config: RunConfig, dataset: Dataset, engine: Engine) -> tuple[Engine
     seed_everything(config.seed)
     domain = domain_of(dataset, config.batches, config.seed)
     variant = build(config.variant, engine, domain)
+    if config.start_from:
+        _start_from(Path(config.start_from), variant)
     batches = Batches(dataset.split("train"), config.batches, config.seed, engine.device, engine.rank, engine.ranks)
     return engine, variant, batches, Progress()
+
+
+def _start_from(path: Path, variant: Variant) -> None:
+    file = model_file.read(path, "write it again with `colourbench export`")
+    try:
+        variant.start_from(file.generator, file.critic)
+    except RuntimeError as error:  # what torch raises for weights of another shape
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:2]) or first_line(error)
+        raise ColourbenchError(
+            f"the weights in {path} belong to other networks than these settings describe ({reason[:160]}); "
+            "use the same variant.generator, variant.critic.network and image size, or `--from` without settings of the networks"
+        ) from None
 
 
 def train(session: Session, report: Report | None = None) -> None:

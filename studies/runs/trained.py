@@ -2,22 +2,18 @@
 
 from pathlib import Path
 
-import safetensors.torch
-import torch
-from torch import Tensor
-
 from analysis import evaluation
 from analysis.evaluation import Evaluation
 from common.config import as_json, parse
-from common.data.domain import Domain
 from common.data.shards import Dataset, Split
-from common.errors import ColourbenchError, did_you_mean, first_line
+from common.errors import ColourbenchError
 from common.files import integrity
-from common.files.atomic import write_atomically
 from common.files.names import CONFIG, GENERATOR, LABELS
 from common.loop.engine import Engine, EngineConfig
 from common.tracking import Run
+from studies.runs import model_file
 from studies.runs.configuration import RunConfig
+from studies.runs.model_file import ModelFile
 from studies.runs.resume import engine_of
 from variants.players.colouriser import Colouriser
 from variants.players.generator import trained_colouriser
@@ -40,12 +36,32 @@ def load_run(run: Run, device: str = "auto") -> tuple[Colouriser, RunConfig]:
         )
     config = read_config(run)
     engine = _engine(run, parse(EngineConfig, as_json(config.engine) | {"device": device}, "--device"))
-    about, weights = _read(integrity.intact(path, RETRAIN))
+    file = model_file.read(path, RETRAIN)
+    return colouriser_of(file, config, engine, f"{path} holds another network than {CONFIG} beside it describes; {RETRAIN}"), config
+
+
+def load_file(path: Path, device: str = "auto") -> tuple[Colouriser, RunConfig, list[str]]:
+    """Returns the generator of a model file, ready to colourise, the settings it was trained with, and its labels.
+
+    Raises:
+        ColourbenchError: it is no model file of this suite, or it is damaged.
+    """
+    file = model_file.read(path, "write it again with `colourbench export`")
+    config = file.config
+    engine = Engine(parse(EngineConfig, as_json(config.engine) | {"device": device, "precision": "auto"}, "--device"))
+    return colouriser_of(file, config, engine, f"{path} holds another network than its own settings describe"), config, file.labels
+
+
+def colouriser_of(file: ModelFile, config: RunConfig, engine: Engine, contradiction: str) -> Colouriser:
+    """Builds the generator that the settings describe with the file's weights.
+
+    Raises:
+        Damaged: these weights do not fit; the message is `contradiction`.
+    """
     try:
-        domain = Domain(int(about["size"]), int(about["classes"]))
-        return trained_colouriser(config.variant, engine, domain, weights), config
+        return trained_colouriser(config.variant, engine, file.domain, file.generator)
     except (RuntimeError, KeyError, ValueError):  # what torch raises for weights of another shape, or for none
-        raise integrity.Damaged(f"{path} holds another network than {CONFIG} beside it describes; {RETRAIN}") from None
+        raise integrity.Damaged(contradiction) from None
 
 
 def save_generator(run: Run, colouriser: Colouriser, dataset: Dataset) -> None:
@@ -54,37 +70,15 @@ def save_generator(run: Run, colouriser: Colouriser, dataset: Dataset) -> None:
     Raises:
         ColourbenchError: a weight is NaN or infinite, the disk is full, or the folder is read-only.
     """
-    weights = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in colouriser.state_dict().items()
-    }
-    if wrong := next((name for name, weight in weights.items() if _is_broken(weight)), ""):
-        raise ColourbenchError(
-            f"the last update left NaN or infinity in {wrong}; try a lower learning rate, or engine.precision=32"
-        )
-    about = {"size": dataset.config.size, "classes": len(dataset.labels), "config_sha256": run.tags["config_sha256"]}
-    try:
-        write_atomically(run.folder / GENERATOR, safetensors.torch.save(weights, {key: str(value) for key, value in about.items()}))
-    except OSError as error:
-        raise ColourbenchError(
-            f"cannot save the generator in {run.folder}: {error.strerror}; free some space and run the same command"
-        ) from None
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Returns what a generator's file says about its data set, and the weights."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            about, weights = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError) as error:
-        raise integrity.Damaged(f"{path} is no whole file of weights: {first_line(error)}; {RETRAIN}") from None
-    for name, weight in weights.items():
-        if _is_broken(weight):
-            raise integrity.Damaged(f"{path} is damaged: {name} holds NaN or infinity; {RETRAIN}")
-    return about, weights
-
-
-def _is_broken(weight: Tensor) -> bool:
-    return weight.is_floating_point() and not bool(torch.isfinite(weight).all())
+    path = run.folder / GENERATOR
+    model_file.write(
+        path,
+        colouriser.state_dict(),
+        read_config(run),
+        dataset.config.size,
+        dataset.labels,
+        config_sha256=run.tags["config_sha256"],
+    )
 
 
 def _engine(run: Run, config: EngineConfig) -> Engine:
@@ -95,18 +89,9 @@ def _engine(run: Run, config: EngineConfig) -> Engine:
         return Engine(config)
 
 
-def label_number(run: Run, config: RunConfig, label: str) -> int:
-    """Returns the number of a label of the data set that a run was trained on.
-
-    Raises:
-        ColourbenchError: the run was trained without labels, or there is no such label.
-    """
-    if not config.variant.generator.labels:
-        raise ColourbenchError(f"the run {run.name} was trained without labels; train one with variant.generator.labels=true")
-    labels = integrity.read_json(run.folder / LABELS, RETRAIN, list)
-    if label not in labels:
-        raise ColourbenchError(f"there is no label {label!r}{did_you_mean(label, labels)}; the run knows {', '.join(labels)}")
-    return int(labels.index(label))
+def labels_of(run: Run) -> list[str]:
+    """Returns the labels of the data set that a run was trained on."""
+    return list(integrity.read_json(run.folder / LABELS, RETRAIN, list))
 
 
 def read_config(run: Run) -> RunConfig:

@@ -1,7 +1,7 @@
 """The base class of all variants with a critic: the critic, its pretraining and the schedule."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
@@ -149,7 +149,7 @@ class AdversarialVariant(Variant):
     def colourise_now(self, batch: Batch) -> Float[Tensor, "b 2 h w"]:
         """G(L) without a graph, with the generator in the mode that it has while the critic trains."""
         with self.waits(self.generator):
-            ab: Tensor = self.generator(batch.L, batch.label).ab
+            ab: Tensor = self.generator(batch.seen, batch.label).ab
         return ab
 
     @contextmanager
@@ -163,6 +163,12 @@ class AdversarialVariant(Variant):
             yield
         finally:
             player.network.train()
+
+    def start_from(self, generator: Mapping[str, Tensor], critic: Mapping[str, Tensor]) -> None:
+        """Also starts the critic from trained weights, if there are any."""
+        super().start_from(generator, critic)
+        if critic:
+            self.critic.take_weights(critic)
 
     def advance(self, used: float) -> None:
         """Also passes the used share of the budget on to the schedule."""

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
+from common.colour.hints import training_hints
 from common.config import Settings
 from common.data.batches import Batch
 from common.data.domain import Domain
@@ -157,16 +158,23 @@ class Variant(ABC):
         return means([parent.update(partial(self._reconstruction_of, parent), parts) for parent in self.parents])
 
     def _reconstruction_of(self, player: Player, part: Batch) -> Loss:
-        loss = self.reconstruction(player(part.L, part.label), part)
+        loss = self.reconstruction(player(part.seen, part.label), part)
         return loss, {"reconstruction": loss}
 
     def draw(self, batches: Iterator[Batch]) -> Batch:
-        """The next batch, with some labels hidden (-1): a share of `label_dropout`, or all if the generator takes no labels."""
+        """The next batch, with some labels hidden (-1): a share of `label_dropout`, or all if the generator takes no labels.
+
+        A generator that takes hints is given random points of the true colours.
+        """
         batch = next(batches)
-        if not self.config.generator.labels:
-            return Batch(batch.L, batch.ab, torch.full_like(batch.label, -1))
-        withheld = self.engine.per_image(len(batch)).flatten() < self.config.label_dropout  # (B,)
-        return Batch(batch.L, batch.ab, batch.label.masked_fill(withheld, -1))
+        label = torch.full_like(batch.label, -1)
+        if self.config.generator.labels:
+            withheld = self.engine.per_image(len(batch)).flatten() < self.config.label_dropout  # (B,)
+            label = batch.label.masked_fill(withheld, -1)
+        if not self.config.generator.hints:
+            return Batch(batch.L, batch.ab, label)
+        points = training_hints(batch.ab, self.engine.per_image(len(batch)).flatten())  # (B, 3, H, W)
+        return Batch(batch.L, batch.ab, label, points)
 
     def draw_parts(self, batches: Iterator[Batch]) -> list[Batch]:
         """The next batch in `accumulation` parts."""
@@ -179,6 +187,17 @@ class Variant(ABC):
     def new_generator(self) -> Player:
         """A generator with new random weights."""
         return Player(generator_network(self.config, self.domain), self.config.generator.adam, self.engine)
+
+    def start_from(self, generator: Mapping[str, Tensor], critic: Mapping[str, Tensor]) -> None:
+        """Starts every generator from trained weights, and the critic where there is one and weights are given.
+
+        Raises:
+            RuntimeError: they are another network's.
+        """
+        for player in self.parents:
+            player.take_weights(generator)
+        if self.average:
+            self.average = Average(self.generator, self.config.generator.average)
 
     def generator_state(self) -> dict[str, Any]:
         """All state that generator pretraining changes, so that another run can continue from a pretrained generator."""

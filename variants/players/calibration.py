@@ -9,11 +9,13 @@ BatchNorm", §3). Dropout is off, as it is when the generator colourises.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from common.colour.hints import seen
 from common.data.batches import Batch
 from common.data.domain import Domain
 from common.loop.engine import Engine
@@ -28,7 +30,7 @@ Statistics = dict[str, Tensor]  # buffers by name
 
 
 @torch.no_grad()
-def calibrated_statistics(network: nn.Module, engine: Engine, domain: Domain, images: int, labelled: bool) -> Statistics:
+def calibrated_statistics(network: Any, engine: Engine, domain: Domain, images: int, labelled: bool) -> Statistics:
     """Mean and variance of every batch norm that trains, over `images` training images, or over all of them if there are fewer.
 
     The network is left unchanged. The result is empty if the network has no such batch norm or the domain has no photographs.
@@ -39,7 +41,7 @@ def calibrated_statistics(network: nn.Module, engine: Engine, domain: Domain, im
     batches = max(1, min(images, domain.images or images) // BATCH)
     with restored(network), _averaging(list(norms.values())), unshared(network):
         for batch in islice(domain.stream(BATCH), batches):
-            forward(network, engine, *_inputs(batch, engine, labelled))
+            forward(network, engine, *_inputs(batch, network, engine, labelled))
         return {f"{name}.{key}": buffer.clone() for name, norm in norms.items() for key, buffer in norm.named_buffers()}
 
 
@@ -89,6 +91,6 @@ def _averaging(norms: list[_BatchNorm]) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def _inputs(batch: Batch, engine: Engine, labelled: bool) -> tuple[Tensor, ...]:
-    L = batch.L.to(engine.device)
+def _inputs(batch: Batch, network: Any, engine: Engine, labelled: bool) -> tuple[Tensor, ...]:
+    L = seen(batch.L.to(engine.device), None, network.inputs)  # without hints, as most photographs are colourised
     return (L, batch.label.to(engine.device)) if labelled else (L,)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from common.colour.hints import seen
 from common.errors import ColourbenchError
 from common.loop.engine import Engine
 from common.networks.generator import GeneratorNetwork
@@ -62,11 +63,30 @@ class Colouriser:
         """Whether the generator has dropout and can therefore give several versions."""
         return any(isinstance(module, _DropoutNd) and module.p > 0 for module in self.network.modules())
 
-    def __call__(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b 2 h w"]:
-        """Predicts ab; a label has an effect only if the generator was trained with labels, and None means an unknown label."""
-        return self._run(self.test_time, L, label)
+    @property
+    def takes_hints(self) -> bool:
+        """Whether the generator takes colour hints."""
+        return self.network.inputs > 1
 
-    def sample(self, L: Float[Tensor, "b 1 h w"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b 2 h w"]:
+    def __call__(
+        self,
+        L: Float[Tensor, "b 1 h w"],
+        label: Int[Tensor, " b"] | None = None,
+        hints: Float[Tensor, "b 3 h w"] | None = None,
+    ) -> Float[Tensor, "b 2 h w"]:
+        """Predicts ab; a label has an effect only if the generator was trained with labels, and None means an unknown label.
+
+        Raises:
+            ValueError: there are hints, and the generator takes none.
+        """
+        return self._run(self.test_time, seen(L, hints, self.network.inputs), label)
+
+    def sample(
+        self,
+        L: Float[Tensor, "b 1 h w"],
+        label: Int[Tensor, " b"] | None = None,
+        hints: Float[Tensor, "b 3 h w"] | None = None,
+    ) -> Float[Tensor, "b 2 h w"]:
         """One random version: with the batch statistics of a test, and with dropout as the noise z.
 
         Raises:
@@ -77,15 +97,15 @@ class Colouriser:
                 "this generator has no dropout and colours a photograph in one way only; "
                 "train one with variant.generator.network.dropout=0.5"
             )
-        return self._run("noise", L, label)
+        return self._run("noise", seen(L, hints, self.network.inputs), label)
 
     @torch.no_grad()
-    def _run(self, test_time: TestTime, L: Tensor, label: Tensor | None) -> Tensor:
+    def _run(self, test_time: TestTime, sight: Tensor, label: Tensor | None) -> Tensor:
         statistics = self.statistics
         with restored(self.network):  # colourising must not change the running statistics
             take_over(self.network, statistics)
             set_mode(self.network, test_time)
-            inputs = (L,) if label is None else (L, label)
+            inputs = (sight,) if label is None else (sight, label)
             ab: Tensor = forward(self.network, self.engine, *inputs).ab
         return ab
 

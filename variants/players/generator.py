@@ -24,7 +24,9 @@ def generator_network(config: "VariantConfig", domain: Domain, is_trained: bool 
     own = config.generator
     network = without_fetching(own.network) if is_trained else own.network
     classes = domain.classes if own.labels else 0
-    return build_network(network, domain.size, classes, head_for(config.reconstruction), own.recompute and not is_trained)
+    return build_network(
+        network, domain.size, classes, head_for(config.reconstruction), own.recompute and not is_trained, own.hints
+    )
 
 
 def trained_colouriser(config: "VariantConfig", engine: Engine, domain: Domain, weights: Mapping[str, Any]) -> Colouriser:

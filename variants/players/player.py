@@ -86,6 +86,15 @@ class Player:
         """The weights, by name, that forward passes would use after `step(gradients)`; the player is not changed."""
         return dict(zip(self.names, self.adam.stepped(gradients), strict=True))
 
+    def take_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Replaces weights and buffers; the optimiser's state stays.
+
+        Raises:
+            RuntimeError: they are another network's.
+        """
+        self.network.load_state_dict(weights)
+        self.adam.refresh()
+
     def copy_from(self, other: "Player") -> None:
         """Copies another player's weights, buffers and Adam state."""
         self.load_state_dict(other.state_dict())

@@ -23,6 +23,8 @@ class GeneratorConfig(Settings):
     """The generator's optimiser."""
     labels: bool = False
     """Whether to condition the generator on the photograph's class label (FiLM); the data set must have labels."""
+    hints: bool = False
+    """Whether the generator also takes colour hints, a few points of known colour; it then trains with random ones (U-Net only)."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Decay of a moving average of the weights, which is used to colourise; 0 uses the last weights instead. Usual: 0.999."""
     recompute: bool = False
@@ -31,6 +33,8 @@ class GeneratorConfig(Settings):
     @model_validator(mode="after")
     def _sensible_encoder(self) -> "GeneratorConfig":
         network = self.network
+        if isinstance(network, BackboneUNetConfig) and self.hints:
+            raise ValueError("hints need a network that sees them at every depth; set generator.network.kind=unet")
         if isinstance(network, BackboneUNetConfig) and network.frozen:
             if not network.pretrained and not network.backbone_weights:
                 raise ValueError("network.frozen would keep random weights; set pretrained=true or name backbone_weights")

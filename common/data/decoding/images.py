@@ -21,7 +21,7 @@ SUFFIXES = (
 )  # in lower or upper case
 MAX_BYTES = 200 * 2**20
 MAX_PIXELS = 25_000_000
-MAX_SCANNED = 16 * MAX_PIXELS  # pixels times scans of a progressive JPEG, each of which passes over all of them; 10 scans are usual
+SCANS = 16  # of a progressive JPEG with the most pixels: each scan passes over all of them; 10 scans are usual
 SCAN = b"\xff\xda"  # marks the start of a scan; within a scan's own data FF is never followed by DA
 
 
@@ -37,23 +37,24 @@ class Photograph:
     remarks: tuple[str, ...] = ()
 
 
-def decode(file: Path | bytes) -> Photograph:
+def decode(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     """Decodes a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000, and HEIC where the package pillow-heif is installed.
 
     EXIF orientation and ICC profiles are applied, 16-bit grey is scaled, transparency is composited on white, and an
-    animation gives its first frame.
+    animation gives its first frame. A file with more than `max_pixels` is refused before it is decoded.
 
     Raises:
         BadImage: the file cannot be used; the text says why in one sentence.
     """
     data = file if isinstance(file, bytes) else _read(file)
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is one for all; the limit here is checked before pixels are decoded
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata that does not matter here
             _know_heif()
             ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint, which writes PDF pages, switches it on for the whole process
             with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                return _convert(image, data.count(SCAN))
+                return _convert(image, data.count(SCAN), max_pixels)
     except BadImage:
         raise
     except MemoryError:
@@ -91,11 +92,11 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _convert(image: Image.Image, scans: int) -> Photograph:
+def _convert(image: Image.Image, scans: int, max_pixels: int) -> Photograph:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise BadImage(f"{width}x{height} pixels are more than {MAX_PIXELS // 10**6} million")
-    if image.format in ("JPEG", "MPO") and width * height * scans > MAX_SCANNED:
+    if width * height > max_pixels:
+        raise BadImage(f"{width}x{height} pixels are more than {max_pixels / 10**6:.3g} million")
+    if image.format in ("JPEG", "MPO") and width * height * scans > SCANS * max_pixels:
         raise BadImage(f"{scans} scans of {width}x{height} pixels would take too long to decode; save it again as a plain JPEG")
     remarks = ["first frame of an animation"] if getattr(image, "n_frames", 1) > 1 else []
     image.load()

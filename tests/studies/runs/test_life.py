@@ -18,7 +18,7 @@ from common.tracking import Run, Store
 from studies.home import Home
 from studies.runs.configuration import RunConfig
 from studies.runs.life import Place, RunOptions, train_run
-from studies.runs.trained import label_number, load_run
+from studies.runs.trained import load_run
 from variants.registry import CLASSES
 
 PLACE = Place("study", "run", {"kind": "run", "arm": "x"})
@@ -275,22 +275,3 @@ def test_an_unfinished_run_cannot_be_loaded(store: Store) -> None:
     run = store.open_run("study", "empty", {"config_sha256": "x"}, {})
     with pytest.raises(ColourbenchError, match="no trained generator"):
         load_run(run)
-
-
-def test_labels_are_known_by_name(home: Path, dataset: Dataset) -> None:
-    fields = {
-        "variant": {"name": "regression", "generator": {"network": {"base_width": 4}, "labels": True}},
-        "dataset": dataset.name,
-        "budget": {"amount": 8, "unit": "images"},
-        "batches": {"size": 4},
-        "watch": {"validations": 1, "preview_images": 0},
-    }
-    rooms = Home(home)
-    run = train_run(rooms.store, dataset, parse(RunConfig, fields), Place("t", "labelled", {}), RunOptions(test=False))
-    settings = parse(RunConfig, fields)
-    assert label_number(run, settings, "sea") == dataset.labels.index("sea")
-    with pytest.raises(ColourbenchError, match="no label 'see'; did you mean sea"):
-        label_number(run, settings, "see")
-    plain = parse(RunConfig, fields | {"variant": {"name": "regression"}})
-    with pytest.raises(ColourbenchError, match="trained without labels"):
-        label_number(run, plain, "sea")

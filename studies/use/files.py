@@ -1,0 +1,201 @@
+"""Colourises files: which ones, where the results go, several at once, and what to say of each."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.data.decoding.images import SUFFIXES as PHOTOGRAPHS
+from common.data.sources import images_below
+from common.errors import ColourbenchError
+from studies.use import photographs, prediction
+from studies.use.photographs import SUFFIXES, Format, Original
+from studies.use.prediction import GB, Sight
+from variants.players.colouriser import Colouriser
+
+VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ogv")
+BATCH = 8  # photographs of one shape that the network sees at once
+A_PIXEL = 9  # bytes: decoded, coloured, and while it is encoded
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file, and where its result goes: a path below the output folder, without a suffix."""
+
+    source: Path
+    target: Path
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video, by its name."""
+        return self.source.suffix.lower() in VIDEOS
+
+
+@dataclass(frozen=True)
+class Output:
+    """How results are written.
+
+    Args:
+        samples: versions of each photograph; 0 writes the one best guess.
+        memory_gb: for everything that grows with the photograph.
+    """
+
+    folder: Path
+    format: Format = "png"
+    keeps_metadata: bool = True
+    side_by_side: bool = False
+    force: bool = False
+    samples: int = 0
+    saturation: float = 1.0
+    memory_gb: float = 2.0
+
+    def targets(self, job: Job) -> list[Path]:
+        """The files that a job writes."""
+        names = [f"-sample-{number}" for number in range(1, self.samples + 1)] or [""]
+        return [self.folder / job.target.with_name(f"{job.target.name}{name}{self._suffix(job)}") for name in names]
+
+    def kind(self, job: Job) -> str:
+        """The format of a job's results: `same` follows the photograph, or is PNG for what cannot be written."""
+        if self.format != "same":
+            return self.format
+        suffix = job.source.suffix.lower()
+        like = {".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff", ".tif": "tiff", ".webp": "webp"}
+        return like.get(suffix, "png")
+
+    @property
+    def max_pixels(self) -> int:
+        """How many pixels may be in memory at once, in half of it; the other half is for the networks."""
+        return int(self.memory_gb / 2 * GB / A_PIXEL)
+
+    def _suffix(self, job: Job) -> str:
+        return ".mp4" if job.is_video else SUFFIXES[self.kind(job)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file: what was written, what there is to say, or why nothing was written."""
+
+    job: Job
+    written: tuple[Path, ...] = ()
+    remarks: tuple[str, ...] = ()
+    error: str = ""
+    is_skipped: bool = False
+
+
+def jobs_in(places: Iterable[Path]) -> list[Job]:
+    """The given files, and the photographs and videos in the given folders; results keep a folder's own structure.
+
+    Raises:
+        ColourbenchError: a file or folder does not exist, or there are no images.
+    """
+    jobs: list[Job] = []
+    for place in places:
+        if not place.exists():
+            raise ColourbenchError(f"there is no file or folder {place}")
+        if not place.is_dir():
+            jobs.append(Job(place, Path(place.stem)))
+            continue
+        films = (path for path in sorted(place.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file())
+        jobs += [Job(path, path.relative_to(place).with_suffix("")) for path in (*images_below(place), *films)]
+    if not jobs:
+        raise ColourbenchError(f"these folders hold no photographs ({', '.join(PHOTOGRAPHS)}) and no videos")
+    return _without_clashes(jobs)
+
+
+def _without_clashes(jobs: list[Job]) -> list[Job]:
+    """Numbers the results of files that would have the same name, in order, so that the same command finds them again."""
+    seen: Counter[Path] = Counter()
+    result = []
+    for job in jobs:
+        seen[job.target] += 1
+        number = seen[job.target]
+        result.append(job if number == 1 else replace(job, target=job.target.with_name(f"{job.target.name}-{number}")))
+    return result
+
+
+def colourise_photographs(colouriser: Colouriser, jobs: Sequence[Job], sight: Sight, output: Output) -> Iterator[Outcome]:
+    """Colourises photographs in order; after a bad file the others still are. What exists stays, unless `force` is set."""
+    sight = replace(sight, memory_gb=output.memory_gb / 2)
+    todo: list[Job] = []
+    for job in jobs:
+        if reason := _reason_to_skip(job, output):
+            yield Outcome(job, error=reason[0], remarks=reason[1:], is_skipped=not reason[0])
+        else:
+            todo.append(job)
+    with ThreadPoolExecutor(2) as readers:
+        for chunk in _chunks(todo, output.max_pixels):
+            yield from _together(colouriser, chunk, list(readers.map(lambda job: _read(job, output), chunk)), sight, output)
+
+
+def _reason_to_skip(job: Job, output: Output) -> tuple[str, ...]:
+    """(error,) or ("", remark) for a file that is not coloured; empty for one that is."""
+    targets = output.targets(job)
+    if any(target.exists() and target.samefile(job.source) for target in targets):
+        return (f"{job.source}: the result would replace the photograph itself; choose another --out",)
+    there = [target for target in targets if target.exists()]
+    return ("", f"{there[0]} exists; --force writes it again") if there and not output.force else ()
+
+
+def _chunks(jobs: list[Job], max_pixels: int) -> Iterator[list[Job]]:
+    """Groups of a few files whose pixels fit into memory together."""
+    chunk: list[Job] = []
+    used = 0
+    for job in jobs:
+        pixels = photographs.pixels_of(job.source)
+        if chunk and (len(chunk) == BATCH or used + pixels > max_pixels):
+            yield chunk
+            chunk, used = [], 0
+        chunk.append(job)
+        used += pixels
+    if chunk:
+        yield chunk
+
+
+def _read(job: Job, output: Output) -> Original | ColourbenchError:
+    try:
+        return photographs.read(job.source, output.max_pixels)
+    except ColourbenchError as error:
+        hint = "; raise --max-memory-gb" if "pixels are more than" in str(error) else ""
+        return ColourbenchError(f"{job.source}: {error}{hint}")
+
+
+def _together(
+    colouriser: Colouriser, jobs: list[Job], originals: list[Original | ColourbenchError], sight: Sight, output: Output
+) -> Iterator[Outcome]:
+    """Photographs that the network sees in the same shape share its forward passes."""
+    read = [(job, item) for job, item in zip(jobs, originals, strict=True) if isinstance(item, Original)]
+    sizes = [prediction.small_size(colouriser, item.rgb, sight) for _, item in read]
+    shrunk = [prediction.shrunk_lightness(item.rgb, size) for (_, item), size in zip(read, sizes, strict=True)]
+    colours: dict[int, list[torch.Tensor]] = {}
+    versions = output.samples or 1
+    for size in dict.fromkeys(sizes):
+        members = [number for number, own in enumerate(sizes) if own == size]
+        L = torch.cat([shrunk[number] for number in members])
+        predicted = [prediction.predict(colouriser, L, replace(sight, sample=output.samples > 0)) for _ in range(versions)]
+        colours |= {number: [ab[row : row + 1] for ab in predicted] for row, number in enumerate(members)}
+    done = iter(range(len(read)))
+    for job, item in zip(jobs, originals, strict=True):
+        yield (
+            Outcome(job, error=str(item))
+            if isinstance(item, ColourbenchError)
+            else _written(job, item, colours[next(done)], sight, output)
+        )
+
+
+def _written(job: Job, original: Original, colours: list[torch.Tensor], sight: Sight, output: Output) -> Outcome:
+    targets = output.targets(job)
+    try:
+        targets[0].parent.mkdir(parents=True, exist_ok=True)
+        for target, ab in zip(targets, colours, strict=True):
+            coloured = prediction.join(original.rgb, ab * output.saturation, sight.memory_gb)
+            shown = photographs.side_by_side(original.rgb, coloured) if output.side_by_side else coloured
+            photographs.write(target, np.ascontiguousarray(shown), output.kind(job), original if output.keeps_metadata else None)
+    except OSError as error:
+        return Outcome(job, error=f"{job.source}: cannot make {targets[0].parent}: {error.strerror}")
+    except ColourbenchError as error:
+        return Outcome(job, error=f"{job.source}: {error}")
+    return Outcome(job, tuple(targets), original.remarks)
