@@ -16,7 +16,7 @@ from common.colour.metrics import METRICS
 from common.data.shards import Dataset, Split
 from common.errors import ColourbenchError
 from common.files import integrity
-from common.files.names import PER_IMAGE, PERCEPTUAL, SAMPLES, SETS, STUDY
+from common.files.names import CONDITIONS, PER_IMAGE, PERCEPTUAL, SAMPLES, SETS, STUDY
 from common.tracking import Run, Store
 from common.tracking.names import COMPARED, OUTSIDE, REMARKS, WITHOUT
 
@@ -66,6 +66,18 @@ class Results:
             if (run.folder / SETS).is_file()
         ]
         return pd.DataFrame(rows, columns=["arm", "seed", "fid", "kid", "kid_low", "kid_high", "n"])
+
+    @cached_property
+    def conditions(self) -> pd.DataFrame:
+        """ΔE₀₀ and colourfulness of each image under other conditions, with arm and seed; empty if no run was tested so."""
+        parts = [
+            integrity.read_table(run.folder / CONDITIONS, ("condition", "photograph", "delta_e"), REMEDY).assign(
+                arm=run.tags["arm"], seed=int(run.tags["seed"])
+            )
+            for run in self.trained
+            if (run.folder / CONDITIONS).is_file()
+        ]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     @property
     def remarks(self) -> list[str]:

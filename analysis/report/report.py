@@ -12,8 +12,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import tables
-from analysis.figures import drawing, galleries, study_figures, verdict_figures
-from analysis.report import classes, methods, page, people, study_tables
+from analysis.figures import condition_figures, drawing, galleries, study_figures, verdict_figures
+from analysis.report import classes, conditions, methods, page, people, study_tables
 from analysis.results import Results
 from analysis.verdicts import itself
 from analysis.verdicts import verdict as verdicts
@@ -39,6 +39,8 @@ CONTENTS = (  # of the page: anchor, title, and the figure or table that the sec
     ("inflection", "Where adversarial training stopped", "inflection"),
     ("versions", "Several versions", "diversity"),
     ("classes", "Labels, class by class", "per_class"),
+    ("hints", "Colour hints", "hints"),
+    ("film", "Old film", "films"),
     ("pairs", "Pairs", ""),
     ("itself", "Against itself", "itself"),
     ("cost", "Cost", ""),
@@ -70,7 +72,7 @@ def write(
     for name, shown in readable.items():
         tables.write(frames[name], shown, folder / "tables", name)
     tables.write_large(results.table, folder / "tables" / "per_image.csv")
-    figures = draw(results, answer) | _people(frames)
+    figures = draw(results, answer) | _people(frames) | _conditions(frames)
     drawn = {name: drawing.save(figure, folder / "figures", name) for name, figure in figures.items()}
     text = methods.paragraph(results, answer)
     write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())
@@ -78,6 +80,11 @@ def write(
     (folder / "references.bib").write_text(methods.bibtex(text) + "\n", encoding="utf-8")
     context = _said(results, answer, text, commands, missing) | {"itself": itself.summary(frames["itself"])}
     return _pages(folder, formats, readable, drawn, context, METRICS[answer.primary].label)
+
+
+def _conditions(frames: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    drawn = {"hints": condition_figures.hints(frames["hints"]), "films": condition_figures.films(frames["films"])}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _people(frames: dict[str, pd.DataFrame]) -> dict[str, Figure]:
@@ -89,6 +96,7 @@ def _tables(
     results: Results, pairs: pd.DataFrame, rated: Mapping[str, pd.DataFrame]
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """Every table in full precision, and the same tables formatted for readers."""
+    tested = conditions.by_condition(results)
     frames = {
         "headline": study_tables.headline(results, pairs),
         "further": study_tables.further(results),
@@ -98,6 +106,8 @@ def _tables(
         "per_class": classes.per_class(results),
         "diversity": study_tables.diversity(results),
         "itself": itself.against_itself(results),
+        "hints": conditions.hints(tested),
+        "films": conditions.films(tested),
         **rated,
     }
     formatters = {
@@ -109,6 +119,8 @@ def _tables(
         "per_class": classes.readable,
         "diversity": study_tables.readable_diversity,
         "itself": study_tables.readable_itself,
+        "hints": conditions.readable,
+        "films": conditions.readable,
         **people.READABLE,
     }
     return frames, {name: formatters[name](frame) for name, frame in frames.items() if len(frame)}

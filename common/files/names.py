@@ -10,6 +10,7 @@ LABELS = "labels.json"
 PER_IMAGE = "metrics.parquet"  # of each test image
 SAMPLES = "samples.npy"  # some test photographs as the run colours them
 PERCEPTUAL = "perceptual.parquet"  # LPIPS of each image, where its weights were available
+CONDITIONS = "conditions.parquet"  # test images on old film or with hints, where the run asks for it
 SETS = "perceptual.json"  # FID and KID of the whole split
 SCORED = (PER_IMAGE, SAMPLES)  # the files that evaluating a run on the test split writes
 

@@ -38,6 +38,8 @@ class WatchConfig(Settings):
     """Photographs in the preview grid; 0 draws none."""
     checkpoint_seconds: float = Field(default=120, gt=0)
     """Seconds between checkpoints: at most this much work is lost when the process is killed."""
+    conditions: tuple[Literal["films", "hints"], ...] = ()
+    """Other conditions under which the test split is scored too: on old films, with colour hints of true colours."""
     keep: Literal["generator", "all"] = "generator"
     """What a finished run keeps: only its generator, or also its last checkpoints with critic and optimisers."""
 

@@ -1,6 +1,7 @@
 """Names of MLflow's tags, metrics and aliases, and the values of tags."""
 
 VALIDATION, TEST, TRAIN = "validation/", "test/", "train/"  # prefixes of metrics
+CONDITION = "conditions/"  # prefix of the same metrics under other conditions
 SYSTEM = "system/"  # MLflow's prefix for metrics of the machine
 CHAMPION = "champion"  # alias of the best registered model of a data set
 

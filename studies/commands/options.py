@@ -6,7 +6,7 @@ Verbs import heavy packages inside their functions, so that --help is fast.
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
@@ -83,8 +83,9 @@ def run_settings(
     changes: list[str] | None,
     file: Path | None,
     home: Path | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> "RunConfig":
-    """Returns a run's settings from a file, short options and --set, in rising order of precedence.
+    """Returns a run's settings from `base`, a file, short options and --set, in rising order of precedence.
 
     Args:
         home: the folder in which the data set must be prepared; None skips this check.
@@ -93,7 +94,7 @@ def run_settings(
     from variants.registry import check_name
 
     check_name(variant)
-    given: dict[str, Any] = merge(read_yaml_file(file) if file else {}, {"variant": {"name": variant}})
+    given: dict[str, Any] = merge(merge(base or {}, read_yaml_file(file) if file else {}), {"variant": {"name": variant}})
     short = {"dataset": data, "seed": seed, "budget": {"amount": images, "unit": "images"} if images is not None else None}
     fields = override(merge(given, {key: value for key, value in short.items() if value is not None}), changes or [])
     if "dataset" not in fields:

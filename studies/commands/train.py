@@ -1,7 +1,7 @@
 """Verbs of one run: print its fields, train it, estimate its cost."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from studies.commands.options import (
     SetOption,
     VariantArgument,
     check_exists,
+    check_run,
     open_home,
     run_settings,
     say,
@@ -28,6 +29,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Decides the first weights and every random draw; 0 by default.")] = None,
     images: ImagesOption = None,
     study: Annotated[str, typer.Option(help="MLflow experiment that the run joins.")] = "train",
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Start from a trained model: a run's id, STUDY/ARM, `champion`, or a model file."),
+    ] = None,
     retrain: RetrainOption = False,
     changes: SetOption = None,
     config: ConfigOption = None,
@@ -35,13 +40,17 @@ def train(
 ) -> None:
     """Trains one run and evaluates it on the test split. Repeating the command resumes the run, or reports that it is finished.
 
-    By default a run draws 100,000 images, in batches of 16, with seed 0.
+    By default a run draws 100,000 images, in batches of 16, with seed 0. With --from it has the networks of that model, and starts
+    from their weights.
+
+    Example: colourbench train cgan --data portraits-64 --from pets-model/model.safetensors --images 20000
 
     Example: colourbench train wgan_gp --data flowers-64 --images 50000 --set variant.n_critic=3
     """
     from common.config import sha256
 
-    settings = run_settings(variant, data, seed, images, changes, config, home)
+    base = _networks_of(start, variant, home) if start else None
+    settings = run_settings(variant, data, seed, images, changes, config, home, base)
     from studies.runs.life import Place, RunOptions, train_run  # imported after the settings are validated
 
     dataset = open_home(home).dataset(settings.dataset)
@@ -50,6 +59,23 @@ def train(
     run = train_run(open_home(home).store, dataset, settings, place, RunOptions(retrain=retrain))
     say(f"{run.name} is trained (run {run.id[:8]}): its files are in {run.folder}")
     say(f"  next: colourbench evaluate {run.id[:8]}, or colourbench colourise {run.id[:8]} PHOTO --out coloured")
+
+
+def _networks_of(reference: str, variant: str, home: Path) -> dict[str, Any]:
+    """The fields of a run that starts from a trained model: its networks and its file."""
+    check_run(home, reference)
+    from common.config import as_json
+    from studies.use.models import file_of
+    from variants.registry import check_name, with_critic
+
+    check_name(variant)
+    file = file_of(open_home(home), reference)
+    trained = as_json(file.config.variant)
+    generator = {name: trained["generator"][name] for name in ("network", "labels", "hints")}
+    networks: dict[str, Any] = {"name": variant, "generator": generator}
+    if file.critic and variant in with_critic():
+        networks["critic"] = {"network": trained["critic"]["network"]}
+    return {"start_from": str(file.path.resolve()), "variant": networks}
 
 
 def estimate(

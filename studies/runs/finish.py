@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from analysis.evaluation import DIVERSITY, Evaluation
+from analysis.metrics import conditions
 from common.colour.metrics import MEASURED
 from common.files import integrity
 from common.files.atomic import replacing, write_atomically
-from common.files.names import CONFIG, GENERATOR, LABELS, PER_IMAGE, SAMPLES
+from common.files.names import CONDITIONS, CONFIG, GENERATOR, LABELS, PER_IMAGE, SAMPLES
 from common.loop import checkpoint
 from common.loop.costs import CountFlops
-from common.tracking.names import TEST
+from common.tracking.names import CONDITION, TEST
 from common.tracking.run import Run
 from studies.runs.session import Session
 from studies.runs.trained import evaluate, save_generator
@@ -42,10 +43,25 @@ def finish(session: Session, test: bool) -> None:
     if test:
         labelled = session.config.variant.generator.labels
         write_evaluation(run, evaluate(colouriser, session.dataset.split("test"), labelled, SAMPLE_IMAGES), images)
-    integrity.seal(run.folder, [CONFIG, GENERATOR, LABELS, *([PER_IMAGE, SAMPLES] if test else [])])
+    tested = _test_under_conditions(session, colouriser) if test else []
+    integrity.seal(run.folder, [CONFIG, GENERATOR, LABELS, *([PER_IMAGE, SAMPLES] if test else []), *tested])
     if session.config.watch.keep == "generator":
         checkpoint.remove_all(run.folder)  # before the run is marked finished: a finished run is never visited again
     run.finish()
+
+
+def _test_under_conditions(session: Session, colouriser: Colouriser) -> list[str]:
+    """Scores the test split on old films or with hints, if the settings ask for it; returns the names of the files written."""
+    wanted = conditions.names(session.config.watch.conditions, colouriser.takes_hints)
+    if not wanted:
+        return []
+    run, labelled = session.run, session.config.variant.generator.labels
+    table = conditions.measure(colouriser, session.dataset.split("test"), wanted, session.engine.device, labelled)
+    with replacing(run.folder / CONDITIONS) as file:
+        table.to_parquet(file, index=False)
+    means = table.groupby("condition")["delta_e"].mean()
+    run.log({f"{CONDITION}{name}": float(value) for name, value in means.items()}, session.progress.images)
+    return [CONDITIONS]
 
 
 @torch.no_grad()

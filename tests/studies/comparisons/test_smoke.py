@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.figures import study_figures
-from analysis.report import classes, study_tables
+from analysis.figures import condition_figures, study_figures
+from analysis.report import classes, conditions, study_tables
 from analysis.report.report import warnings
 from analysis.results import Results, load
 from common.data.shards import Dataset
@@ -69,4 +71,27 @@ def the_critics_accuracy_is_drawn(results: Results) -> None:
     assert study_figures.critic_accuracy(results) is not None and classes.per_class(results).empty
 
 
-SPECIAL = {"labels": labels_are_reported, "nogan": the_critics_accuracy_is_drawn}
+def hints_are_reported(results: Results) -> None:
+    """A table and a figure of ΔE₀₀ against the number of hints; an arm that takes none has one entry."""
+    table = conditions.hints(conditions.by_condition(results))
+    assert (table.groupby("arm")["condition"].count() == pd.Series({"cgan": 1, "cgan hints": 7, "l1": 1, "l1 hints": 7})).all()
+    assert "50 hints" in conditions.readable(table) and condition_figures.hints(table) is not None
+    assert conditions.films(table).empty
+
+
+def films_are_reported(results: Results) -> None:
+    """A table and a figure of ΔE₀₀ on each film; the first condition is the plain test, so its figure is the headline's."""
+    table = conditions.films(conditions.by_condition(results))
+    assert table["condition"].nunique() == 6 and condition_figures.films(table) is not None
+    plain = table[table["condition"] == "none"].set_index("arm")["delta_e"]
+    tested = results.table[~results.table["fixed"]].groupby("arm")["delta_e"].mean()
+    assert np.allclose(plain, tested[plain.index], atol=1e-6)
+    assert "orthochromatic" in conditions.readable(table)
+
+
+SPECIAL = {
+    "labels": labels_are_reported,
+    "nogan": the_critics_accuracy_is_drawn,
+    "hints": hints_are_reported,
+    "film": films_are_reported,
+}
