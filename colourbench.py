@@ -33,7 +33,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 VERBS: tuple[Callable[..., None], ...] = (
     *(demo.demo, train.train, train.config, train.estimate),
     *(sweep.sweep, sweep.sweeps, compare.compare, compare.plan),
-    *(results.evaluate, results.report, results.runs, use.colourise, results.ui, bench.bench),
+    *(results.evaluate, results.report, results.runs, use.colourise, use.export, results.ui, bench.bench),
 )
 for verb in VERBS:
     app.command()(verb)

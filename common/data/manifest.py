@@ -81,6 +81,7 @@ class Manifest(BaseModel):
     shards: list[Shard]
     images: list[Entry]
     removed: list[Removal]
+    source: str = ""  # where the photographs came from, a name of `sources.SOURCES`; earlier versions did not note it
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -41,11 +41,16 @@ class Stored:
 
 
 def prepare(
-    files: Sequence[SourceFile], folder: Path, config: ShardConfig, seen: Callable[[int], None] = lambda n: None
+    files: Sequence[SourceFile],
+    folder: Path,
+    config: ShardConfig,
+    seen: Callable[[int], None] = lambda n: None,
+    source: str = "",
 ) -> Dataset:
     """Decodes, filters and cuts `files` and writes them below `folder`; one bad file never stops it.
 
     The folder gets its name only when it is complete. `seen` is called with the number of files finished since the last call.
+    `source` is the name of the files' source, for the manifest.
 
     Raises:
         ColourbenchError: too few photographs were left; the message counts the reasons.
@@ -56,7 +61,7 @@ def prepare(
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         try:
-            manifest = {"name": folder.name, **_write(files, work, config, seen)}
+            manifest = {"name": folder.name, "source": source, **_write(files, work, config, seen)}
             write_atomically(work / MANIFEST, json.dumps(manifest, indent=1).encode())
             if folder.exists():
                 folder.replace(old)

@@ -25,10 +25,11 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A place that photographs come from. `files(root, download)` lists them."""
+    """A place that photographs come from. `files(root, download)` lists them; `licence` is what their publishers say, if known."""
 
     about: str
     files: Callable[[Path | None, bool], list[SourceFile]]
+    licence: str = ""
 
 
 def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
@@ -112,14 +113,31 @@ def coco(root: Path | None, download: bool = False) -> list[SourceFile]:
     return files
 
 
+PLACES = "research and education, not commercial; the photographs' owners keep their rights"
 SOURCES = {
     "folder": Source("any folder of photographs, with or without class folders (--root DIR)", folder),
-    "packaged": Source("13 images that come with scikit-image, scikit-learn and matplotlib", packaged),
-    "oxford-pets": Source("Oxford-IIIT Pet, 37 breeds of cats and dogs (--root DIR, --download)", oxford_pets),
-    "flowers102": Source("VGG Flowers, 102 classes (--root DIR, --download)", flowers102),
-    "places365": Source("Places365 at 256 px, 365 scenes (--root DIR, --download fetches the validation set)", places365),
-    "stanford-dogs": Source("Stanford Dogs, 120 breeds (--root DIR)", stanford_dogs),
-    "coco": Source("COCO photographs, no classes (--root DIR)", coco),
+    "packaged": Source(
+        "13 images that come with scikit-image, scikit-learn and matplotlib",
+        packaged,
+        "those of the packages, most in the public domain or CC0",
+    ),
+    "oxford-pets": Source(
+        "Oxford-IIIT Pet, 37 breeds of cats and dogs (--root DIR, --download)",
+        oxford_pets,
+        "CC BY-SA 4.0; the photographs' owners keep their rights",
+    ),
+    "flowers102": Source(
+        "VGG Flowers, 102 classes (--root DIR, --download)", flowers102, "none stated; collected from the web for research"
+    ),
+    "places365": Source("Places365 at 256 px, 365 scenes (--root DIR, --download fetches the validation set)", places365, PLACES),
+    "stanford-dogs": Source(
+        "Stanford Dogs, 120 breeds (--root DIR)", stanford_dogs, "ImageNet's terms: research and education, not commercial"
+    ),
+    "coco": Source(
+        "COCO photographs, no classes (--root DIR)",
+        coco,
+        "Flickr's terms, a Creative Commons licence of its own for each photograph",
+    ),
 }
 
 

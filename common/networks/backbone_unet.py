@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from common.networks.colours import Colours, Head, TanhHead
 from common.networks.encoders import Encoder, EncoderConfig
-from common.networks.layers import FiLM, NormName, SelfAttention, initialise, no_labels, norm, spectral_norm
+from common.networks.layers import FiLM, NormName, SelfAttention, initialise, nearest, no_labels, norm, spectral_norm
 
 NARROWEST = 16
 ATTENTION_REDUCTION = 8  # self-attention where the feature map has an eighth of the photograph's side
@@ -122,7 +122,8 @@ class UpBlock(nn.Module):
         else:
             x = F.relu(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
         if skip is not None:
-            x = x if x.shape[2:] == skip.shape[2:] else F.interpolate(x, skip.shape[2:], mode="nearest")  # Xception rounds sides
+            if x.shape[2:] != skip.shape[2:]:  # Xception rounds sides
+                x = nearest(nearest(x, 2, skip.shape[2]), 3, skip.shape[3])
             x = torch.cat([x, skip.to(x)], dim=1)  # (B, width + s, h2, w2)
         joined: Tensor = self.layers(x)
         return joined

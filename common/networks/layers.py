@@ -73,9 +73,19 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))  # (B, hw, ·)
-        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # (B, h·w, c)
+        layers = (self.query, self.key, self.value)
+        query, key, value = (layer(x).flatten(2).transpose(1, 2)[:, None] for layer in layers)  # (B, 1, hw, ·): one head
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0]  # (B, h·w, c)
         return x + self.gamma * attended.transpose(1, 2).reshape(x.shape)
+
+
+def nearest(x: Tensor, axis: int, size: int) -> Tensor:
+    """x resampled along an axis: position i takes what is at ⌊i · old / size⌋.
+
+    In whole numbers: torch's own rounds in float32, and ONNX otherwise than torch.
+    """
+    old, new = (torch.arange(side, device=x.device)[-1:] + 1 for side in (x.shape[axis], size))  # as tensors, for export
+    return x.index_select(axis, torch.div(torch.arange(size, device=x.device) * old, new, rounding_mode="floor"))
 
 
 def no_labels(x: Tensor) -> Int[Tensor, " b"]:

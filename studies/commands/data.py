@@ -64,7 +64,7 @@ def prepare(
     name = valid_name(name or f"{root.resolve().name if root and source == 'folder' else source}-{size}")
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(f"preparing {name}", total=len(files))
-        dataset = preparation.prepare(files, open_home(home).data / name, config, lambda done: bar.advance(task, done))
+        dataset = preparation.prepare(files, open_home(home).data / name, config, lambda done: bar.advance(task, done), source)
     say(f"{name}: {len(files)} files")
     say("\n".join(description(dataset)))
     say(f"written to {dataset.folder}; next: colourbench train cgan --data {name}")

@@ -191,10 +191,17 @@ def with_options_of(model: type[BaseModel], **flags: str) -> Callable[[Verb], Ve
 
 
 def _option(name: str, field: FieldInfo, flag: str) -> inspect.Parameter:
-    kinds: dict[Any, Any] = {int: int | None, float | None: float | None, tuple[str, ...]: list[str] | None}
+    kinds: dict[Any, Any] = {
+        bool: bool | None,
+        int: int | None,
+        int | None: int | None,
+        float: float | None,
+        float | None: float | None,
+        tuple[str, ...]: list[str] | None,
+    }
     choices = [value for value in get_args(field.annotation) if isinstance(value, str)]
     default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
     text = " ".join([str(field.description), *([f"One of {', '.join(choices)}."] if choices else [])])
-    shown = "" if default in (None, "") else f" [default: {default}]"
+    shown = "" if default in (None, "") or default is False else f" [default: {default}]"
     annotation: Any = Annotated[kinds.get(field.annotation, str | None), typer.Option(flag, help=text + shown, show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

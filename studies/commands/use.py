@@ -1,11 +1,13 @@
-"""Verbs that use a trained model: colourise photographs and videos."""
+"""Verbs that use a trained model: colourise photographs and videos, export it."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from common.config import parse
 from common.errors import ColourbenchError
 from studies.commands.options import (
     DEFAULT_HOME,
@@ -17,41 +19,25 @@ from studies.commands.options import (
     check_run,
     open_home,
     say,
+    with_options_of,
 )
+from studies.use.settings import ColouriseOptions
 
 if TYPE_CHECKING:
     from studies.use.files import Job, Outcome, Output
     from studies.use.models import Model
     from studies.use.prediction import Sight
 
-FORMATS = ("png", "jpeg", "webp", "tiff", "same")
 
-
+@with_options_of(ColouriseOptions, hints="--hint")
 def colourise(
     run: RunArgument,
     photographs: Annotated[list[Path], typer.Argument(help="Photographs, videos, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; a folder's own structure is kept in it.")],
-    samples: Annotated[
-        int,
-        typer.Option(min=0, max=100, help="Versions of each photograph, with dropout as the noise; 0 gives the one best guess."),
-    ] = 0,
-    label: Annotated[str | None, typer.Option(help="What the photographs show, for a run trained with labels.")] = None,
-    hint: Annotated[
-        list[str] | None,
-        typer.Option(help="A point of known colour, X,Y=#RRGGBB with X and Y in per cent; for a run trained with hints."),
-    ] = None,
-    file_format: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}; same: as the photograph.")] = "png",
-    saturation: Annotated[float, typer.Option(min=0, max=3, help="Multiplies the predicted colours' strength.")] = 1.0,
-    side: Annotated[
-        int | None,
-        typer.Option("--network-side", min=16, max=4096, help="Shorter side at which the network sees photographs."),
-    ] = None,
-    side_by_side: Annotated[bool, typer.Option(help="Write grey and coloured beside each other.")] = False,
-    metadata: Annotated[str, typer.Option(help="keep or strip the photographs' EXIF (place, camera, date).")] = "keep",
-    max_memory_gb: Annotated[float, typer.Option(min=0.1, help="Memory for photographs and activations.")] = 2.0,
     force: Annotated[bool, typer.Option("--force", help="Write results again that exist.")] = False,
     device: DeviceOption = "auto",
     home: HomeOption = DEFAULT_HOME,
+    **options: Any,
 ) -> None:
     """Colourises photographs and videos at their own resolution with a trained model.
 
@@ -62,24 +48,33 @@ def colourise(
     Example: colourbench colourise champion portrait.tif --out coloured --hint 40,62=#2f5d9b --format same
     """
     check_exists(*photographs)
+    wanted = parse(ColouriseOptions, {name: value for name, value in options.items() if value is not None}, "options")
     check_run(home, run)
     check_device(device)
-    _check_choices(file_format, metadata)
-    points = [_hint(text) for text in hint or []]
-    from common.colour import hints
     from studies.use import files  # imported after the checks that do not need torch
     from studies.use.models import open_model
-    from studies.use.prediction import Sight
 
     jobs = files.jobs_in(photographs)
     model = open_model(open_home(home), run, device)
-    if points and not model.colouriser.takes_hints:
+    keeps = wanted.metadata == "keep"
+    looks = wanted.samples, wanted.saturation, wanted.max_memory_gb
+    output = files.Output(out, wanted.format, keeps, wanted.side_by_side, force, *looks)
+    _report(_outcomes(model, jobs, _sight(model, wanted), output), len(jobs))
+
+
+def _sight(model: "Model", wanted: ColouriseOptions) -> "Sight":
+    """What the model is told about the photographs.
+
+    Raises:
+        ColourbenchError: the model was trained without labels or hints that are given.
+    """
+    from common.colour import hints
+    from studies.use.prediction import Sight
+
+    if wanted.hints and not model.colouriser.takes_hints:
         raise ColourbenchError(f"{model.name} was trained without hints; train one with --set variant.generator.hints=true")
-    given = {"label": model.label_number(label)} if label else {}
-    sight = Sight(side=side, hints=[hints.from_rgb(*point) for point in points], sample=samples > 0, **given)
-    keeps = metadata == "keep"
-    output = files.Output(out, file_format, keeps, side_by_side, force, samples, saturation, max_memory_gb)  # type: ignore[arg-type]
-    _report(_outcomes(model, jobs, sight, output), len(jobs))
+    label = model.label_number(wanted.label) if wanted.label else -1
+    return Sight(wanted.network_side, label, [hints.from_rgb(*point) for point in wanted.points], wanted.samples > 0)
 
 
 def _outcomes(model: "Model", jobs: list["Job"], sight: "Sight", output: "Output") -> Iterator["Outcome"]:
@@ -96,7 +91,8 @@ def _report(outcomes: Iterator["Outcome"], total: int) -> None:
     from rich.progress import track
 
     failed = skipped = 0
-    for outcome in track(outcomes, "colourising", total, transient=True, disable=not _on_terminal()):
+    is_seen = sys.stderr.isatty() and sys.stdout.isatty()
+    for outcome in track(outcomes, "colourising", total, transient=True, disable=not is_seen):
         remarks = f" ({'; '.join(outcome.remarks)})" if outcome.remarks else ""
         if outcome.error:
             say(outcome.error)
@@ -111,24 +107,40 @@ def _report(outcomes: Iterator["Outcome"], total: int) -> None:
         raise ColourbenchError(f"{failed} of {total} files could not be coloured")
 
 
-def _on_terminal() -> bool:
-    import sys
+def export(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the model and its card.")],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="safetensors, onnx or pt2, as often as needed; safetensors by default.")
+    ] = None,
+    with_critic: Annotated[bool, typer.Option("--with-critic", help="Keep the critic too, for fine-tuning (safetensors).")] = False,
+    licence: Annotated[str, typer.Option(help="The model's licence, as an SPDX name such as cc-by-4.0.")] = "other",
+    data_licence: Annotated[str, typer.Option(help="The photographs' licence; known for the sources that have one.")] = "",
+    gallery: Annotated[bool, typer.Option(help="Show test photographs on the card.")] = True,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Writes a trained model for other programs, with a model card.
 
-    return sys.stderr.isatty() and sys.stdout.isatty()
+    The card names data and licence, budget, metrics with intervals and limits, and shows a gallery. Each file is run and
+    compared with the model in torch. `--format onnx` needs the extra packages of `colourbench[export]`.
 
+    Example: colourbench export champion --out flowers-model --format safetensors --format onnx
+    """
+    wanted = list(dict.fromkeys(formats or ["safetensors"]))
+    if unknown := [name for name in wanted if name not in ("safetensors", "onnx", "pt2")]:
+        raise ColourbenchError(f"--format {unknown[0]}: choose safetensors, onnx, pt2")
+    check_run(home, run)
+    from studies.use.export import card  # imported after the checks that do not need torch
+    from studies.use.export import formats as writers
+    from studies.use.models import open_model
 
-def _check_choices(file_format: str, metadata: str) -> None:
-    if file_format not in FORMATS:
-        raise ColourbenchError(f"--format {file_format}: choose {', '.join(FORMATS)}")
-    if metadata not in ("keep", "strip"):
-        raise ColourbenchError(f"--metadata {metadata}: choose keep or strip")
-
-
-def _hint(text: str) -> tuple[float, float, str]:
-    """Reads X,Y=#RRGGBB."""
-    import re
-
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)%?\s*,\s*(\d+(?:\.\d+)?)%?\s*=\s*(#[0-9a-fA-F]{6})\s*", text)
-    if match is None or float(match[1]) > 100 or float(match[2]) > 100:
-        raise ColourbenchError(f"--hint {text!r}: write X,Y=#RRGGBB with X and Y from 0 to 100 per cent, such as 40,62=#2f5d9b")
-    return float(match[1]) / 100, float(match[2]) / 100, match[3]
+    model = open_model(open_home(home), run, "cpu")
+    written = {}
+    for name in wanted:
+        path, difference = writers.write(model, name, out)
+        written[path.name] = difference
+        say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, differs by at most {difference:.1e} in ab")
+    if with_critic:
+        say(f"{writers.with_critic(model, out)}: now with the critic")
+    about = card.About(written, data_licence, licence)
+    say(f"card: {card.write(open_home(home), model, out, about, gallery)}")

@@ -27,7 +27,7 @@ def packaged_dataset(home: Home) -> Dataset:
     """Returns the data set of packaged photographs, and prepares it if it is missing."""
     if DATASET in home.datasets():
         return home.dataset(DATASET)
-    return preparation.prepare(sources.list_files("packaged", None), home.data / DATASET, SHARDS)
+    return preparation.prepare(sources.list_files("packaged", None), home.data / DATASET, SHARDS, source="packaged")
 
 
 def smoke_study(study: Study, dataset: str) -> Study:

@@ -107,6 +107,8 @@ class _Training:
                     pretraining.save(shared, self._pretrained_state())
             self._train(self.phases, watchers)
         self.losses.settle(progress)
+        if session.config.watch.keep == "all":
+            self.saver.save(progress)
 
     def _train(self, phases: Sequence[Phase], watchers: Sequence[Callback]) -> None:
         session = self.session

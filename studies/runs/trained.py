@@ -48,7 +48,7 @@ def load_file(path: Path, device: str = "auto") -> tuple[Colouriser, RunConfig, 
     """
     file = model_file.read(path, "write it again with `colourbench export`")
     config = file.config
-    engine = Engine(parse(EngineConfig, as_json(config.engine) | {"device": device, "precision": "auto"}, "--device"))
+    engine = Engine(parse(EngineConfig, as_json(config.engine) | {"device": device, "precision": "32"}, "--device"))
     return colouriser_of(file, config, engine, f"{path} holds another network than its own settings describe"), config, file.labels
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
 
 from analysis import evaluation
 from analysis.statistics import differences
@@ -20,6 +19,7 @@ from common.tracking import Run, model_name
 from studies.home import Home
 from studies.runs.trained import load_run
 from variants.players.colouriser import Colouriser
+from variants.players.program import Program
 
 METRIC = "delta_e"
 SCORES = "validation.parquet"
@@ -33,18 +33,6 @@ class Verdict:
     version: str
     crowned: bool
     reason: str
-
-
-class Program(nn.Module):
-    """L (B, 1, H, W) in [-1, 1] -> ab (B, 2, H, W) in about [-1, 1]: a generator without the suite around it."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, L: Tensor) -> Tensor:
-        ab: Tensor = self.network(L).ab
-        return ab
 
 
 def propose(home: Home, run: Run, dataset: Dataset) -> Verdict:

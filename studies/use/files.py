@@ -13,8 +13,9 @@ from common.data.decoding.images import SUFFIXES as PHOTOGRAPHS
 from common.data.sources import images_below
 from common.errors import ColourbenchError
 from studies.use import photographs, prediction
-from studies.use.photographs import SUFFIXES, Format, Original
+from studies.use.photographs import SUFFIXES, Original
 from studies.use.prediction import GB, Sight
+from studies.use.settings import Format
 from variants.players.colouriser import Colouriser
 
 VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ogv")
@@ -122,7 +123,7 @@ def colourise_photographs(colouriser: Colouriser, jobs: Sequence[Job], sight: Si
     sight = replace(sight, memory_gb=output.memory_gb / 2)
     todo: list[Job] = []
     for job in jobs:
-        if reason := _reason_to_skip(job, output):
+        if reason := reason_to_skip(job, output):
             yield Outcome(job, error=reason[0], remarks=reason[1:], is_skipped=not reason[0])
         else:
             todo.append(job)
@@ -131,7 +132,7 @@ def colourise_photographs(colouriser: Colouriser, jobs: Sequence[Job], sight: Si
             yield from _together(colouriser, chunk, list(readers.map(lambda job: _read(job, output), chunk)), sight, output)
 
 
-def _reason_to_skip(job: Job, output: Output) -> tuple[str, ...]:
+def reason_to_skip(job: Job, output: Output) -> tuple[str, ...]:
     """(error,) or ("", remark) for a file that is not coloured; empty for one that is."""
     targets = output.targets(job)
     if any(target.exists() and target.samefile(job.source) for target in targets):

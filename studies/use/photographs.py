@@ -18,7 +18,6 @@ from common.data.decoding.cutting import small_copy
 from common.errors import ColourbenchError, first_line
 from common.files.atomic import replacing
 
-Format = Literal["png", "jpeg", "webp", "tiff", "same"]
 Kind = Literal["grey", "tinted", "colour"]
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 SAVED_AS: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 LARGEST_BODY = 16_384  # bytes
+JSON = ("application/json",)
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -24,10 +25,25 @@ HEADERS = {
 
 
 class Guard:
-    """Middleware around an ASGI app."""
+    """Middleware around an ASGI app.
 
-    def __init__(self, app: Any, hosts: Sequence[str]) -> None:
+    Args:
+        hosts: names and addresses under which the app may be asked for; `*` stands for any.
+        largest_body: bytes that may be sent at once.
+        accepted: content types that may be sent. Keep to those that a form of another site cannot send without asking first.
+        wanted: what to send instead of another type, in words.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        hosts: Sequence[str],
+        largest_body: int = LARGEST_BODY,
+        accepted: Sequence[str] = JSON,
+        wanted: str = "JSON",
+    ) -> None:
         self._app, self._hosts = app, {host.lower() for host in hosts}
+        self._largest_body, self._accepted, self._wanted = largest_body, frozenset(accepted), wanted
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Passes a request on, or refuses it."""
@@ -38,7 +54,7 @@ class Guard:
         if refusal:
             await JSONResponse({"error": refusal[1]}, refusal[0], HEADERS)(scope, receive, send)
             return
-        await self._app(scope, _limited(receive), _with_headers(send))
+        await self._app(scope, _limited(receive, self._largest_body), _with_headers(send))
 
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
@@ -49,15 +65,15 @@ class Guard:
             origin = headers.get("origin")
             if (origin and origin.partition("://")[2].lower() != host) or headers.get("sec-fetch-site") == "cross-site":
                 return 403, "another site sent this"
-            if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-                return 415, "send JSON"
+            if headers.get("content-type", "").partition(";")[0].strip().lower() not in self._accepted:
+                return 415, f"send {self._wanted}"
             length = headers.get("content-length", "0")
-            if not length.isdecimal() or int(length) > LARGEST_BODY:
-                return 413, "that is too much at once"
+            if not length.isdecimal() or int(length) > self._largest_body:
+                return 413, f"that is too much at once: {self._largest_body / 10**6:.3g} MB may be sent"
         return None
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, largest: int) -> Receive:
     """Ends the connection of a body that is longer than allowed, whatever its headers said."""
     seen = 0
 
@@ -65,7 +81,7 @@ def _limited(receive: Receive) -> Receive:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if seen > LARGEST_BODY else message
+        return {"type": "http.disconnect"} if seen > largest else message
 
     return limited
 

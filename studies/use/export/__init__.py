@@ -1,0 +1,1 @@
+"""Model files for other programs, and the card that goes with them."""

@@ -1,0 +1,132 @@
+"""The model card: what a model is, what it was trained on and under which licence, how good it is, and what its limits are."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from huggingface_hub import ModelCard, ModelCardData
+from PIL import Image
+from scipy import stats
+
+from analysis.statistics.crossed import LEVEL
+from common.colour import lab
+from common.colour.metrics import HEADLINE, METRICS
+from common.config import explain_fields
+from common.data.shards import Dataset
+from common.data.sources import SOURCES
+from common.errors import ColourbenchError
+from common.files import integrity
+from common.files.names import PER_IMAGE, SAMPLES
+from studies.home import Home
+from studies.runs.trained import RETRAIN
+from studies.use.models import Model
+
+TEMPLATE = Path(__file__).with_name("card.md.j2")
+CARD, GALLERY = "README.md", "gallery.jpg"
+SHOWN = 6  # photographs in the gallery
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class About:
+    """What a card says beside what the model knows of itself; `files` are those written, with their largest difference in ab."""
+
+    files: dict[str, float]
+    data_licence: str = ""
+    licence: str = "other"
+    remarks: list[str] = field(default_factory=list)
+
+
+def write(home: Home, model: Model, folder: Path, about: About, shows_photographs: bool = True) -> Path:
+    """Writes README.md with its front matter, and a gallery where the photographs are at hand; returns the card's path."""
+    dataset = _dataset(home, model)
+    has_gallery = shows_photographs and dataset is not None and gallery(model, dataset, folder / GALLERY)
+    metrics = _metrics(model)
+    facts: dict[str, Any] = {
+        "model": model,
+        "variant": model.config.variant.name,
+        "budget": f"{model.config.budget.amount:,.0f} {model.config.budget.unit}",
+        "size": model.colouriser.size,
+        "parameters": sum(weight.numel() for weight in model.colouriser.network.parameters()),
+        "dataset": dataset,
+        "source": _source(dataset),
+        "licence": about.data_licence or _licence(dataset),
+        "metrics": metrics,
+        "gallery": GALLERY if has_gallery else "",
+        "settings": explain_fields(model.config),
+        "about": about,
+    }
+    data = ModelCardData(
+        license=about.licence,
+        library_name="colourbench",
+        pipeline_tag="image-to-image",
+        tags=["colorization", "colourisation", "gan", model.config.variant.name],
+        datasets=None,
+    )
+    card = ModelCard.from_template(data, template_str=TEMPLATE.read_text(encoding="utf-8"), **facts)
+    card.save(folder / CARD)
+    return folder / CARD
+
+
+def _metrics(model: Model) -> list[tuple[str, str]]:
+    """(title, mean with interval) on the test split; empty for a model without its run."""
+    if model.run is None or not (model.run.folder / PER_IMAGE).is_file():
+        return []
+    table = integrity.read_table(model.run.folder / PER_IMAGE, ("photograph", *HEADLINE), RETRAIN)
+    return [(METRICS[name].arrow, with_interval(table, name)) for name in HEADLINE]
+
+
+def with_interval(table: pd.DataFrame, metric: str) -> str:
+    """The mean of a metric with its 95 % bootstrap interval over photographs."""
+    values = table.assign(value=table[metric].replace([np.inf, -np.inf], np.nan)).groupby("photograph")["value"].mean().dropna()
+    digits = METRICS[metric].digits
+    mean = f"{values.mean():.{digits}f}"
+    if len(values) < 2 or np.ptp(values.to_numpy()) == 0:
+        return mean
+    interval = stats.bootstrap(
+        (values.to_numpy(),), np.mean, n_resamples=RESAMPLES, confidence_level=1 - LEVEL, method="percentile", rng=0
+    ).confidence_interval
+    return f"{mean} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def gallery(model: Model, dataset: Dataset, path: Path) -> bool:
+    """Draws test photographs without colour, as the model colours them, and as they were, in three rows; False without samples."""
+    if model.run is None or not (model.run.folder / SAMPLES).is_file():
+        return False
+    coloured = integrity.read_photographs(model.run.folder / SAMPLES, RETRAIN)
+    test = dataset.split("test")
+    places = test.spread(len(coloured))
+    chosen = np.unique(np.linspace(0, len(coloured) - 1, min(SHOWN, len(coloured))).astype(int))
+    truth = test.photographs(places[chosen])
+    L, ab = lab.to_network(truth)
+    grey = lab.to_photographs(L, torch.zeros_like(ab))
+    rows = [np.concatenate(list(images), axis=1) for images in (_hwc(grey), coloured[chosen], _hwc(truth))]
+    Image.fromarray(np.concatenate(rows, axis=0)).save(path, quality=92)
+    return True
+
+
+def _hwc(images: torch.Tensor) -> np.ndarray:
+    return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+
+
+def _dataset(home: Home, model: Model) -> Dataset | None:
+    """The data set, where it is still here and the same."""
+    try:
+        dataset = home.dataset(model.config.dataset)
+    except ColourbenchError:
+        return None
+    is_same = model.run is not None and model.run.tags.get("dataset_sha256") == dataset.fingerprint
+    return dataset if is_same else None
+
+
+def _source(dataset: Dataset | None) -> str:
+    source = SOURCES.get(dataset.manifest.source) if dataset else None
+    return source.about if source else ""
+
+
+def _licence(dataset: Dataset | None) -> str:
+    source = SOURCES.get(dataset.manifest.source) if dataset else None
+    return source.licence if source else ""
