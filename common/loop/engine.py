@@ -6,6 +6,7 @@ E-GAN work the same on one device and on many. Gradients are averaged over ranks
 
 import atexit
 import logging
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -145,6 +146,8 @@ def _fabric(kind: str, precision: Precision) -> "Fabric":
         from lightning_fabric import Fabric  # it takes seconds to import, and settings are checked without it
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, which the run says itself
 
     if ranks() == 1:
         # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a launch on several nodes

@@ -76,7 +76,7 @@ def _metrics(model: Model) -> list[tuple[str, str]]:
     if model.run is None or not (model.run.folder / PER_IMAGE).is_file():
         return []
     table = integrity.read_table(model.run.folder / PER_IMAGE, ("photograph", *HEADLINE), RETRAIN)
-    return [(METRICS[name].arrow, with_interval(table, name)) for name in HEADLINE]
+    return [(METRICS[name].arrow.replace("|", "\\|"), with_interval(table, name)) for name in HEADLINE]  # | ends a cell
 
 
 def with_interval(table: pd.DataFrame, metric: str) -> str:
