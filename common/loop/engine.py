@@ -6,7 +6,6 @@ E-GAN work the same on one device and on many. Gradients are averaged over ranks
 
 import atexit
 import logging
-import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
