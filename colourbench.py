@@ -11,7 +11,21 @@ import typer
 
 from common.errors import ColourbenchError, Interrupted, first_line
 from common.loop.signals import interrupt_on_signal
-from studies.commands import bench, cluster, compare, data, demo, rating_imports, rating_plans, ratings, results, sweep, train, use
+from studies.commands import (
+    bench,
+    cluster,
+    compare,
+    data,
+    demo,
+    rating_imports,
+    rating_plans,
+    ratings,
+    results,
+    serve,
+    sweep,
+    train,
+    use,
+)
 
 app = typer.Typer(
     help="Trains GANs that colourise photographs under equal conditions, and says which is better, by how much and how surely.",
@@ -33,7 +47,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 VERBS: tuple[Callable[..., None], ...] = (
     *(demo.demo, train.train, train.config, train.estimate),
     *(sweep.sweep, sweep.sweeps, compare.compare, compare.plan),
-    *(results.evaluate, results.report, results.runs, use.colourise, use.export, results.ui, bench.bench),
+    *(results.evaluate, results.report, results.runs, use.colourise, use.export, serve.serve, results.ui, bench.bench),
 )
 for verb in VERBS:
     app.command()(verb)

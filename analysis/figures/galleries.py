@@ -61,7 +61,7 @@ def gallery(results: Results, choice: Choice) -> Figure | None:
         "truth": results.truth,
     }
     rows = [[photographs[position] for photographs in columns.values()] for position in choice.places]
-    return _drawn(rows, choice.titles, list(columns))
+    return drawn(rows, choice.titles, list(columns))
 
 
 def seeds(results: Results) -> Figure | None:
@@ -81,7 +81,7 @@ def seeds(results: Results) -> Figure | None:
         return None
     width = max(len(row) for row in rows)
     filled = [[*row[:-1], *[None] * (width - len(row)), row[-1]] for row in rows]
-    return _drawn(filled, titles, ["input", *[f"seed {n}" for n in range(1, width - 1)], "truth"])
+    return drawn(filled, titles, ["input", *[f"seed {n}" for n in range(1, width - 1)], "truth"])
 
 
 def _sampled(results: Results) -> pd.DataFrame:
@@ -99,7 +99,8 @@ def _choice(results: Results, images: list[Any], titles: list[str]) -> Choice:
     return Choice([names.index(str(image)) for image in images], titles)
 
 
-def _drawn(rows: list[list[np.ndarray | None]], titles: list[str], columns: list[str]) -> Figure:
+def drawn(rows: list[list[np.ndarray | None]], titles: list[str], columns: list[str]) -> Figure:
+    """Photographs in rows and columns; None leaves a place empty."""
     with mpl.rc_context(SMALL):
         figure = Figure(figsize=(1.55 * len(columns) + 0.8, 1.6 * len(rows) + 0.3), layout="constrained")
         axes = figure.subplots(len(rows), len(columns), squeeze=False)
@@ -114,5 +115,5 @@ def _drawn(rows: list[list[np.ndarray | None]], titles: list[str], columns: list
                 axis.set_yticks([])
                 if row == 0:
                     axis.set_title(fill(columns[column], TITLE_WIDTH))
-            axes[row, 0].set_ylabel(titles[row])
+            axes[row, 0].set_ylabel(fill(titles[row], TITLE_WIDTH, break_long_words=True))
     return figure

@@ -32,6 +32,7 @@ CONTENTS = (  # of the page: anchor, title, and the figure or table that the sec
     ("people", "People", "people_by_arm"),
     ("uncertainty", "Where the uncertainty comes from", "variance"),
     ("photographs", "Photographs", ""),
+    ("old", "Photographs without a truth", "old_photographs"),
     ("curves", "Curves", "curves"),
     ("colours", "Colours", ""),
     ("evolution", "Evolution", "mutations"),
@@ -56,6 +57,7 @@ def write(
     missing: Sequence[str] = (),
     formats: Sequence[str] = ("html",),
     rated: Mapping[str, pd.DataFrame] | None = None,
+    more: Mapping[str, Figure] | None = None,
 ) -> Path:
     """Writes tables/, figures/, verdict.json, methods.txt, references.bib and the page; returns the first page's path.
 
@@ -64,6 +66,7 @@ def write(
         missing: what could not be computed, and how to get it.
         formats: a selection from `FORMATS`.
         rated: the tables of the human study, if there was one, as `people.read` gives them.
+        more: further figures, by name: `old_photographs` has a section of its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pairs = study_tables.pairwise(results)
@@ -72,7 +75,7 @@ def write(
     for name, shown in readable.items():
         tables.write(frames[name], shown, folder / "tables", name)
     tables.write_large(results.table, folder / "tables" / "per_image.csv")
-    figures = draw(results, answer) | _people(frames) | _conditions(frames)
+    figures = draw(results, answer) | _people(frames) | _conditions(frames) | dict(more or {})
     drawn = {name: drawing.save(figure, folder / "figures", name) for name, figure in figures.items()}
     text = methods.paragraph(results, answer)
     write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())

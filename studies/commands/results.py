@@ -1,13 +1,17 @@
 """Verbs about results: evaluate, report, list runs, MLflow's UI."""
 
 import os
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common.colour.metrics import MEASURED, METRICS
 from common.errors import ColourbenchError
-from studies.commands.options import DEFAULT_HOME, HomeOption, RunArgument, check_run, check_study, open_home, say
+from studies.commands.options import DEFAULT_HOME, HomeOption, RunArgument, check_exists, check_run, check_study, open_home, say
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def evaluate(
@@ -52,6 +56,9 @@ def report(
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="html, pdf or md, as often as needed; html by default.")
     ] = None,
+    old: Annotated[
+        Path | None, typer.Option("--old", help="Folder of old photographs, which the report shows as every arm colours them.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Writes a study's tables (CSV, Markdown, LaTeX), figures (PNG, SVG, PDF) and one self-contained page.
@@ -60,13 +67,25 @@ def report(
 
     Example: colourbench report demo
 
-    Example: colourbench report demo --format html --format pdf
+    Example: colourbench report demo --format html --format pdf --old ~/old-photos
     """
     check_study(home, study)
+    check_exists(old)
     from studies.comparisons import reports  # imported after the checks that do not need torch
 
-    page = reports.report(open_home(home), study, formats or ["html"], say)
+    page = reports.report(open_home(home), study, formats or ["html"], say, lambda name: _old_photographs(home, name, old))
     say(f"report: {page}\ntables and figures: {page.parent}")
+
+
+def _old_photographs(home: Path, study: str, folder: Path | None) -> "dict[str, Figure]":
+    if folder is None:
+        return {}
+    from studies.use import old_photographs
+
+    figure, remarks = old_photographs.figure(open_home(home), study, folder)
+    for remark in remarks:
+        say(remark)
+    return {"old_photographs": figure}
 
 
 def runs(

@@ -2,8 +2,9 @@
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -17,11 +18,23 @@ from studies.comparisons import perceptual
 from studies.comparisons.study import Study
 from studies.home import Home
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Say = Callable[[str], None]
 
 
-def report(home: Home, study: str, formats: Sequence[str] = ("html",), say: Say = print) -> Path:
+def report(
+    home: Home,
+    study: str,
+    formats: Sequence[str] = ("html",),
+    say: Say = print,
+    more: Callable[[str], Mapping[str, "Figure"]] = lambda study: {},
+) -> Path:
     """Writes a study's tables, figures and page; returns the page's path.
+
+    Args:
+        more: gives further figures for a study, by name, such as `old_photographs`.
 
     Raises:
         ColourbenchError: the study never ran, or a format cannot be written here.
@@ -29,19 +42,21 @@ def report(home: Home, study: str, formats: Sequence[str] = ("html",), say: Say 
     reports.check_formats(formats)
     families = home.store.find(study, {"kind": "family"})
     if not families:
-        return _report_one(home, results.load(home.store, home.data, study), formats, say)
+        return _report_one(home, results.load(home.store, home.data, study), formats, say, more)
     family = integrity.read_json(families[-1].folder / FAMILY, "compare again")
     parts = [results.load(home.store, home.data, name) for name in family["parts"]]
-    pages = [_report_one(home, part, formats, say) for part in parts]
+    pages = [_report_one(home, part, formats, say, more) for part in parts]
     return several.write(study, family["question"], parts, pages, home.report(study))
 
 
-def _report_one(home: Home, part: Results, formats: Sequence[str], say: Say) -> Path:
+def _report_one(home: Home, part: Results, formats: Sequence[str], say: Say, more: Callable[[str], Mapping[str, "Figure"]]) -> Path:
     missing = perceptual.measure(home, part, say)  # before any table is read
     folder = home.report(part.name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STUDY_YAML).write_text(_as_yaml(part), encoding="utf-8")
-    page = reports.write(part, folder, _commands(home, part), missing, formats, people.read(home.ratings(part.name)))
+    page = reports.write(
+        part, folder, _commands(home, part), missing, formats, people.read(home.ratings(part.name)), more(part.name)
+    )
     if part.parent:
         answer = integrity.read_json(folder / VERDICT, "write the report again")
         lines = [f"* {item['text']}" for item in answer["answers"]] + [f"* {remark}" for remark in answer["remarks"]]

@@ -42,7 +42,11 @@ def test_mlflow_serves_the_champion(home: Path, dataset: Dataset) -> None:
         port = int(probe.getsockname()[1])
     uri = f"models:/{model_name(dataset.name)}@champion"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": rooms.store.uri, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": rooms.store.uri,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         L = torch.rand(3, 1, 32, 32) * 2 - 1

@@ -1,0 +1,57 @@
+"""Photographs without a truth, such as real old ones, as every arm of a study colours them: a section of its report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from analysis import results
+from analysis.figures import galleries
+from common.data.decoding import images
+from common.data.sources import images_below
+from common.errors import ColourbenchError
+from studies.home import Home
+from studies.runs.trained import load_run
+from studies.use.photographs import side_by_side
+from studies.use.prediction import Sight, colour
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST = 24  # photographs; more would be a page of their own
+SHOWN = 320  # pixels of a picture's longer side
+GREY = "input"
+
+
+def figure(home: Home, study: str, folder: Path) -> tuple["Figure", list[str]]:
+    """A gallery with a row for each photograph and a column for the first seed of each arm; and remarks on files left out.
+
+    Raises:
+        ColourbenchError: the folder holds no photographs that can be read, or the study has no runs.
+    """
+    compared = results.load(home.store, home.data, study)
+    first = {arm: compared.runs_of(arm)[0] for arm in compared.arms if compared.runs_of(arm)[0] in compared.trained}
+    colourisers = {arm: load_run(run)[0] for arm, run in first.items()}
+    files = list(images_below(folder))
+    rows: list[list[np.ndarray | None]] = []
+    titles, remarks = [], [f"{len(files) - MOST} more photographs in {folder} are not shown"] if len(files) > MOST else []
+    for file in files[:MOST]:
+        try:
+            rgb = images.decode(file).rgb
+        except ColourbenchError as error:
+            remarks.append(f"{file.name}: {error}")
+            continue
+        coloured = [colour(colouriser, rgb, Sight()) for colouriser in colourisers.values()]
+        grey = side_by_side(rgb, rgb)[:, : rgb.shape[1]]
+        rows.append([_small(picture) for picture in (grey, *coloured)])
+        titles.append(file.stem)
+    if not rows:
+        raise ColourbenchError(f"{folder} holds no photographs that can be read")
+    return galleries.drawn(rows, titles, [GREY, *colourisers]), remarks
+
+
+def _small(rgb: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(np.ascontiguousarray(rgb))
+    image.thumbnail((SHOWN, SHOWN))
+    return np.asarray(image)
