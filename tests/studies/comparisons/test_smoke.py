@@ -35,7 +35,7 @@ def test_a_study_says_what_it_asks_and_every_arm_is_valid(path: Path) -> None:
     assert {cell.arm for cell in cells(study, lambda sweep: {})} == set(study.arms)
 
 
-LARGE = ("backbones", "deoldify")  # a dozen encoders, and 200 M parameters: they run with `make integration`
+LARGE = ("backbones", "deoldify", "film", "hints")  # a dozen encoders, 200 M parameters, many conditions: with `make integration`
 
 
 @pytest.mark.slow

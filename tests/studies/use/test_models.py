@@ -19,6 +19,7 @@ def config(name: str = "regression", seed: int = 0, generator: dict[str, Any] | 
     variant = {"name": name, "generator": {"network": {"base_width": 4}, **(generator or {})}}
     critic = {} if name == "regression" else {"critic": {"network": {"base_width": 4, "layers": 1}}}
     fixed = {"dataset": "fields-32", "budget": {"amount": 8, "unit": "images"}, "batches": {"size": 4}, "seed": seed}
+    fixed["engine"] = {"precision": "32"}
     watch = {"validations": 1, "preview_images": 0}
     return parse(RunConfig, {"variant": variant | critic, **fixed, "watch": watch, **fields})
 

@@ -51,7 +51,10 @@ def independent(colouriser: Colouriser, inputs: dict[str, torch.Tensor]) -> np.n
     return ab[..., :height, :width].numpy()
 
 
-@pytest.mark.parametrize("told", [{}, {"hints": True, "labels": ("a", "b")}], ids=["plain", "hints and labels"])
+@pytest.mark.parametrize(
+    "told",
+    [pytest.param({}, id="plain", marks=pytest.mark.integration), pytest.param({"hints": True, "labels": ("a", "b")}, id="told")],
+)
 @pytest.mark.parametrize("kind", ["safetensors", "onnx", "pt2"])
 def test_a_file_gives_the_same_colours(kind: str, told: dict[str, Any], make_model: Make, tmp_path: Path) -> None:
     model = make_model(**told)
@@ -106,6 +109,7 @@ def test_a_file_that_disagrees_is_removed(make_model: Make, tmp_path: Path, monk
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.integration
 def test_the_exported_program_needs_nothing_of_the_suite(make_model: Make, tmp_path: Path) -> None:
     """A process that cannot import the suite loads and runs the pt2 file."""
     path, _ = formats.write(make_model(), "pt2", tmp_path)
