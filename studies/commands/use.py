@@ -82,9 +82,9 @@ def _outcomes(model: "Model", jobs: list["Job"], sight: "Sight", output: "Output
 
     yield from files.colourise_photographs(model.colouriser, [job for job in jobs if not job.is_video], sight, output)
     if films := [job for job in jobs if job.is_video]:
-        from studies.use import video  # needs PyAV, which photographs do not
+        from studies.use.video.colouring import colourise_video
 
-        yield from (video.colourise_video(model.colouriser, job, sight, output) for job in films)
+        yield from (colourise_video(model.colouriser, job, sight, output) for job in films)
 
 
 def _report(outcomes: Iterator["Outcome"], total: int) -> None:

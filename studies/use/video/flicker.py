@@ -90,28 +90,6 @@ class StillFlicker:
         return self._total / self._pixels if self._pixels else float("nan")
 
 
-class Steady:
-    """Smooths the colours of consecutive frames, and measures their flicker before and after."""
-
-    def __init__(self) -> None:
-        self._smoother, self._before, self._after = Smoother(), StillFlicker(), StillFlicker()
-
-    def __call__(self, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 2 h w"]:
-        """The smoothed chroma of the next frame."""
-        smooth = self._smoother(L, ab)
-        self._before.add(L, ab)
-        self._after.add(L, smooth)
-        return smooth
-
-    @property
-    def remark(self) -> str:
-        """The flicker in words."""
-        before, after = self._before.value, self._after.value
-        if math.isnan(before):
-            return "nothing stands still, so flicker was not measured"
-        return f"flicker {before:.2f} before and {after:.2f} after smoothing"
-
-
 class ColourConsistency:
     """CDC: how much the distribution of colours changes from frame to frame; 0 is no change.
 
@@ -139,6 +117,33 @@ class ColourConsistency:
         """CDC so far; NaN for a single frame."""
         means = [self._totals[step] / count for step, count in self._pairs.items() if count]
         return sum(means) / len(means) if means else float("nan")
+
+
+class Steady:
+    """Smooths the colours of consecutive frames, and measures their flicker before and after."""
+
+    def __init__(self) -> None:
+        self._smoother, self._before, self._after = Smoother(), StillFlicker(), StillFlicker()
+        self._consistency = ColourConsistency(), ColourConsistency()
+
+    def __call__(self, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 2 h w"]:
+        """The smoothed chroma of the next frame."""
+        smooth = self._smoother(L, ab)
+        self._before.add(L, ab)
+        self._after.add(L, smooth)
+        for consistency, colours in zip(self._consistency, (ab, smooth), strict=True):
+            consistency.add(lab.to_photographs(L, colours)[0].permute(1, 2, 0).numpy())
+        return smooth
+
+    @property
+    def remark(self) -> str:
+        """The flicker in words."""
+        before, after = self._before.value, self._after.value
+        flicker = "nothing stands still, so flicker was not measured"
+        if not math.isnan(before):
+            flicker = f"flicker {before:.2f} before and {after:.2f} after smoothing"
+        first, last = (consistency.value for consistency in self._consistency)
+        return flicker if math.isnan(first) else f"{flicker}, CDC {first:.4f} and {last:.4f}"
 
 
 def _divergences(p: Float[np.ndarray, "c n"], q: Float[np.ndarray, "c n"]) -> Float[np.ndarray, " c"]:

@@ -9,8 +9,8 @@ from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 
 from common.colour import lab
-from studies.use import flicker
-from studies.use.flicker import ColourConsistency, Smoother, StillFlicker
+from studies.use.video import flicker
+from studies.use.video.flicker import ColourConsistency, Smoother, StillFlicker
 
 Frames = list[tuple[Tensor, Tensor]]  # (L, ab) in the networks' scale
 

@@ -13,10 +13,11 @@ from skimage import color
 from torch import Tensor
 
 from common.errors import Interrupted
-from studies.use import flicker, prediction, video
+from studies.use import prediction
 from studies.use.files import Job, Outcome, Output
 from studies.use.prediction import Sight
-from studies.use.video import colourise_video
+from studies.use.video import colouring, flicker, reading
+from studies.use.video.colouring import colourise_video
 from variants.players.colouriser import Colouriser
 
 av = pytest.importorskip("av")
@@ -225,7 +226,7 @@ def test_a_video_has_no_samples_and_needs_pyav(
     vivid: Colouriser, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "--samples gives versions of a photograph" in run(vivid, short, tmp_path / "out", samples=2).error
-    monkeypatch.setattr(video, "HAS_AV", False)
+    monkeypatch.setattr(colouring, "find_spec", lambda name: None)
     assert "video needs PyAV: pip install 'colourbench[video]'" in run(vivid, short, tmp_path / "out").error
     assert not (tmp_path / "out").exists()
 
@@ -299,15 +300,15 @@ def test_a_few_frames_are_in_memory_at_once(
 ) -> None:
     seen: list[weakref.ref[np.ndarray]] = []
     alive: list[int] = []
-    upright = video._Look.upright
+    upright = reading.Look.upright
 
-    def watched(self: video._Look, frame: Any) -> np.ndarray:
+    def watched(self: reading.Look, frame: Any) -> np.ndarray:
         rgb = upright(self, frame)
         seen.append(weakref.ref(rgb))
         alive.append(sum(reference() is not None for reference in seen))
         return rgb
 
-    monkeypatch.setattr(video._Look, "upright", watched)
+    monkeypatch.setattr(reading.Look, "upright", watched)
     source = write(tmp_path / "a.mp4", still(make_photograph, 60), [Fraction(number, 25) for number in range(60)])
     run(Flickering(vivid), source, tmp_path / "out")
-    assert len(seen) == 60 and max(alive) <= 2 * video.BATCH
+    assert len(seen) == 60 and max(alive) <= 2 * colouring.BATCH

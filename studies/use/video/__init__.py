@@ -1,0 +1,1 @@
+"""Video: reading, colouring, smoothing over time and measuring flicker, writing."""
