@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from common.colour.hints import seen
+from common.colour.hints import seen, training_hints
 from common.data.batches import Batch
 from common.data.domain import Domain
 from common.loop.engine import Engine
@@ -24,6 +24,7 @@ from variants.players.player import forward
 
 BATCH = 16
 LOOK_IMAGES = 64  # images for a validation during training
+GOLDEN = 0.6180339887498949  # its multiples never repeat
 TEST_IMAGES = 512  # images for the test and for the generator that users get
 
 Statistics = dict[str, Tensor]  # buffers by name
@@ -40,8 +41,8 @@ def calibrated_statistics(network: Any, engine: Engine, domain: Domain, images: 
         return {}
     batches = max(1, min(images, domain.images or images) // BATCH)
     with restored(network), _averaging(list(norms.values())), unshared(network):
-        for batch in islice(domain.stream(BATCH), batches):
-            forward(network, engine, *_inputs(batch, network, engine, labelled))
+        for number, batch in enumerate(islice(domain.stream(BATCH), batches)):
+            forward(network, engine, *_inputs(batch, number, network, engine, labelled))
         return {f"{name}.{key}": buffer.clone() for name, norm in norms.items() for key, buffer in norm.named_buffers()}
 
 
@@ -91,6 +92,11 @@ def _averaging(norms: list[_BatchNorm]) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def _inputs(batch: Batch, network: Any, engine: Engine, labelled: bool) -> tuple[Tensor, ...]:
-    L = seen(batch.L.to(engine.device), None, network.inputs)  # without hints, as most photographs are colourised
+def _inputs(batch: Batch, number: int, network: Any, engine: Engine, labelled: bool) -> tuple[Tensor, ...]:
+    """What the generator saw in training: for one that takes hints, random ones, the same at every call."""
+    hints = None
+    if network.inputs > 1:
+        random = torch.frac((torch.arange(len(batch)) + number * len(batch) + 1) * GOLDEN)  # evenly spread over [0, 1)
+        hints = training_hints(batch.ab, random)
+    L = seen(batch.L.to(engine.device), hints, network.inputs)
     return (L, batch.label.to(engine.device)) if labelled else (L,)
