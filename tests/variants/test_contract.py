@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from common.colour.hints import Hint, placed
 from common.data.batches import Batch
 from common.data.domain import Domain
 from common.loop.engine import Engine, EngineConfig
@@ -150,3 +151,25 @@ def test_has_a_search_space_of_real_fields(name: str) -> None:
         for part in path.split("."):
             assert isinstance(value, dict) and part in value, path
             value = value[part]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_hints_it_trains_resumes_and_listens(name: str, engine: Engine) -> None:
+    """Any variant may give its generator hints; the critic never sees them."""
+    fields = {"generator": {"network": {"base_width": 8}, "hints": True}, "evaluation_size": 12}
+    whole, stream = new(name, engine, **fields), toy_batches(3)
+    whole.step(stream)
+    state, noise = copy.deepcopy(whole.state_dict()), random_state()
+    rest = [next(stream) for _ in range(12)]
+    expected = whole.step(iter(rest))
+    resumed = new(name, engine, **fields)
+    resumed.load_state_dict(state)
+    restore_random_state(noise)
+    again = resumed.step(iter(rest))
+    assert all(torch.equal(expected[key], again[key]) for key in expected)
+    L, colouriser = next(stream).L, whole.colourise
+    points = placed([Hint(0.5, 0.5, (0.9, -0.9))], SIZE, SIZE).expand(len(L), -1, -1, -1)
+    assert torch.equal(colouriser(L), colouriser(L, None, torch.zeros_like(points)))
+    assert not torch.allclose(colouriser(L), colouriser(L, None, points))
+    if hasattr(whole, "critic"):
+        assert next(iter(whole.critic.network.parameters())).shape[1] == 3  # L and ab

@@ -130,3 +130,14 @@ def test_figures_of_one_run_jump_less(engine: Engine) -> None:
             worst[mode].append(max(errors[mode]) / float(held_out.ab.abs().mean()))
     middle = {mode: sorted(values)[1] for mode, values in worst.items()}
     assert middle["calibrated"] < middle["running"]
+
+
+def test_with_hints_they_are_those_of_training_and_the_same_at_every_call(engine: Engine) -> None:
+    seed_everything(0)
+    network = {"generator": {"network": {"base_width": 8}, "hints": True}}
+    variant = Regression(parse(RegressionConfig, network), engine, DOMAIN)
+    one, two = (calibrated_statistics(variant.generator.network, engine, DOMAIN, 2 * BATCH, False) for _ in range(2))
+    assert one and all(torch.equal(one[name], two[name]) for name in one)
+    without = Domain(SIZE, 3, stream=lambda size: (Batch(b.L, 0 * b.ab, b.label) for b in images(size)))
+    other = calibrated_statistics(variant.generator.network, engine, without, 2 * BATCH, False)
+    assert any(not torch.equal(one[name], other[name]) for name in one)  # the hints' colours count

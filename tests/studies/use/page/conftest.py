@@ -139,7 +139,8 @@ def serving(model_files: list[Path]) -> Callable[..., Any]:
     @contextmanager
     def run(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         command = [sys.executable, "-c", VERB, *map(str, model_files), "--port", "0", *options]
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # as the tests of this process
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
             found = re.search(r"http://\S+:\d+", process.stdout.readline())
