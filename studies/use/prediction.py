@@ -22,6 +22,7 @@ from variants.players.colouriser import Colouriser
 
 GB = 1e9
 JOINING = 120  # bytes that a pixel takes while its L and ab are joined
+MOST_SEEN = 2**24  # pixels that the network sees of one photograph
 WHOLE = 2**24  # pixels; larger photographs are reduced before their L is computed
 
 
@@ -55,7 +56,8 @@ def small_size(colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: S
     height, width, _ = rgb.shape
     side = sight.side or colouriser.size
     scale = side / min(height, width)
-    return max(side, round(height * scale)), max(side, round(width * scale))
+    longest = max(side, MOST_SEEN // side)  # a line of a million pixels is squeezed
+    return tuple(min(max(side, round(pixels * scale)), longest) for pixels in (height, width))  # type: ignore[return-value]
 
 
 def shrunk_lightness(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> Float[Tensor, "1 1 h2 w2"]:

@@ -112,6 +112,12 @@ def test_a_panorama_is_seen_in_tiles_within_the_limit(
     assert len(seen) > 5 and all(height * width <= 5 * 32 * 32 for _, _, height, width in seen)
 
 
+def test_a_line_of_pixels_is_no_trap(vivid: Colouriser) -> None:
+    line = np.full((1, 300_000, 3), 90, np.uint8)
+    assert prediction.small_size(vivid, line, Sight()) == (32, prediction.MOST_SEEN // 32)
+    assert prediction.small_size(vivid, line[:, :400], Sight()) == (32, 12_800)
+
+
 def test_hints_reach_the_network_at_their_place(engine: Engine, make_photograph: Callable[..., np.ndarray]) -> None:
     colouriser, photograph = hinted(engine), make_photograph(5, (64, 96))
     with torch.no_grad():

@@ -151,3 +151,10 @@ def serving(model_files: list[Path]) -> Callable[..., Any]:
             process.communicate()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def address(serving: Callable[..., Any]) -> Iterator[str]:
+    """A server with one place."""
+    with serving("--queue", "0") as (found, _):
+        yield found

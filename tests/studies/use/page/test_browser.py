@@ -22,8 +22,9 @@ SIZES = {"desk": {"width": 1400, "height": 900}, "phone": {"width": 360, "height
 PATIENCE = 60.0  # seconds
 DROP = """files => {
   const all = new DataTransfer();
-  for (const { name, type, data } of files) {
-    all.items.add(new File([Uint8Array.from(atob(data), letter => letter.charCodeAt(0))], name, { type }));
+  for (const { name, type, data, zeros } of files) {
+    const content = zeros ? new Uint8Array(zeros) : Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+    all.items.add(new File([content], name, { type }));
   }
   return all;
 }"""
@@ -42,12 +43,6 @@ def browser() -> Iterator["Browser"]:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
         chromium.close()
-
-
-@pytest.fixture(scope="module")
-def address(serving: Callable[..., Any]) -> Iterator[str]:
-    with serving("--queue", "0") as (found, _):
-        yield found
 
 
 class Person:
@@ -69,8 +64,11 @@ class Person:
         self.page.goto(address)
         self.page.wait_for_selector("#limits:not(:empty)")
 
-    def drop(self, files: dict[str, bytes]) -> None:
-        sent = [{"name": name, "type": "image/png", "data": base64.b64encode(data).decode()} for name, data in files.items()]
+    def drop(self, files: dict[str, bytes | int]) -> None:
+        """Drops files with this content, or with so many zeros."""
+        sent: list[dict[str, Any]] = [{"name": name, "type": "image/png"} for name in files]
+        for file, data in zip(sent, files.values(), strict=True):
+            file |= {"zeros": data} if isinstance(data, int) else {"data": base64.b64encode(data).decode()}
         self.page.dispatch_event("#drop", "drop", {"dataTransfer": self.page.evaluate_handle(DROP, sent)})
 
     def wait(self, selector: str, count: int) -> None:
@@ -181,12 +179,17 @@ def test_reasons_are_told_and_the_others_go_on(
 ) -> None:
     person = Person(browser, address)
     pixels = np.asarray(Image.open(io.BytesIO(photo)))
-    files = {"broken.png": b"no", "large.png": bytes(20_000_001), "scan.tif": make_file(pixels, "TIFF"), "good.png": photo}
+    files: dict[str, bytes | int] = {
+        "broken.png": b"no",
+        "large.png": 20_100_000,
+        "scan.tif": make_file(pixels, "TIFF"),
+        "good.png": photo,
+    }
     person.drop(files)
     person.wait("article.done", 4)
     person.wait("article.failed", 4)
     texts = person.page.locator(".failed .state").all_inner_texts()
-    assert "Not a JPEG" in texts[0] and "It has 20 MB, and this server takes 20 MB" in texts[2]
+    assert "Not a JPEG" in texts[0] and "It has 20.1 MB, and this server takes 20 MB" in texts[2]
     assert (
         person.page.locator(".failed .again").first.is_visible() and not person.page.locator(".failed .download").first.is_visible()
     )
@@ -201,14 +204,14 @@ def test_a_server_without_a_free_place_is_waited_for(
     browser: "Browser", address: str, make_photograph: Any, make_file: Callable[..., bytes]
 ) -> None:
     """Its refusal reaches a browser that is still sending; when there is a place, the photograph is coloured."""
-    large = make_file(make_photograph(0, (1500, 1500)))
+    large = make_file(make_photograph(0, (1300, 1300)), "BMP")
     person = Person(browser, address)
     place = urlsplit(address)
     with socket.create_connection((str(place.hostname), int(place.port or 0))) as slow:
         head = f"POST /colourise?model=hinted HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
         slow.sendall(head.encode() + b"begun")
         time.sleep(0.3)
-        person.drop({"large.png": large})
+        person.drop({"large.bmp": large})
         person.page.get_by_text("Too many photographs are waiting").wait_for(timeout=PATIENCE * 1000)
         assert person.page.locator("article.waiting").count() == 2
     person.wait("article.done", 2)
