@@ -57,7 +57,7 @@ def small_size(colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: S
     side = sight.side or colouriser.size
     scale = side / min(height, width)
     longest = max(side, MOST_SEEN // side)  # a line of a million pixels is squeezed
-    return tuple(min(max(side, round(pixels * scale)), longest) for pixels in (height, width))  # type: ignore[return-value]
+    return tuple(min(max(side, round(pixels * scale)), longest) for pixels in (height, width))
 
 
 def shrunk_lightness(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> Float[Tensor, "1 1 h2 w2"]:
