@@ -55,13 +55,13 @@ def run(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hours: flo
     dataset = home.dataset(sweep.base.dataset)
     study = open_study(home, sweep, dataset)
     earlier = rounds(home, sweep.name)
-    found = worths(earlier)
-    _propose(study, sweep, found, len(earlier), say)
+    worth_by_trial = worths(earlier)
+    _propose(study, sweep, worth_by_trial, len(earlier), say)
     run_sweep(home, sweep, say, workers, hours)
-    _begin_round(home, sweep, dataset, study, found, say)
-    if not found:
+    _begin_round(home, sweep, dataset, study, worth_by_trial, say)
+    if not worth_by_trial:
         return None
-    liked = max(found, key=lambda number: found[number])
+    liked = max(worth_by_trial, key=lambda number: worth_by_trial[number])
     best = next(trial for trial in study.trials if trial.user_attrs.get("run") == liked and trial.state == TrialState.COMPLETE)
     study.set_user_attr("winner", best.number)  # what `best_of` of a study takes
     return best
@@ -69,16 +69,16 @@ def run(home: Home, sweep: Sweep, say: Say = print, workers: int = 1, hours: flo
 
 def rounds(home: Home, name: str) -> list[RatingStudy]:
     """The human studies of a sweep, the first first."""
-    found, number = [], 1
+    human_studies, number = [], 1
     while (_round(home, name, number) / KEY).exists():
-        found.append(RatingStudy(_round(home, name, number)))
+        human_studies.append(RatingStudy(_round(home, name, number)))
         number += 1
-    return found
+    return human_studies
 
 
-def worths(found: Sequence[RatingStudy]) -> Worths:
+def worths(human_studies: Sequence[RatingStudy]) -> Worths:
     """The worth of each judged trial from the answers of all rounds, without rejected raters; empty before there are any."""
-    answers = [ResponseStore(study.database).table() for study in found]
+    answers = [ResponseStore(study.database).table() for study in human_studies]
     good = [kept(table, "preference") for table in answers if (table["kind"] == "test").any()]
     tests = [judged_trials(table, "preference") for table in good if (table["kind"] == "test").any()]
     return worths_of(pd.concat(tests, ignore_index=True)) if tests else {}
@@ -90,7 +90,7 @@ def worths_of(table: pd.DataFrame) -> Worths:
     return {_number(arm): float(np.clip(worth, -FARTHEST, FARTHEST)) for arm, worth in zip(fitted.arms, fitted.worth, strict=True)}
 
 
-def proposals(space: Space, known: Sequence[FrozenTrial], found: Worths, count: int, seed: int) -> list[dict[str, object]]:
+def proposals(space: Space, known: Sequence[FrozenTrial], worth_by_trial: Worths, count: int, seed: int) -> list[dict[str, object]]:
     """Settings to try next: where the Gaussian process over the judged trials' worths expects the most improvement.
 
     Several are proposed one after the other; each that was proposed counts as if it were worth the mean of the others.
@@ -100,10 +100,10 @@ def proposals(space: Space, known: Sequence[FrozenTrial], found: Worths, count: 
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=0)
     model = optuna.create_study(direction="maximize", sampler=sampler)
     for judged in known:
-        if (worth := found.get(judged.user_attrs["run"])) is not None:
+        if (worth := worth_by_trial.get(judged.user_attrs["run"])) is not None:
             past = optuna.trial.create_trial(params=judged.params, distributions=judged.distributions, value=worth)
             model.add_trial(past)
-    mean, proposed = float(np.mean(list(found.values()))), []
+    mean, proposed = float(np.mean(list(worth_by_trial.values()))), []
     for _ in range(count):
         trial = model.ask()
         proposed.append(suggest(space, trial))
@@ -111,25 +111,25 @@ def proposals(space: Space, known: Sequence[FrozenTrial], found: Worths, count: 
     return proposed
 
 
-def _propose(study: optuna.Study, sweep: Sweep, found: Worths, rounds_so_far: int, say: Say) -> None:
+def _propose(study: optuna.Study, sweep: Sweep, worth_by_trial: Worths, rounds_so_far: int, say: Say) -> None:
     """Queues the trials that people's answers propose; the first round takes the sweep's own."""
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     missing = sweep.trials - sum(state != TrialState.FAIL for state in states)
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if missing <= 0 or not complete:
         return
-    unjudged = [trial for trial in complete if trial.user_attrs["run"] not in found]
+    unjudged = [trial for trial in complete if trial.user_attrs["run"] not in worth_by_trial]
     if unjudged:
         raise ColourbenchError(
             f"nobody whose answers count has judged {len(unjudged)} trials of {sweep.name} yet; serve their round, "
             f"colourbench ratings serve {_round_name(sweep.name, rounds_so_far)}, before you ask for more trials"
         )
-    for settings in proposals(sweep.search_space(), complete, found, missing, len(states)):
+    for settings in proposals(sweep.search_space(), complete, worth_by_trial, missing, len(states)):
         study.enqueue_trial(settings)
     say(f"{missing} trials are proposed by what people preferred")
 
 
-def _begin_round(home: Home, sweep: Sweep, dataset: Dataset, study: optuna.Study, found: Worths, say: Say) -> None:
+def _begin_round(home: Home, sweep: Sweep, dataset: Dataset, study: optuna.Study, worth_by_trial: Worths, say: Say) -> None:
     """Makes the human study of the trials that nobody has judged, with the best known ones beside them."""
     complete = {trial.user_attrs["run"]: trial for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])}
     earlier = rounds(home, sweep.name)
@@ -139,7 +139,7 @@ def _begin_round(home: Home, sweep: Sweep, dataset: Dataset, study: optuna.Study
         if earlier:
             say(f"colourbench ratings serve {_round_name(sweep.name, len(earlier))}   # more answers to the last round")
         return
-    best = sorted(found, key=lambda number: -found[number])[:KNOWN]
+    best = sorted(worth_by_trial, key=lambda number: -worth_by_trial[number])[:KNOWN]
     arms = [*new, *(number for number in best if number in complete)]
     if len(arms) < 2:
         raise ColourbenchError(f"people compare trials, and {sweep.name} has one only; raise --trials")

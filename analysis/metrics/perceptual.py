@@ -103,7 +103,7 @@ class Measured:
 
 
 @torch.no_grad()
-def measure(batches: Iterable[tuple[Any, Images, Images]], found: Networks, truth: Features | None = None) -> Measured:
+def measure(batches: Iterable[tuple[Any, Images, Images]], available: Networks, truth: Features | None = None) -> Measured:
     """Computes LPIPS and features of batches from `evaluation.colourised`.
 
     Args:
@@ -111,12 +111,12 @@ def measure(batches: Iterable[tuple[Any, Images, Images]], found: Networks, trut
     """
     distances, features, true_features = [], [], []
     for _, images, real in batches:
-        if found.compare:
-            distances.append(found.compare(images, real))
-        if found.extract:
-            features.append(found.extract(images))
-        if found.extract and truth is None:
-            true_features.append(found.extract(real))
+        if available.compare:
+            distances.append(available.compare(images, real))
+        if available.extract:
+            features.append(available.extract(images))
+        if available.extract and truth is None:
+            true_features.append(available.extract(real))
     lpips = torch.cat(distances).double().numpy() if distances else None
     known = torch.cat(true_features) if true_features else truth
     return Measured(lpips, torch.cat(features) if features else None, known if features else None)

@@ -83,9 +83,9 @@ class Schedule:
             trials += self.block(f"rater-{number + 1:02d}", 1, trials)
         return trials
 
-    def left(self, mine: Iterable[Trial]) -> list[str]:
+    def left(self, own_trials: Iterable[Trial]) -> list[str]:
         """The photographs that a rater has not seen, given the rater's own trials."""
-        seen = {trial.image for trial in mine} | set(self.practice_images)
+        seen = {trial.image for trial in own_trials} | set(self.practice_images)
         return [image for image in self.images if image not in seen]
 
     def fits(self, photographs: int) -> bool:
@@ -195,9 +195,9 @@ def _with_seeds(trials: Sequence[Trial], seeds: Seeds, before: Sequence[Trial], 
             return None
         least = min(
             seeds[arm],
-            key=lambda seed: (shown["mine", arm, seed], shown[image, arm, seed], shown[arm, seed], draw.random()),
+            key=lambda seed: (shown["this rater", arm, seed], shown[image, arm, seed], shown[arm, seed], draw.random()),
         )
-        shown.update([("mine", arm, least), (arm, least), (image, arm, least)])
+        shown.update([("this rater", arm, least), (arm, least), (image, arm, least)])
         return least
 
     return [replace(t, seed=seed_of(t.arm, t.image), other_seed=seed_of(t.other, t.image)) for t in trials]

@@ -174,9 +174,9 @@ class ResponseStore:
 
     def answered(self, rater: str) -> set[str]:
         """The codes of the trials that a rater has answered."""
-        mine = sql.select(ANSWERS.c.code).join(TRIALS, TRIALS.c.code == ANSWERS.c.code).where(TRIALS.c.rater == rater)
+        codes = sql.select(ANSWERS.c.code).join(TRIALS, TRIALS.c.code == ANSWERS.c.code).where(TRIALS.c.rater == rater)
         with self._engine.connect() as connection:
-            return set(connection.execute(mine).scalars())
+            return set(connection.execute(codes).scalars())
 
     def answer(self, answer: Answer) -> bool:
         """Keeps an answer durably; returns False where the same answer is there already, so that sending twice changes nothing.
@@ -223,9 +223,9 @@ class ResponseStore:
 
     def withdraw(self, rater: str, who: str) -> int:
         """Removes a rater with all trials and answers, and keeps `who`, a hash; returns the number of answers removed."""
-        mine = sql.select(TRIALS.c.code).where(TRIALS.c.rater == rater)
+        codes = sql.select(TRIALS.c.code).where(TRIALS.c.rater == rater)
         with self._writing() as connection:
-            removed = connection.execute(ANSWERS.delete().where(ANSWERS.c.code.in_(mine))).rowcount
+            removed = connection.execute(ANSWERS.delete().where(ANSWERS.c.code.in_(codes))).rowcount
             connection.execute(TRIALS.delete().where(TRIALS.c.rater == rater))
             connection.execute(RATERS.delete().where(RATERS.c.rater == rater))
             connection.execute(WITHDRAWN.insert().values(who=who, day=int(time.time() // 86400), answers=removed))

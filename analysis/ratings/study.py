@@ -53,13 +53,14 @@ class Key:
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1).encode()
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> "Key":
+    def from_json(cls, content: dict[str, Any]) -> "Key":
         """The key from the content of a key file."""
-        trials = [Trial(**trial) for trial in found["trials"]]
-        arms = found["arms"] if isinstance(found["arms"], dict) else {arm: [0] for arm in found["arms"]}  # schema 1: first seeds
-        images = found.get("images") or dict.fromkeys(trial.image for trial in trials)  # before schema 3 there was no page
-        fixed = tuple(found.get("fixed", ()))
-        return cls(found["study"], Design(**found["design"]), arms, found["secret"], trials, fixed, tuple(images))
+        trials = [Trial(**trial) for trial in content["trials"]]
+        # schema 1: first seeds
+        arms = content["arms"] if isinstance(content["arms"], dict) else {arm: [0] for arm in content["arms"]}
+        images = content.get("images") or dict.fromkeys(trial.image for trial in trials)  # before schema 3 there was no page
+        fixed = tuple(content.get("fixed", ()))
+        return cls(content["study"], Design(**content["design"]), arms, content["secret"], trials, fixed, tuple(images))
 
     def keyed(self, text: str, length: int = 32) -> str:
         """A pseudonym of a text that only the holder of the key can compute (HMAC-SHA-256)."""
@@ -126,14 +127,14 @@ class RatingStudy:
 
     @classmethod
     def begin(
-        cls, found: "Results", design: Design, folder: Path, arms: Sequence[str] = (), hand_out: "HandOut | None" = None
+        cls, results: "Results", design: Design, folder: Path, arms: Sequence[str] = (), hand_out: "HandOut | None" = None
     ) -> "RatingStudy":
         """Begins the human study of a compared study; one of the same design and arms that exists already is opened as it is.
 
         Raises:
             ColourbenchError: the folder holds another study, or the design does not fit the photographs.
         """
-        photographs = material(found, arms)
+        photographs = material(results, arms)
         if (folder / KEY).exists():
             there = cls(folder)
             if (there.key.study, there.key.design, list(there.key.arms)) == (photographs.study, design, list(photographs.arms)):
@@ -182,19 +183,19 @@ def read_key(folder: Path) -> Key:
         raise integrity.Damaged(f"{path} is damaged or of another version: {first_line(error)}; {remedy}") from None
 
 
-def material(found: "Results", arms: Sequence[str] = ()) -> Material:
+def material(results: "Results", arms: Sequence[str] = ()) -> Material:
     """The photographs to rate, from all seeds: those of the chosen arms, by default of all but the baselines.
 
     Raises:
         ColourbenchError: the study has no such arm.
     """
-    unknown = set(arms) - set(found.arms)
+    unknown = set(arms) - set(results.arms)
     if unknown:
         raise ColourbenchError(
-            f"the study {found.name} has no arm {', '.join(sorted(unknown))}; its arms are {', '.join(found.arms)}"
+            f"the study {results.name} has no arm {', '.join(sorted(unknown))}; its arms are {', '.join(results.arms)}"
         )
-    shown = [arm for arm in found.arms if arm not in found.settings["baselines"] and not arm.endswith(WITHOUT)]
+    shown = [arm for arm in results.arms if arm not in results.settings["baselines"] and not arm.endswith(WITHOUT)]
     chosen = list(arms) or shown
-    by_seed = {arm: {int(run.tags["seed"]): found.samples_of(run) for run in found.runs_of(arm)} for arm in chosen}
-    fixed = tuple(arm for arm in chosen if arm in found.baselines or arm in found.outside)
-    return Material(found.name, found.sample_names, found.truth, by_seed, fixed)
+    by_seed = {arm: {int(run.tags["seed"]): results.samples_of(run) for run in results.runs_of(arm)} for arm in chosen}
+    fixed = tuple(arm for arm in chosen if arm in results.baselines or arm in results.outside)
+    return Material(results.name, results.sample_names, results.truth, by_seed, fixed)

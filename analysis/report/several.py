@@ -41,7 +41,6 @@ def write(name: str, question: str, parts: Sequence[Results], pages: Sequence[Pa
         parts=[_part(part, path, folder) for part, path in zip(parts, pages, strict=True)],
         table=page.html_table(readable),
         image=page.embedded(picture) if picture else None,
-        found=ranking,
     )
     path = folder / "report.html"
     path.write_text(html, encoding="utf-8")
@@ -57,40 +56,43 @@ def scores(parts: Sequence[Results], metric: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").dropna(axis=1)
 
 
-def summary(found: Ranks) -> list[str]:
+def summary(ranking: Ranks) -> list[str]:
     """The ranking in words."""
-    best = found.average.index[0]
+    best = ranking.average.index[0]
     lines = [
-        f"Average ranks over {found.data_sets} data sets: " + ", ".join(f"{arm} {rank:.2f}" for arm, rank in found.average.items())
+        f"Average ranks over {ranking.data_sets} data sets: "
+        + ", ".join(f"{arm} {rank:.2f}" for arm, rank in ranking.average.items())
     ]
-    if not math.isfinite(found.critical_difference):
+    if not math.isfinite(ranking.critical_difference):
         return [*lines, "One data set or one arm gives no ranking"]
-    test = f"Friedman's test (Iman and Davenport's F): p {found.p:.2g}"
-    most = len(found.average) - 1
-    apart = f"two arms differ where their ranks lie {found.critical_difference:.2g} apart, of {most} that are possible"
-    worse = [second for first, second in found.differing if first == best]
+    test = f"Friedman's test (Iman and Davenport's F): p {ranking.p:.2g}"
+    most = len(ranking.average) - 1
+    apart = f"two arms differ where their ranks lie {ranking.critical_difference:.2g} apart, of {most} that are possible"
+    worse = [second for first, second in ranking.differing if first == best]
     if worse:
         lines.append(f"{best} ranks better than {', '.join(worse)}; {test}")
-    elif found.p < LEVEL:
-        lines.append(f"The arms differ, and no pair of them clearly; {test}; with {found.data_sets} data sets {apart}")
+    elif ranking.p < LEVEL:
+        lines.append(f"The arms differ, and no pair of them clearly; {test}; with {ranking.data_sets} data sets {apart}")
     else:
-        lines.append(f"The arms do not differ clearly; {test}; with {found.data_sets} data sets {apart}")
+        lines.append(f"The arms do not differ clearly; {test}; with {ranking.data_sets} data sets {apart}")
     return lines
 
 
-def diagram(found: Ranks, title: str) -> Figure | None:
+def diagram(ranking: Ranks, title: str) -> Figure | None:
     """The critical-difference diagram: a bar joins arms that do not differ clearly."""
-    if not math.isfinite(found.critical_difference):
+    if not math.isfinite(ranking.critical_difference):
         return None
     from scikit_posthocs import critical_difference_diagram
 
     with mpl.rc_context(drawing.STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(8, 1.2 + 0.3 * len(found.average)), layout="constrained")
+        figure = Figure(figsize=(8, 1.2 + 0.3 * len(ranking.average)), layout="constrained")
         axis = figure.subplots()
         critical_difference_diagram(
-            found.average, nemenyi(found), ax=axis, label_fmt_left="{label} {rank:.2f}", label_fmt_right="{rank:.2f} {label}"
+            ranking.average, nemenyi(ranking), ax=axis, label_fmt_left="{label} {rank:.2f}", label_fmt_right="{rank:.2f} {label}"
         )
-        axis.set_title(f"average rank in {title}; critical difference {found.critical_difference:.2f} at {LEVEL:.0%}", fontsize=10)
+        axis.set_title(
+            f"average rank in {title}; critical difference {ranking.critical_difference:.2f} at {LEVEL:.0%}", fontsize=10
+        )
     return figure
 
 

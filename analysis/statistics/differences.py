@@ -44,9 +44,9 @@ class Difference:
     runs_p: float
 
 
-def interval(found: Scores, arm: str) -> Interval:
+def interval(scored: Scores, arm: str) -> Interval:
     """The mean of one arm and its interval, which is NaN if the arm has a single seed and is not a baseline."""
-    estimate = found.one(arm)
+    estimate = scored.one(arm)
     return Interval(estimate.value, *estimate.interval())
 
 
@@ -59,9 +59,9 @@ def differences(table: pd.DataFrame, metric: str, resamples: int = these_runs.RE
     return all_pairs(scores(table, metric), resamples, seed)
 
 
-def all_pairs(found: Scores, resamples: int = these_runs.RESAMPLES, seed: int = 0) -> pd.DataFrame:
+def all_pairs(scored: Scores, resamples: int = these_runs.RESAMPLES, seed: int = 0) -> pd.DataFrame:
     """All pairs of arms, as `differences` gives them, from scores."""
-    frame = _compared(found, list(combinations(found.values, 2)), resamples, seed)
+    frame = _compared(scored, list(combinations(scored.values, 2)), resamples, seed)
     return frame.assign(p_holm=holm(frame["p"].tolist()), runs_p_holm=holm(frame["runs_p"].tolist()))
 
 
@@ -106,18 +106,18 @@ def clearly_best(pairs: pd.DataFrame, means: dict[str, float], direction: int) -
     return best if len(pairs_of_best) and bool(((pairs_of_best["p_holm"] < LEVEL) & better).all()) else None
 
 
-def _compared(found: Scores, pairs: list[tuple[str, str]], resamples: int, seed: int, level: float | None = None) -> pd.DataFrame:
+def _compared(scored: Scores, pairs: list[tuple[str, str]], resamples: int, seed: int, level: float | None = None) -> pd.DataFrame:
     level = LEVEL / max(1, len(pairs)) if level is None else level
-    rows = [_row(found, first, second, level) for first, second in pairs]
+    rows = [_row(scored, first, second, level) for first, second in pairs]
     frame = pd.DataFrame(rows, columns=[field.name for field in fields(Difference)][:-3])
-    d = np.stack([found.by_photograph(*pair) for pair in pairs], axis=1) if pairs else np.empty((0, 0))
+    d = np.stack([scored.by_photograph(*pair) for pair in pairs], axis=1) if pairs else np.empty((0, 0))
     runs = these_runs.judge(d[np.isfinite(d).any(axis=1)], resamples, seed)
     return frame.assign(runs_low=runs.low, runs_high=runs.high, runs_p=runs.p)
 
 
-def _row(found: Scores, first: str, second: str, level: float) -> tuple[object, ...]:
-    estimate = found.two(first, second)
+def _row(scored: Scores, first: str, second: str, level: float) -> tuple[object, ...]:
+    estimate = scored.two(first, second)
     low, high = estimate.interval()
     measured = (estimate.value, low, high, estimate.p(), estimate.variance, estimate.df, estimate.detectable(level))
-    counts = (found.seeds(first), found.seeds(second), int(found.common(first, second).sum()), found.left_out(first, second))
-    return (found.metric, first, second, *measured, *counts)
+    counts = (scored.seeds(first), scored.seeds(second), int(scored.common(first, second).sum()), scored.left_out(first, second))
+    return (scored.metric, first, second, *measured, *counts)

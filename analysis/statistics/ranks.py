@@ -53,13 +53,13 @@ def from_average(average: pd.Series, data_sets: int) -> Ranks:
     return Ranks(average, n, chi, F, p, critical_difference(k, n))
 
 
-def nemenyi(found: Ranks) -> pd.DataFrame:
+def nemenyi(ranking: Ranks) -> pd.DataFrame:
     """The p-value of each pair of arms; 1 for all pairs if Friedman's test is not significant."""
-    average = found.average
+    average = ranking.average
     apart = np.abs(average.to_numpy()[:, None] - average.to_numpy()[None, :])
-    error = _standard_error(len(average), found.data_sets)
+    error = _standard_error(len(average), ranking.data_sets)
     p = stats.studentized_range.sf(apart / error * math.sqrt(2), len(average), np.inf)
-    return pd.DataFrame(p if found.p < LEVEL else np.ones_like(p), index=average.index, columns=average.index)
+    return pd.DataFrame(p if ranking.p < LEVEL else np.ones_like(p), index=average.index, columns=average.index)
 
 
 def critical_difference(arms: int, data_sets: int, level: float = LEVEL) -> float:

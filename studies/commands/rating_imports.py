@@ -41,9 +41,9 @@ def import_answers(
     tidy = imports.read(file, design.test, _pairs(columns, "--column"), _pairs(values, "--value"), study)
     folder.mkdir(parents=True, exist_ok=True)
     tidy.to_csv(folder / "responses.csv", index=False)
-    found = results.judge(tidy, design.test)
-    results.write_frames(found, folder / "tables")
-    print_tables(found)
+    frames = results.judge(tidy, design.test)
+    results.write_frames(frames, folder / "tables")
+    print_tables(frames)
     say(f"tidy answers: {folder / 'responses.csv'}\ntables: {folder / 'tables'}")
 
 
@@ -66,11 +66,11 @@ def metrics(
 
     table = imports.read_scores(scores, _pairs(columns, "--column"))
     measured = judged_images.measure(table[table["image"] != table["reference"]], pictures)
-    found = {"by_scene": judged_images.by_scene(measured, MEASURED), "compared": judged_images.compared(measured, MEASURED)}
-    wide = found["by_scene"].pivot(index="metric", columns="scene", values="spearman").reset_index()
-    print_tables({"spearman_by_scene": wide, "over_the_scenes": found["compared"]})
+    frames = {"by_scene": judged_images.by_scene(measured, MEASURED), "compared": judged_images.compared(measured, MEASURED)}
+    wide = frames["by_scene"].pivot(index="metric", columns="scene", values="spearman").reset_index()
+    print_tables({"spearman_by_scene": wide, "over_the_scenes": frames["compared"]})
     if out:
-        results.write_frames(found | {"pictures": measured}, out)
+        results.write_frames(frames | {"pictures": measured}, out)
         say(f"tables: {out}")
 
 

@@ -40,9 +40,9 @@ def plan(
         raise ColourbenchError(f"--difference {difference}: give a positive number of points")
     say(f"{'from the pilot ' + pilot if pilot else 'assumed'}: {people}")
     shape = (photographs, arms, seeds, real, people, studies, seed)
-    found = [(raters, power.power(design, *shape))] if raters else power.raters_needed(design, *shape)
+    powers = [(raters, power.power(design, *shape))] if raters else power.raters_needed(design, *shape)
     reached = 0.0
-    for number, reached in found:
+    for number, reached in powers:
         say(f"{number:4} raters x {trials} trials: found in {reached:.0%} of the studies")
     if not raters and reached < power.ENOUGH:
         say(f"no realistic number of raters reaches {power.ENOUGH:.0%}: raise --seeds, --photographs or --difference")
@@ -73,16 +73,16 @@ def status(
     if test == "preference":
         raise ColourbenchError("status is for pair, single and opinion tests; use `ratings tables` once, at the planned end")
     scale = 1.0 if test == "opinion" else POINTS
-    found = stopping.looks(given, test, difference / scale)
+    looks = stopping.looks(given, test, difference / scale)
     say(f"{given['rater'].nunique()} raters, {len(given)} answers")
-    for look in found:
+    for look in looks:
         say(
             f"{look.first} - {look.second}: {look.difference * scale:+.2f} [{look.low * scale:+.2f}, {look.high * scale:+.2f}]: "
             f"{look.state}"
         )
-    if not found:
+    if not looks:
         say(f"too early: a decision needs {stopping.FEWEST_RATERS} raters at least, who saw each arm on several photographs")
-    elif all(look.state != stopping.GO_ON for look in found):
+    elif all(look.state != stopping.GO_ON for look in looks):
         say("every pair is settled: the study may stop")
 
 

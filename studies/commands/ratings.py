@@ -173,7 +173,7 @@ def withdraw(
     """
     opened = _open(folder or open_home(home).ratings(study))
     store = store_of(opened, answers)
-    everybody = {found["rater"] for found in store.raters()} | {trial.rater for trial in opened.key.trials}
+    everybody = {row["rater"] for row in store.raters()} | {trial.rater for trial in opened.key.trials}
     rater = {opened.key.withdrawal_code(rater): rater for rater in everybody}.get(code.strip().upper())
     if rater is None:
         raise ColourbenchError(f"no rater of {study} has the code {code}; perhaps a letter is wrong, or it is another study's")
@@ -223,8 +223,8 @@ def _begin(study: str, design: "Design", folder: Path, arms: list[str] | None, h
     from analysis.ratings.sheets import handout
     from analysis.ratings.study import RatingStudy
 
-    found = results.load(open_home(home).store, open_home(home).data, study)
-    return RatingStudy.begin(found, design, folder, arms or [], handout.write if sheets else None)
+    compared = results.load(open_home(home).store, open_home(home).data, study)
+    return RatingStudy.begin(compared, design, folder, arms or [], handout.write if sheets else None)
 
 
 def _compared(home: Path, study: str) -> "Results | None":
@@ -261,9 +261,9 @@ def store_of(study: "RatingStudy", url: str) -> "ResponseStore":
     return ResponseStore(url or study.database)
 
 
-def print_tables(found: dict[str, Any]) -> None:
+def print_tables(frames: dict[str, Any]) -> None:
     """Prints tables with their names."""
-    for name, frame in found.items():
+    for name, frame in frames.items():
         title = name.replace("_", " ")
         text = (
             frame.round(3).to_string(index=False)

@@ -22,7 +22,7 @@ from studies.home import Home
 Say = Callable[[str], None]
 
 
-def measure(home: Home, found: Results, say: Say) -> list[str]:
+def measure(home: Home, results: Results, say: Say) -> list[str]:
     """Measures the missing figures, and returns those that cannot be measured, each with its remedy.
 
     Raises:
@@ -30,11 +30,11 @@ def measure(home: Home, found: Results, say: Say) -> list[str]:
     """
     networks = perceptual.networks("cuda" if torch.cuda.is_available() else "cpu")
     truth: Float[Tensor, "n f"] | None = None
-    for run in found.cells:
+    for run in results.cells:
         if _is_measured(run, networks):
             continue
         say(f"measuring {_named(networks)} of {run.name}")
-        measured = perceptual.measure(coloured(home, run, found.dataset), networks, truth)
+        measured = perceptual.measure(coloured(home, run, results.dataset), networks, truth)
         truth = measured.truth
         _write(run, measured)
     return networks.missing

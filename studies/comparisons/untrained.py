@@ -76,18 +76,18 @@ def read_outside(study: Study, dataset: Dataset) -> dict[str, Outside]:
     return {name: read_folder(folder, dataset.split("test")) for name, folder in study.outside.items()}
 
 
-def score_outside(now: Comparison, name: str, found: Outside) -> list[str]:
+def score_outside(now: Comparison, name: str, outside: Outside) -> list[str]:
     """Scores another program's folder and returns what a reader must know about it."""
-    tags = {OUTSIDE: str(found.folder.resolve()), "variant": "outside"}
-    run = now.open_cell(name, name, _outside_identity(found, now), tags, {"images": str(found.folder)})
+    tags = {OUTSIDE: str(outside.folder.resolve()), "variant": "outside"}
+    run = now.open_cell(name, name, _outside_identity(outside, now), tags, {"images": str(outside.folder)})
 
     def score() -> Evaluation:
-        scored = evaluation.measure(found.batches(), now.test, SAMPLE_IMAGES)
-        run.tag(**{REMARKS: "\n".join(found.remarks)})
+        scored = evaluation.measure(outside.batches(), now.test, SAMPLE_IMAGES)
+        run.tag(**{REMARKS: "\n".join(outside.remarks)})
         return scored
 
     _score_once(now, run, score)
-    return found.remarks
+    return outside.remarks
 
 
 def score_without_labels(now: Comparison, cell: Cell, trained: Run) -> None:

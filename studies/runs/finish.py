@@ -72,12 +72,12 @@ def _gflops(colouriser: Colouriser, size: int) -> float:
     return float(counter.flops / 1e9)
 
 
-def write_evaluation(run: Run, found: Evaluation, images: int = 0) -> None:
+def write_evaluation(run: Run, evaluation: Evaluation, images: int = 0) -> None:
     """Writes the per-image metrics of the test split and sample photographs, and logs the metrics' means."""
     with replacing(run.folder / PER_IMAGE) as file:
-        found.table.to_parquet(file, index=False)
+        evaluation.table.to_parquet(file, index=False)
     with replacing(run.folder / SAMPLES) as file:
-        np.save(file, found.samples)
+        np.save(file, evaluation.samples)
     columns = [*MEASURED, DIVERSITY]
-    finite = found.table[columns].replace([np.inf, -np.inf], np.nan).mean()  # identical photographs have PSNR inf
+    finite = evaluation.table[columns].replace([np.inf, -np.inf], np.nan).mean()  # identical photographs have PSNR inf
     run.log({f"{TEST}{name}": float(value) for name, value in finite.items()}, images)

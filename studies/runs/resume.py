@@ -28,13 +28,13 @@ def machine_tags(engine: Engine) -> dict[str, str]:
     }
 
 
-def engine_of(config: EngineConfig, begun: Run | None) -> Engine:
+def engine_of(config: EngineConfig, resumed: Run | None) -> Engine:
     """Returns an engine for a run. A resumed run keeps its first device and precision: `auto` is resolved only once.
 
     Raises:
         ColourbenchError: this machine does not have the device on which the run started.
     """
-    tags = begun.tags if begun else {}
+    tags = resumed.tags if resumed else {}
     kept: dict[str, str] = {}
     if config.precision == "auto" and tags.get("precision") in PRECISIONS:
         kept["precision"] = PRECISIONS[tags["precision"]]

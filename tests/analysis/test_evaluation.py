@@ -17,18 +17,18 @@ def test_table_and_samples_come_from_one_pass(dataset: Dataset) -> None:
         calls.append(len(L))
         return torch.cat([L / 4, -L / 4], dim=1)
 
-    found = evaluation.evaluate(half, split, samples=5)
-    assert sum(calls) == len(split) == len(found.table)
+    evaluated = evaluation.evaluate(half, split, samples=5)
+    assert sum(calls) == len(split) == len(evaluated.table)
     truth = torch.from_numpy(split.centres(np.arange(len(split)))).permute(0, 3, 1, 2)
     L, ab = lab.to_network(truth)
     images = lab.to_photographs(L, torch.cat([L / 4, -L / 4], dim=1))
     expected = per_image.all_metrics(images, lab.to_photographs(L, ab))
     for name in MEASURED:
-        assert found.table[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5), name
+        assert evaluated.table[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5), name
     places = split.spread(5)
-    assert len(places) == 5 and np.array_equal(found.samples, images[places].permute(0, 2, 3, 1).numpy())
-    assert found.table["photograph"].tolist() == [entry.photograph for entry in split.entries()]
-    assert set(found.table["label"]) == {"field", "sea"}
+    assert len(places) == 5 and np.array_equal(evaluated.samples, images[places].permute(0, 2, 3, 1).numpy())
+    assert evaluated.table["photograph"].tolist() == [entry.photograph for entry in split.entries()]
+    assert set(evaluated.table["label"]) == {"field", "sea"}
 
 
 def test_baselines(dataset: Dataset) -> None:
@@ -43,6 +43,6 @@ def test_baselines(dataset: Dataset) -> None:
 
 def test_score_is_the_mean_over_a_spread(dataset: Dataset) -> None:
     split = dataset.split("validation")
-    found = evaluation.score(evaluation.grey, split, images=1000)
+    scores = evaluation.score(evaluation.grey, split, images=1000)
     table = evaluation.evaluate(evaluation.grey, split).table
-    assert found == pytest.approx({name: table[name].mean() for name in MEASURED}, rel=1e-5)
+    assert scores == pytest.approx({name: table[name].mean() for name in MEASURED}, rel=1e-5)

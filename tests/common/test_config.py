@@ -40,8 +40,8 @@ def test_a_nested_field_keeps_its_neighbours() -> None:
 
 
 def test_yaml_list_is_a_tuple_and_integer_is_a_float() -> None:
-    found = config.parse(Outer, {"name": "n", "sizes": [3], "inner": {"rate": 1}})
-    assert found.sizes == (3,) and found.inner.rate == 1.0
+    outer = config.parse(Outer, {"name": "n", "sizes": [3], "inner": {"rate": 1}})
+    assert outer.sizes == (3,) and outer.inner.rate == 1.0
 
 
 def test_unknown_field_names_the_nearest() -> None:

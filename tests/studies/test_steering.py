@@ -43,8 +43,8 @@ def judge(study: RatingStudy, prefer: int) -> None:
         assert rater
         sessions.check_screen(rater, Screen(800, 600, ("", "", "", "")))
         for trial in sessions.store.trials(rater):
-            mine = f"trial {prefer:03d}"
-            left = trial.side == "left" if trial.arm == mine else trial.side != "left" if trial.other == mine else True
+            preferred = f"trial {prefer:03d}"
+            left = trial.side == "left" if trial.arm == preferred else trial.side != "left" if trial.other == preferred else True
             response = trial.right_answer or ("left" if left else "right")  # attentive: random colours are never preferred
             sessions.answer(rater, Answer(trial.code, response, "s", trial.code))
 
@@ -63,8 +63,8 @@ def test_rounds_follow_what_people_prefer(home: Path) -> None:
     assert best is not None and best.user_attrs["run"] == 1 and "2 trials are proposed by what people preferred" in said
     second = steering.rounds(rooms, "s")[1]
     assert set(second.key.arms) == {f"trial {number:03d}" for number in range(5)}  # two new ones, and the three known best
-    found = steering.worths(steering.rounds(rooms, "s"))
-    assert max(found, key=lambda number: found[number]) == 1 and set(found) == {0, 1, 2}
+    worths = steering.worths(steering.rounds(rooms, "s"))
+    assert max(worths, key=lambda number: worths[number]) == 1 and set(worths) == {0, 1, 2}
 
 
 def test_the_same_command_without_more_trials_only_names_the_page(home: Path) -> None:
@@ -81,20 +81,20 @@ def utility(settings: dict[str, object]) -> float:
 
 def search(seed: int, steered: bool, rounds: int, comparisons: int = 60, batch: int = 4) -> list[float]:
     """The true utility of the trial that simulated people prefer, after each round; 1 is the best there is."""
-    draw, tried, rows, found, reached = np.random.default_rng(seed), list[dict[str, object]](), [], steering.Worths(), []
+    draw, tried, rows, worths, reached = np.random.default_rng(seed), list[dict[str, object]](), [], steering.Worths(), []
     for number in range(rounds):
         new: list[dict[str, object]] = [{"a": float(draw.random()), "b": float(draw.random())} for _ in range(batch)]
         if number and steered:
             known = [_frozen(k, settings) for k, settings in enumerate(tried)]
-            new = steering.proposals(SPACE, known, found, batch, seed * 100 + number)
-        shown = [*range(len(tried), len(tried) + batch), *sorted(found, key=lambda k: -found[k])[: steering.KNOWN]]
+            new = steering.proposals(SPACE, known, worths, batch, seed * 100 + number)
+        shown = [*range(len(tried), len(tried) + batch), *sorted(worths, key=lambda k: -worths[k])[: steering.KNOWN]]
         tried += new
         for _ in range(comparisons):
             i, j = draw.choice(shown, 2, replace=False)
             won = draw.random() < 1 / (1 + np.exp(4 * (utility(tried[j]) - utility(tried[i]))))
             rows.append((f"trial {i:03d}", f"trial {j:03d}", float(won)))
-        found = steering.worths_of(pd.DataFrame(rows, columns=["arm", "other", "value"]))
-        reached.append(utility(tried[max(found, key=lambda k: found[k])]))
+        worths = steering.worths_of(pd.DataFrame(rows, columns=["arm", "other", "value"]))
+        reached.append(utility(tried[max(worths, key=lambda k: worths[k])]))
     return reached
 
 

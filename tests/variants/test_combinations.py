@@ -95,12 +95,12 @@ def new(combination: dict[str, str], engine: Engine, seed: int = 0) -> Variant:
 
 def advance(variant: Variant, stream: Iterator[Batch]) -> list[dict[str, torch.Tensor]]:
     """One or two steps of every phase of the schedule, as the loop makes them."""
-    found = []
+    losses = []
     for number, phase in enumerate(variant.phases(Budget(amount=100))):
         for _ in range(2):
-            found.append(phase.step(stream))
+            losses.append(phase.step(stream))
             variant.advance(0.4 + 0.1 * number)
-    return found
+    return losses
 
 
 @pytest.mark.parametrize("combination", covering(), ids=lambda c: "-".join(c.values()))
@@ -114,9 +114,9 @@ def test_resumes_exactly_and_colourises(combination: dict[str, str], engine: Eng
     resumed = new(combination, engine, seed=0 if combination["reconstruction"] == "features" else 99)  # its encoder is drawn here
     resumed.load_state_dict(state)
     restore_random_state(noise)
-    found = advance(resumed, iter(rest))
-    assert all(torch.equal(a[name], b[name]) for a, b in zip(expected, found, strict=True) for name in a)
-    assert all(torch.isfinite(value) for losses in found for value in losses.values())
+    resumed_losses = advance(resumed, iter(rest))
+    assert all(torch.equal(a[name], b[name]) for a, b in zip(expected, resumed_losses, strict=True) for name in a)
+    assert all(torch.isfinite(value) for losses in resumed_losses for value in losses.values())
     batch = next(batches(5))
     ab = resumed.colourise(batch.L, batch.label)
     assert torch.equal(ab, whole.colourise(batch.L, batch.label)) and ab.shape == (8, 2, SIZE, SIZE)

@@ -43,11 +43,11 @@ def new(name: str, engine: Engine, **fields: object) -> Variant:
 
 
 def weights(variant: Variant) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
 
     def walk(value: object, name: str) -> None:
         if isinstance(value, torch.Tensor):
-            found[name] = value.clone()
+            tensors[name] = value.clone()
         elif isinstance(value, dict):
             for key, item in value.items():
                 walk(item, f"{name}.{key}")
@@ -56,7 +56,7 @@ def weights(variant: Variant) -> dict[str, torch.Tensor]:
                 walk(item, f"{name}.{number}")
 
     walk(variant.state_dict(), "")
-    return found
+    return tensors
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,8 +92,8 @@ def test_a_resumed_variant_goes_on_bit_by_bit(name: str, precision: str) -> None
     resumed = build(small(name), engine, DOMAIN)
     resumed.load_state_dict(state)
     restore_random_state(noise)
-    found = [resumed.step(it) for it in [iter(rest)] for _ in range(4)]
-    assert all(torch.equal(a[key], b[key]) for a, b in zip(expected, found, strict=True) for key in a)
+    losses = [resumed.step(it) for it in [iter(rest)] for _ in range(4)]
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(expected, losses, strict=True) for key in a)
     first, second = weights(whole), weights(resumed)
     assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 

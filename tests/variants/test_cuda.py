@@ -18,14 +18,14 @@ TINY = {"size": 32, "batch": 4, "base_width": 8}
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("name", ["cgan", "wgan_gp", "egan"])
 def test_steps_are_those_of_a_cpu(name: str, precision: str) -> None:
-    found = []
+    weights = []
     for device in ("cpu", "cuda"):
         torch.manual_seed(0)
         task = Task(name, **TINY, precision=precision, device=device, dropout=0.0)
         variant = product_variant(task)
         product_step(task, variant)()
-        found.append(torch.cat([p.detach().float().cpu().flatten() for p in variant.generator.parameters]))
-    far = ((found[0] - found[1]).abs() > 1e-4).float().mean()  # an Adam step turns rounding about 0 into ± learning rate
+        weights.append(torch.cat([p.detach().float().cpu().flatten() for p in variant.generator.parameters]))
+    far = ((weights[0] - weights[1]).abs() > 1e-4).float().mean()  # an Adam step turns rounding about 0 into ± learning rate
     assert far < (0.02 if precision == "32" else 0.2)
 
 

@@ -107,11 +107,11 @@ def test_fitness_does_not_depend_on_dropout_noise(engine: Engine) -> None:
     prepared = variant._judge(batches(1)[0])
     gradients = [torch.zeros_like(p) for p in variant.generator.parameters]
     buffers = dict(variant.generator.network.named_buffers())
-    found = [
+    fitness = [
         variant._evaluate(variant.generator, gradients, {k: b.clone() for k, b in buffers.items()}, prepared).fitness.item()
         for _ in range(2)
     ]
-    assert found[0] == found[1]
+    assert fitness[0] == fitness[1]
 
 
 def test_unknown_mutation_is_refused() -> None:

@@ -53,9 +53,9 @@ def steps(name, fields, engine):
     weights = {f"{i}.{k}": v for i, p in enumerate(variant.players) for k, v in p.network.state_dict().items()}
     return {"weights": weights, "won": won}
 
-found = {f"{case} {precision}": steps(name, fields, engines[precision]) for case, precision, name, fields in json.loads(sys.argv[1])}
+outcomes = {f"{case} {precision}": steps(name, fields, engines[precision]) for case, precision, name, fields in json.loads(sys.argv[1])}
 if engines["32"].rank == 0:
-    torch.save(found, sys.argv[2])
+    torch.save(outcomes, sys.argv[2])
 """
 
 WIDTH = {"network": {"base_width": 8, "dropout": 0.0}}
@@ -92,7 +92,7 @@ def test_two_ranks_are_one_with_the_doubled_batch(
 ) -> None:
     every = steps(cases, tmp_path, monkeypatch)
     for case, precision in cases:
-        one, two = (found[f"{case} {precision}"] for found in every)
+        one, two = (outcomes[f"{case} {precision}"] for outcomes in every)
         assert one["won"] == two["won"], case  # the same children survive
         pairs = [(one["weights"][name].float(), two["weights"][name].float()) for name in one["weights"]]
         differences = torch.cat([(a - b).abs().flatten() for a, b in pairs])

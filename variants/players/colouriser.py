@@ -45,9 +45,9 @@ class Colouriser:
 
     def prepare(self) -> dict[str, float]:
         """Computes the statistics now and returns, for the log, how long it took; empty if there are none to compute."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         statistics = self.statistics
-        return {"calibration_seconds": time.perf_counter() - begun} if statistics else {}
+        return {"calibration_seconds": time.perf_counter() - started} if statistics else {}
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's weights, with the batch statistics that it uses to colourise."""

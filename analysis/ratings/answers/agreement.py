@@ -33,8 +33,8 @@ def krippendorff(answers: pd.DataFrame, test: TestName, seed: int = 0) -> dict[s
 
 def alpha(matrix: pd.DataFrame, scale: Scale, seed: int = 0) -> dict[str, float]:
     """Krippendorff's α of raters (rows) by units (columns), NaN where a rater did not judge a unit, with its 95 % interval."""
-    found = evalica.alpha_bootstrap(matrix, scale, n_resamples=RESAMPLES, random_state=seed)
-    return {"alpha": float(found.alpha), "low": float(found.low), "high": float(found.high), "units": matrix.shape[1]}
+    interval = evalica.alpha_bootstrap(matrix, scale, n_resamples=RESAMPLES, random_state=seed)
+    return {"alpha": float(interval.alpha), "low": float(interval.low), "high": float(interval.high), "units": matrix.shape[1]}
 
 
 def detection(answers: pd.DataFrame) -> pd.DataFrame:

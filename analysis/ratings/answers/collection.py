@@ -88,7 +88,7 @@ def tidy(study: RatingStudy, store: ResponseStore) -> pd.DataFrame:
     if table.empty:
         raise ColourbenchError("there is no answer yet: neither on the page, nor in a sheet")
     table = table.assign(study=study.key.study, schema=SCHEMA)
-    table["screen"] = ["" if not found else "passed" if all(found.values()) else "not passed" for found in table["screen"]]
+    table["screen"] = ["" if not checks else "passed" if all(checks.values()) else "not passed" for checks in table["screen"]]
     table["time"] = pd.to_datetime(table["time"], unit="s", utc=True).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     for name in ("seed", "other_seed"):
         table[name] = table[name].astype("Int64")

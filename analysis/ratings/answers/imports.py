@@ -66,12 +66,12 @@ def read_scores(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
             f"{path} has no column for {', '.join(missing)}; it has {', '.join(map(str, table.columns))}: "
             f"name them with --column {missing[0]}=NAME"
         )
-    found = pd.DataFrame({ours: table[columns.get(ours, ours)] for ours in SCORED})
-    found["score"] = pd.to_numeric(found["score"], errors="coerce")
-    if found.isna().any(axis=None):
-        rows = [str(row + 2) for row in found.index[found.isna().any(axis=1)][:MOST_PROBLEMS]]
+    scores = pd.DataFrame({ours: table[columns.get(ours, ours)] for ours in SCORED})
+    scores["score"] = pd.to_numeric(scores["score"], errors="coerce")
+    if scores.isna().any(axis=None):
+        rows = [str(row + 2) for row in scores.index[scores.isna().any(axis=1)][:MOST_PROBLEMS]]
         raise ColourbenchError(f"{path}: rows {', '.join(rows)} lack a name or a number")
-    return found
+    return scores
 
 
 def _csv(path: Path) -> pd.DataFrame:

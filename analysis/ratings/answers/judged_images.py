@@ -41,10 +41,10 @@ def measure(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         if picture.shape != references[reference].shape:
             raise ColourbenchError(f"{folder / image} and its reference {reference} differ in size")
         rows.append({name: float(value) for name, value in per_image.all_metrics(picture, references[reference]).items()})
-    found = pd.DataFrame(rows, index=table.index)
+    values = pd.DataFrame(rows, index=table.index)
     psnr = ["psnr_rgb", "psnr_ab"]
-    found[psnr] = found[psnr].clip(upper=LARGEST_PSNR)
-    return pd.concat([table, found[[name for name in METRICS if name in found]]], axis=1)
+    values[psnr] = values[psnr].clip(upper=LARGEST_PSNR)
+    return pd.concat([table, values[[name for name in METRICS if name in values]]], axis=1)
 
 
 def _load(path: Path) -> UInt8[Tensor, "1 3 h w"]:
@@ -58,8 +58,8 @@ def by_scene(measured: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     rows = []
     for scene, group in measured.groupby("reference"):
         for name in names:
-            found = {s: float(f(group["score"], group[name]).statistic) for s, f in STATISTICS.items()}
-            rows.append({"scene": scene, "metric": name, **found, "n": len(group)})
+            correlations = {s: float(f(group["score"], group[name]).statistic) for s, f in STATISTICS.items()}
+            rows.append({"scene": scene, "metric": name, **correlations, "n": len(group)})
     return pd.DataFrame(rows, columns=["scene", "metric", *STATISTICS, "n"])
 
 
@@ -86,8 +86,8 @@ def combine(measured: pd.DataFrame, names: Sequence[str]) -> Float[np.ndarray, "
 
 def weights(X: Float[np.ndarray, "n metrics"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " metrics"]:
     """Ridge regression without a constant."""
-    found: np.ndarray = np.linalg.solve(X.T @ X + RIDGE * np.eye(X.shape[1]), X.T @ y)
-    return found
+    solution: np.ndarray = np.linalg.solve(X.T @ X + RIDGE * np.eye(X.shape[1]), X.T @ y)
+    return solution
 
 
 def compared(measured: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

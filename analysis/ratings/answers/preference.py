@@ -42,8 +42,8 @@ class Preferences:
         groups[order] = np.concatenate([[0], np.cumsum(np.diff(self.worth[order]) > APART)])
         sizes = np.bincount(groups)
         largest = sizes.argmax() if (sizes == sizes.max()).sum() == 1 else -1
-        found: np.ndarray = (groups != largest) & (len(sizes) > 1)
-        return found
+        apart: np.ndarray = (groups != largest) & (len(sizes) > 1)
+        return apart
 
     def can_estimate(self, contrast: Float[np.ndarray, " arms"]) -> bool:
         """Whether the answers tell this contrast, and all its worths are finite."""
@@ -144,9 +144,9 @@ def worths(answers: pd.DataFrame, fixed: Sequence[str] = ()) -> pd.DataFrame:
     average = finite / max(finite.sum(), 1)
     for number, arm in enumerate(fitted.arms):
         worth = float(fitted.worth[number] - average @ fitted.worth)
-        found = _judged(fitted, table, one[number] - average, worth)
+        estimate = _judged(fitted, table, one[number] - average, worth)
         trials = int(((table["arm"] == arm) | (table["other"] == arm)).sum())
-        row = {"arm": arm, "worth": worth, "low": found["low"], "high": found["high"], "trials": trials}
+        row = {"arm": arm, "worth": worth, "low": estimate["low"], "high": estimate["high"], "trials": trials}
         rows.append(row | {"preferred": 1 / (1 + np.exp(-worth)), "interval": _note(fitted, table, [arm], fixed)})
     return pd.DataFrame(rows).sort_values("worth", ascending=False, ignore_index=True)
 
@@ -160,8 +160,8 @@ def pairs(answers: pd.DataFrame, fixed: Sequence[str] = ()) -> pd.DataFrame:
     one, rows = np.eye(len(fitted.arms)), []
     for i, j in combinations(range(len(fitted.arms)), 2):
         both = [fitted.arms[i], fitted.arms[j]]
-        found = _judged(fitted, table, one[i] - one[j], float(fitted.worth[i] - fitted.worth[j]))
-        rows.append({"first": both[0], "second": both[1], **found, "interval": _note(fitted, table, both, fixed)})
+        estimate = _judged(fitted, table, one[i] - one[j], float(fitted.worth[i] - fitted.worth[j]))
+        rows.append({"first": both[0], "second": both[1], **estimate, "interval": _note(fitted, table, both, fixed)})
     frame = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p", "interval"])
     known = frame["p"].notna()
     frame.loc[known, "p_holm"] = holm(frame.loc[known, "p"].tolist())

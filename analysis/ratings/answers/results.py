@@ -29,35 +29,35 @@ def write(study: RatingStudy, store: ResponseStore, compared: Results | None = N
     """
     answers = tidy(study, store)
     answers.to_csv(study.folder / "responses.csv", index=False)
-    found = judge(answers, study.key.design.test, study.key.fixed)
+    frames = judge(answers, study.key.design.test, study.key.fixed)
     if compared and study.key.design.test != "preference":  # a preference is about two photographs
         names = [name for name, metric in METRICS.items() if metric.direction and name in compared.table]
-        found["metrics"] = agreement.with_metrics(answers, compared.table, study.key.design.test, names)
-    write_frames(found, study.folder / "tables")
-    return found
+        frames["metrics"] = agreement.with_metrics(answers, compared.table, study.key.design.test, names)
+    write_frames(frames, study.folder / "tables")
+    return frames
 
 
-def write_frames(found: dict[str, pd.DataFrame], folder: Path) -> None:
+def write_frames(frames: dict[str, pd.DataFrame], folder: Path) -> None:
     """Writes tables as CSV, Markdown and LaTeX, in place of all that were in the folder."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name, frame in found.items():
+    for name, frame in frames.items():
         files.write(frame, frame.round(3), folder, name)
 
 
 def judge(answers: pd.DataFrame, test: TestName, fixed: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
     """All tables of one test's answers; where the rules reject raters, those by arm come again without them (`…_kept`)."""
-    found = _by_arm(answers, test, fixed)
-    found["raters"] = tables.raters(answers, test)
+    frames = _by_arm(answers, test, fixed)
+    frames["raters"] = tables.raters(answers, test)
     left = tables.kept(answers, test)
     if 0 < left["rater"].nunique() < answers["rater"].nunique() and (left["kind"] == "test").any():
-        found |= {f"{name}_kept": frame for name, frame in _by_arm(left, test, fixed).items()}
-    found["about"] = pd.DataFrame([_about(answers, test)])
-    found["agreement"] = pd.DataFrame([agreement.krippendorff(answers, test)])
+        frames |= {f"{name}_kept": frame for name, frame in _by_arm(left, test, fixed).items()}
+    frames["about"] = pd.DataFrame([_about(answers, test)])
+    frames["agreement"] = pd.DataFrame([agreement.krippendorff(answers, test)])
     if test == "single":
-        found["detection"] = agreement.detection(answers)
+        frames["detection"] = agreement.detection(answers)
     if test == "opinion":
-        found["p913"] = _p913(answers)
-    return found
+        frames["p913"] = _p913(answers)
+    return frames
 
 
 def _by_arm(answers: pd.DataFrame, test: TestName, fixed: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -84,12 +84,12 @@ def _about(answers: pd.DataFrame, test: TestName) -> dict[str, object]:
 def remarks(answers: pd.DataFrame, test: TestName) -> list[str]:
     """What a reader of the tables must know."""
     count = answers["rater"].nunique()
-    found = []
+    lines = []
     if count < INFORMAL:
-        found.append(f"{count} raters: with fewer than {INFORMAL}, ITU-R BT.500 calls a test informal")
+        lines.append(f"{count} raters: with fewer than {INFORMAL}, ITU-R BT.500 calls a test informal")
     rejected = tables.raters(answers, test)
     rejected = rejected[rejected["rejected"] != ""]
     if len(rejected):
         left = "the tables `…_kept` are without them" if len(rejected) < count else "nobody is left"
-        found.append(f"{len(rejected)} of {count} raters are rejected by the rules, as the table `raters` says; {left}")
-    return found
+        lines.append(f"{len(rejected)} of {count} raters are rejected by the rules, as the table `raters` says; {left}")
+    return lines

@@ -159,15 +159,15 @@ def _matrix(answers: pd.DataFrame, test: TestName) -> pd.DataFrame:
 def _arm_interval(fitted: Fit, number: int, values: pd.Series) -> tuple[float, float]:
     error, df = fitted.error(np.eye(len(fitted.means))[number]) if fitted.method == CLUSTERED else (0.0, 0.0)
     if error > 0:  # it is 0 where all answers agree, which is no certainty
-        found = judged(float(fitted.means[number]), error, df)
-        return found["low"], found["high"]
+        estimate = judged(float(fitted.means[number]), error, df)
+        return estimate["low"], estimate["high"]
     if set(values.unique()) <= {0.0, 1.0}:
         low, high = proportion_confint(values.sum(), len(values), method="wilson")
         return float(low), float(high)
     if len(values) < 2:
         return float("nan"), float("nan")
-    found = judged(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), len(values) - 1)
-    return found["low"], found["high"]
+    estimate = judged(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), len(values) - 1)
+    return estimate["low"], estimate["high"]
 
 
 def _of_seeds(fitted: Fit, arms: Sequence[str], fixed: Sequence[str]) -> str:

@@ -85,8 +85,8 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _not_valid(_: Request, error: Exception) -> JSONResponse:
     """Names the fields, and repeats nothing that was sent."""
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    return JSONResponse({"error": "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['type']}" for one in found)}, 422)
+    errors = error.errors() if isinstance(error, RequestValidationError) else []
+    return JSONResponse({"error": "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['type']}" for one in errors)}, 422)
 
 
 def _add_files(app: FastAPI) -> None:

@@ -77,9 +77,9 @@ def _quality(answers: pd.DataFrame) -> dict[str, float | None]:
 def _each(answers: pd.DataFrame, study: RatingStudy) -> list[dict[str, Any]]:
     if not (answers["kind"] == "test").any():
         return []
-    found = tables.raters(answers, study.key.design.test)
+    raters = tables.raters(answers, study.key.design.test)
     columns = ("rater", "answers", "vigilance_right", "repeats_alike", "median_reaction_ms", "rejected")
-    return [{name: _plain(row[name]) for name in columns} for row in found.to_dict("records")]
+    return [{name: _plain(row[name]) for name in columns} for row in raters.to_dict("records")]
 
 
 def _plain(value: Any) -> Any:

@@ -43,10 +43,10 @@ class Sessions:
 
     def rater_of(self, token: str | None, outside: str = "") -> str | None:
         """The rater whose browser holds this token; None where the address names somebody else by an outside id."""
-        found = self.store.rater(token=self.study.keyed(f"token {token}")) if token else None
-        if found is None or (outside and found["outside"] != self._outside(outside)):
+        record = self.store.rater(token=self.study.keyed(f"token {token}")) if token else None
+        if record is None or (outside and record["outside"] != self._outside(outside)):
             return None
-        return str(found["rater"])
+        return str(record["rater"])
 
     def begin(self, consent: str, age: Age | None, outside: str) -> str:
         """Begins a session and returns the browser's token; an outside id that has begun before goes on as the same rater.
@@ -107,16 +107,16 @@ class Sessions:
             self._deal(rater)
 
     def _deal(self, rater: str) -> None:
-        mine = self.store.trials(rater)
-        if {trial.code for trial in mine} - self.store.answered(rater):
+        own_trials = self.store.trials(rater)
+        if {trial.code for trial in own_trials} - self.store.answered(rater):
             raise Refused("answer the questions of this block first")
         known = {trial.code for trial in self.store.trials()}
         counted = self.store.trials(since=time.time() - ABANDONED_SECONDS)
         counted += [trial for trial in self.study.key.trials if trial.code not in known]  # sheets that are still out
         others = [trial for trial in counted if trial.rater != rater]
-        number = max((trial.block for trial in mine), default=0) + 1
+        number = max((trial.block for trial in own_trials), default=0) + 1
         try:
-            self.store.deal(self._schedule.block(rater, number, [*others, *mine]))
+            self.store.deal(self._schedule.block(rater, number, [*others, *own_trials]))
         except ColourbenchError as error:
             raise Refused(str(error)) from None
 
@@ -167,9 +167,9 @@ class Sessions:
         answered = self.store.answered(rater)
         return [trial for trial in self.store.trials(rater) if trial.code not in answered]
 
-    def _next(self, waiting: list[Trial], mine: list[Trial]) -> dict[str, Any]:
+    def _next(self, waiting: list[Trial], own_trials: list[Trial]) -> dict[str, Any]:
         trial, design = waiting[0], self.study.key.design
-        block = [other for other in mine if other.block == trial.block]
+        block = [other for other in own_trials if other.block == trial.block]
         practised = sum(other.kind == "practice" for other in block)
         position = trial.trial - practised
         practice = trial.kind == "practice"

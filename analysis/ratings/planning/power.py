@@ -94,8 +94,8 @@ def power(
     table = pd.DataFrame({name: [getattr(trial, name) for trial in trials] for name in ("rater", "image", "arm", "seed")})
     regression, contrast = Regression(table, names, effects=True), np.eye(arms)[1] - np.eye(arms)[0]
     draw = np.random.default_rng([seed, design.raters])
-    found = [_p(regression, contrast, answers) < LEVEL for answers in simulate(trials, names, difference, people, studies, draw)]
-    return float(np.mean(found))
+    detected = [_p(regression, contrast, answers) < LEVEL for answers in simulate(trials, names, difference, people, studies, draw)]
+    return float(np.mean(detected))
 
 
 def _p(regression: Regression, contrast: np.ndarray, answers: np.ndarray) -> float:

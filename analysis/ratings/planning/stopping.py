@@ -45,14 +45,14 @@ def looks(answers: pd.DataFrame, test: TestName, difference: float) -> list[Look
     arms = sorted(table["arm"].unique())
     fitted = fit(table, arms, effects=True)
     pairs = list(combinations(range(len(arms)), 2))
-    found = []
+    estimates = []
     for i, j in pairs if fitted.method == CLUSTERED and table["rater"].nunique() >= FEWEST_RATERS else ():
         contrast = np.eye(len(arms))[i] - np.eye(len(arms))[j]
         if fitted.can_estimate(contrast):
             estimate, half = float(contrast @ fitted.means), half_width(*fitted.error(contrast), difference, LEVEL / len(pairs))
             state = _state(estimate - half, estimate + half, difference)
-            found.append(Look(arms[i], arms[j], estimate, estimate - half, estimate + half, state))
-    return found
+            estimates.append(Look(arms[i], arms[j], estimate, estimate - half, estimate + half, state))
+    return estimates
 
 
 def half_width(error: float, df: float, difference: float, level: float = LEVEL) -> float:

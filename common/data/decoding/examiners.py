@@ -30,7 +30,7 @@ LOOK = 1.0  # seconds between two checks for late processes
 AT_HAND = 2  # files assigned to an examiner: one in work, and the next
 AHEAD = 16  # files for each examiner that may be finished before it is their turn to be returned
 
-Found = Cut | BadImage
+Result = Cut | BadImage
 
 
 class Examiners:
@@ -46,30 +46,30 @@ class Examiners:
         for examiner in self._team:
             examiner.end()
 
-    def examine(self, files: Iterable[Path]) -> Iterator[Found]:
+    def examine(self, files: Iterable[Path]) -> Iterator[Result]:
         """Yields the result for each file, in order, with a bounded number of results in memory.
 
         Raises:
             ColourbenchError: a process cannot work at all.
         """
-        waiting, done, turn = deque(enumerate(files)), dict[int, Found](), 0
+        waiting, done, turn = deque(enumerate(files)), dict[int, Result](), 0
         while waiting or done or any(examiner.files for examiner in self._team):
             for examiner in self._team:
                 while waiting and len(examiner.files) < AT_HAND and waiting[0][0] < turn + AHEAD * len(self._team):
                     examiner.take(*waiting.popleft())
-            done |= self._next_found()
+            done |= self._next_results()
             while turn in done:
                 yield done.pop(turn)
                 turn += 1
 
-    def _next_found(self) -> dict[int, Found]:
+    def _next_results(self) -> dict[int, Result]:
         """Waits for the next results and returns them by file number; empty if no process has work."""
         busy = {examiner.line: examiner for examiner in self._team if examiner.files}
         if not busy:
             return {}
-        begun = time.monotonic()
+        started = time.monotonic()
         ready = wait(list(busy), timeout=LOOK)
-        waited = min(time.monotonic() - begun, LOOK)  # time in which the machine was asleep does not count
+        waited = min(time.monotonic() - started, LOOK)  # time in which the machine was asleep does not count
         for line, examiner in busy.items():
             examiner.waited += 0 if line in ready else waited
         late = [examiner for line, examiner in busy.items() if line not in ready and examiner.is_late]
@@ -99,16 +99,16 @@ class _Examiner:
         self.files.append((number, path))
         self._tell(path)
 
-    def answer(self) -> tuple[int, Found]:
+    def answer(self) -> tuple[int, Result]:
         """Reads the result for the file in work; call it when the connection has something to read."""
         try:
-            result: Found = pickle.loads(self.line.recv_bytes())
+            result: Result = pickle.loads(self.line.recv_bytes())
         except (EOFError, OSError):
             return self._replaced(self._why_it_ended())
         self.waited = 0.0
         return self.files.popleft()[0], result
 
-    def give_up(self) -> tuple[int, Found]:
+    def give_up(self) -> tuple[int, Result]:
         """Gives up the file in work, which takes too long, and replaces the process."""
         return self._replaced(f"it could not be read within {WAIT:.0f} seconds")
 
@@ -118,7 +118,7 @@ class _Examiner:
         self._process.kill()
         self._process.wait()
 
-    def _replaced(self, reason: str) -> tuple[int, Found]:
+    def _replaced(self, reason: str) -> tuple[int, Result]:
         """Starts a new process for the files after the one that ended this process."""
         self.end()
         number, _ = self.files.popleft()

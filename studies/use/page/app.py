@@ -172,8 +172,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _not_valid(_: Request, error: Exception) -> JSONResponse:
     """Names the parameters, and repeats nothing that was sent: an unknown parameter's name was."""
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    known = sorted({str(one["loc"][1]) for one in found if one["type"] != "extra_forbidden" and len(one["loc"]) > 1})
+    mistakes = error.errors() if isinstance(error, RequestValidationError) else []
+    known = sorted({str(one["loc"][1]) for one in mistakes if one["type"] != "extra_forbidden" and len(one["loc"]) > 1})
     text = f"GET /openapi.json describes another {' and '.join(known)}" if known else "there is a parameter that is not known"
     return JSONResponse({"error": text}, 422)
 

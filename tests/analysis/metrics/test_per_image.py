@@ -83,10 +83,10 @@ def test_psnr_does_not_wrap_around() -> None:
 
 def test_identical_photographs(truth: list[np.ndarray]) -> None:
     both = tensor(*truth)
-    found = per_image.all_metrics(both, both)
-    assert torch.isinf(found["psnr_rgb"]).all() and torch.isinf(found["psnr_ab"]).all()
-    assert found["ssim"].tolist() == pytest.approx([1.0] * 3, abs=1e-5)
-    assert found["delta_e"].abs().max() < 1e-3 and found["colourfulness_difference"].abs().max() == 0
+    values = per_image.all_metrics(both, both)
+    assert torch.isinf(values["psnr_rgb"]).all() and torch.isinf(values["psnr_ab"]).all()
+    assert values["ssim"].tolist() == pytest.approx([1.0] * 3, abs=1e-5)
+    assert values["delta_e"].abs().max() < 1e-3 and values["colourfulness_difference"].abs().max() == 0
 
 
 def test_psnr_ab_against_float64(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
@@ -94,8 +94,8 @@ def test_psnr_ab_against_float64(images: list[np.ndarray], truth: list[np.ndarra
     for image, true in zip(images, truth, strict=True):
         mse = ((color.rgb2lab(image)[..., 1:] - color.rgb2lab(true)[..., 1:]) ** 2).mean()
         expected.append(20 * math.log10(220) - 10 * math.log10(mse))
-    found = per_image.psnr_ab(lab.rgb_to_lab(tensor(*images)), lab.rgb_to_lab(tensor(*truth)))
-    assert found.tolist() == pytest.approx(expected, abs=1e-3)
+    psnr = per_image.psnr_ab(lab.rgb_to_lab(tensor(*images)), lab.rgb_to_lab(tensor(*truth)))
+    assert psnr.tolist() == pytest.approx(expected, abs=1e-3)
 
 
 def test_ssim_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
@@ -153,8 +153,8 @@ def test_ciede2000_of_sharmas_pairs() -> None:
 
 def test_ciede2000_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
     expected = [color.deltaE_ciede2000(color.rgb2lab(t), color.rgb2lab(i)).mean() for i, t in zip(images, truth, strict=True)]
-    found = per_image.delta_e(lab.rgb_to_lab(tensor(*images)), lab.rgb_to_lab(tensor(*truth)))
-    assert found.tolist() == pytest.approx(expected, abs=2e-3)
+    differences = per_image.delta_e(lab.rgb_to_lab(tensor(*images)), lab.rgb_to_lab(tensor(*truth)))
+    assert differences.tolist() == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.parametrize("nearness", [1e-3, 1.0, 300.0])
@@ -197,8 +197,8 @@ def test_ciede2000_of_exactly_opposite_hues() -> None:
     values = np.array([(50, a, b) for a in range(-60, 61, 12) for b in range(-60, 61, 12)], np.float32)
     first, second = np.repeat(values, len(values), 0), np.tile(values, (len(values), 1))
     expected = [naive_ciede2000(tuple(a), tuple(b)) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
-    found = per_image.delta_e_pixels(tensor(first[None]), tensor(second[None]))[0].numpy().ravel()
-    assert np.abs(found - expected).max() < 5e-4
+    differences = per_image.delta_e_pixels(tensor(first[None]), tensor(second[None]))[0].numpy().ravel()
+    assert np.abs(differences - expected).max() < 5e-4
 
 
 def test_ciede2000_of_grey_pixels_is_no_nan() -> None:
@@ -235,7 +235,7 @@ def test_chroma_and_grey_share() -> None:
 
 def test_no_photograph_gives_no_figure() -> None:
     nothing = torch.zeros(0, 3, 16, 16, dtype=torch.uint8)
-    assert all(found.shape == (0,) for found in per_image.all_metrics(nothing, nothing).values())
+    assert all(values.shape == (0,) for values in per_image.all_metrics(nothing, nothing).values())
 
 
 def steps(size: int, lightness_at: int, colour_at: int) -> torch.Tensor:

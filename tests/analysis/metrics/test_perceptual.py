@@ -21,10 +21,10 @@ def features(n: int = 40, size: int = 6, shift: float = 0.3) -> tuple[torch.Tens
 
 
 def test_fid_is_scipys_frechet_distance() -> None:
-    found, truth = (x.double().numpy() for x in features())
-    covariances = [np.cov(x, rowvar=False) for x in (found, truth)]
+    coloured, truth = (x.double().numpy() for x in features())
+    covariances = [np.cov(x, rowvar=False) for x in (coloured, truth)]
     root = linalg.sqrtm(covariances[0] @ covariances[1]).real
-    means = ((found.mean(axis=0) - truth.mean(axis=0)) ** 2).sum()
+    means = ((coloured.mean(axis=0) - truth.mean(axis=0)) ** 2).sum()
     expected = means + np.trace(covariances[0] + covariances[1] - 2 * root)
     assert perceptual.fid(*features()) == pytest.approx(expected, rel=1e-6)
     assert perceptual.fid(features()[1], features()[1]) == pytest.approx(0, abs=1e-6)
@@ -42,10 +42,10 @@ def naive_kid(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def test_kid_and_its_jackknife_are_the_naive_ones() -> None:
-    found, truth = (x.double().numpy() for x in features(n=15))
+    coloured, truth = (x.double().numpy() for x in features(n=15))
     value, error = perceptual.kid(*features(n=15))
-    assert value == pytest.approx(naive_kid(found, truth), rel=1e-6)
-    left_out = [naive_kid(np.delete(found, i, axis=0), np.delete(truth, i, axis=0)) for i in range(15)]
+    assert value == pytest.approx(naive_kid(coloured, truth), rel=1e-6)
+    left_out = [naive_kid(np.delete(coloured, i, axis=0), np.delete(truth, i, axis=0)) for i in range(15)]
     assert error == pytest.approx(math.sqrt(14 * np.var(left_out)), rel=1e-6)
 
 
@@ -122,9 +122,9 @@ def test_lpips_is_the_papers_formula(alexnet: nn.Module) -> None:
 
     draw = torch.Generator().manual_seed(1)
     a, b = torch.randint(0, 255, (2, 3, 3, 64, 64), dtype=torch.uint8, generator=draw)
-    found = perceptual.lpips_network()(a, b)
+    distances = perceptual.lpips_network()(a, b)
     linear = torch.load(Path(package.__file__).parent / "lpips_models" / "alex.pth", weights_only=True, map_location="cpu")
     expected = [naive_lpips(alexnet, linear, one, other) for one, other in zip(a, b, strict=True)]
-    assert found.tolist() == pytest.approx(expected, rel=1e-3)
+    assert distances.tolist() == pytest.approx(expected, rel=1e-3)
     assert perceptual.lpips_network()(a, a).abs().max() == 0
     assert perceptual.networks().extract is None and perceptual.networks().compare is not None

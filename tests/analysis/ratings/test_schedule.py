@@ -34,10 +34,10 @@ def spread(counts: Sequence[int]) -> int:
 class TestBalance:
     def test_a_rater_sees_each_photograph_once_and_every_option_equally_often(self, test: TestName) -> None:
         plan = schedule(test)
-        for mine in by_rater(plan.plan()).values():
-            shown = [t.image for t in mine if t.kind != "repeat"]
-            assert len(mine) == 28 + 4 and len(set(shown)) == len(shown)
-            options = Counter((t.arm, t.other) for t in judged_of(mine) if not (test == "single" and t.arm == TRUTH))
+        for own_trials in by_rater(plan.plan()).values():
+            shown = [t.image for t in own_trials if t.kind != "repeat"]
+            assert len(own_trials) == 28 + 4 and len(set(shown)) == len(shown)
+            options = Counter((t.arm, t.other) for t in judged_of(own_trials) if not (test == "single" and t.arm == TRUTH))
             assert set(options) == set(plan.options) - ({(TRUTH, "")} if test == "single" else set())
             assert spread(list(options.values())) <= 1
 
@@ -55,8 +55,8 @@ class TestBalance:
         if test in ("single", "opinion"):
             assert {t.side for t in trials} == {""}
             return
-        for mine in by_rater(trials).values():
-            sides = Counter(t.side for t in mine if t.kind in ("test", "vigilance"))
+        for own_trials in by_rater(trials).values():
+            sides = Counter(t.side for t in own_trials if t.kind in ("test", "vigilance"))
             assert abs(sides["left"] - sides["right"]) <= 1
         options = Counter((t.arm, t.other, t.side) for t in judged_of(trials))
         for arm, other in {(t.arm, t.other) for t in judged_of(trials)}:
@@ -71,13 +71,13 @@ class TestBalance:
         assert {seed for (arm, seed) in shown if arm == TRUTH} <= {None}
 
     def test_control_trials(self, test: TestName) -> None:
-        mine = by_rater(schedule(test).plan())["rater-01"]
-        kinds = Counter(t.kind for t in mine)
+        own_trials = by_rater(schedule(test).plan())["rater-01"]
+        kinds = Counter(t.kind for t in own_trials)
         assert (kinds["practice"], kinds["vigilance"], kinds["repeat"]) == (4, 3, 1)
-        assert [t.kind for t in mine[:4]] == ["practice"] * 4 and {t.kind for t in mine[4:-1]} == {"test", "vigilance"}
-        assert all((RANDOM in (t.arm, t.other)) == (t.kind == "vigilance") for t in mine)
-        [repeat] = [t for t in mine if t.kind == "repeat"]
-        [first] = [t for t in mine if t.kind == "test" and t.image == repeat.image]
+        assert [t.kind for t in own_trials[:4]] == ["practice"] * 4 and {t.kind for t in own_trials[4:-1]} == {"test", "vigilance"}
+        assert all((RANDOM in (t.arm, t.other)) == (t.kind == "vigilance") for t in own_trials)
+        [repeat] = [t for t in own_trials if t.kind == "repeat"]
+        [first] = [t for t in own_trials if t.kind == "test" and t.image == repeat.image]
         assert (repeat.arm, repeat.seed, repeat.other) == (first.arm, first.seed, first.other)
         assert repeat.side == OPPOSITE[first.side]
 
@@ -102,15 +102,15 @@ class TestBalance:
 
 def test_a_raters_blocks_share_no_photograph() -> None:
     plan = Schedule(Design("pair", 1, 10, practice=2), IMAGES, ARMS, "secret")
-    mine: list[Trial] = []
-    while plan.fits(len(plan.left(mine))):
-        mine += plan.block("r", 1 + max((t.block for t in mine), default=0), mine)
-    shown = [t.image for t in mine if t.kind != "repeat"]
-    assert len(set(shown)) == len(shown) and {t.block for t in mine} == {1, 2, 3}
-    assert [t.block for t in mine if t.kind == "practice"] == [1, 1]
-    assert len({t.code for t in mine}) == len(mine)
+    own_trials: list[Trial] = []
+    while plan.fits(len(plan.left(own_trials))):
+        own_trials += plan.block("r", 1 + max((t.block for t in own_trials), default=0), own_trials)
+    shown = [t.image for t in own_trials if t.kind != "repeat"]
+    assert len(set(shown)) == len(shown) and {t.block for t in own_trials} == {1, 2, 3}
+    assert [t.block for t in own_trials if t.kind == "practice"] == [1, 1]
+    assert len({t.code for t in own_trials}) == len(own_trials)
     with pytest.raises(ColourbenchError, match="no photographs left"):
-        plan.block("r", 4, mine)
+        plan.block("r", 4, own_trials)
 
 
 def test_codes_are_opaque_and_the_schedule_is_seeded() -> None:
@@ -134,8 +134,8 @@ def test_designs_that_do_not_fit() -> None:
 
 
 def test_half_of_what_is_shown_alone_is_real() -> None:
-    for mine in by_rater(schedule("single").plan()).values():
-        real = Counter(t.arm == TRUTH for t in judged_of(mine))
+    for own_trials in by_rater(schedule("single").plan()).values():
+        real = Counter(t.arm == TRUTH for t in judged_of(own_trials))
         assert abs(real[True] - real[False]) <= 1
 
 

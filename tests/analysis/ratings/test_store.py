@@ -56,9 +56,9 @@ def test_fifty_writers_lose_nothing(store: ResponseStore) -> None:
     def write(number: int) -> None:
         rater = f"r{number}"
         store.add_rater(rater)
-        mine = [Trial(f"f{number:03d}{k:03d}", rater, k + 1, "test", f"i{k}", "cgan", "left", 0) for k in range(8)]
-        store.deal(mine)
-        for trial in mine:
+        own_trials = [Trial(f"f{number:03d}{k:03d}", rater, k + 1, "test", f"i{k}", "cgan", "left", 0) for k in range(8)]
+        store.deal(own_trials)
+        for trial in own_trials:
             store.answer(Answer(trial.code, "left", "s", trial.code))
 
     with ThreadPoolExecutor(50) as pool:

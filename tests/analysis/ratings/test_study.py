@@ -36,10 +36,10 @@ def test_a_key_of_an_earlier_version_is_read(schema: int, make_study: Callable[.
     if schema == 1:
         old["arms"] = ARMS
     (study.folder / "key.json").write_text(json.dumps(old))
-    found = read_key(study.folder)
-    assert found.arms == ({arm: [0] for arm in ARMS} if schema == 1 else study.key.arms)
-    assert {t.seed for t in found.trials} == ({None} if schema == 1 else {t.seed for t in study.key.trials})
-    assert set(found.images) == {t.image for t in study.key.trials}
+    key = read_key(study.folder)
+    assert key.arms == ({arm: [0] for arm in ARMS} if schema == 1 else study.key.arms)
+    assert {t.seed for t in key.trials} == ({None} if schema == 1 else {t.seed for t in study.key.trials})
+    assert set(key.images) == {t.image for t in study.key.trials}
 
 
 def test_a_study_is_not_overwritten(make_study: Callable[..., RatingStudy]) -> None:

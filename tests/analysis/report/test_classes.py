@@ -60,18 +60,18 @@ def test_labels_help_where_they_help() -> None:
 
 
 def test_without_conditional_arms_there_is_no_table() -> None:
-    found = results()
-    found.arms.remove("labels without label")
-    assert classes.per_class(found).empty
+    study_results = results()
+    study_results.arms.remove("labels without label")
+    assert classes.per_class(study_results).empty
 
 
 def test_diversity_is_the_mean_difference_between_pairs() -> None:
     versions = torch.rand(3, 2, 3, 4, 4, dtype=torch.float64) * 50
-    found = per_image.diversity(versions)
+    diversity = per_image.diversity(versions)
     for image in range(2):
         pairs = [(0, 1), (0, 2), (1, 2)]
         naive = [np.linalg.norm((versions[a, image] - versions[b, image]).numpy(), axis=0).mean() for a, b in pairs]
-        assert found[image].item() == pytest.approx(np.mean(naive))
+        assert diversity[image].item() == pytest.approx(np.mean(naive))
     assert per_image.diversity(versions[:1].expand(3, -1, -1, -1, -1)).tolist() == [0, 0]
 
 

@@ -10,8 +10,8 @@ Y1 = np.array([[10, 12, 9, 14], [11, 12.5, 9.5, 15], [9.5, 11, 9, 13]])
 Y2 = np.array([[11, 12, 10, 14.5], [12.5, 13, 11.5, 16], [11, 12.5, 10, 15]])
 
 
-def figures(found: Estimate) -> list[float]:
-    return [found.value, found.variance**0.5, found.df, *found.interval(), found.p()]
+def figures(estimate: Estimate) -> list[float]:
+    return [estimate.value, estimate.variance**0.5, estimate.df, *estimate.interval(), estimate.p()]
 
 
 def test_the_check_values() -> None:
@@ -25,8 +25,8 @@ def test_the_check_values() -> None:
 
 def test_without_seeds_it_is_the_paired_t_test() -> None:
     a, b = np.random.default_rng(0).normal(size=(2, 1, 30))
-    found = two_methods(a, b)
-    assert found.p() == pytest.approx(stats.ttest_rel(a[0], b[0]).pvalue) and found.df == pytest.approx(29)
+    estimate = two_methods(a, b)
+    assert estimate.p() == pytest.approx(stats.ttest_rel(a[0], b[0]).pvalue) and estimate.df == pytest.approx(29)
 
 
 def test_equivalence_is_two_one_sided_tests() -> None:
@@ -68,9 +68,9 @@ def test_false_positives_and_coverage_over_simulated_studies() -> None:
     draw = np.random.default_rng(2026)
     rates = {}
     for case in CASES:
-        found = [two_methods(*study(draw, case[0], case[1], case[2], kind=case[3])) for _ in range(STUDIES)]
-        rates[case] = np.mean([one.p() < 0.05 for one in found])
-        covered = np.mean([one.interval()[0] <= 0 <= one.interval()[1] for one in found])
+        estimates = [two_methods(*study(draw, case[0], case[1], case[2], kind=case[3])) for _ in range(STUDIES)]
+        rates[case] = np.mean([one.p() < 0.05 for one in estimates])
+        covered = np.mean([one.interval()[0] <= 0 <= one.interval()[1] for one in estimates])
         assert covered == pytest.approx(1 - rates[case])
     assert 0.035 <= np.mean(list(rates.values())) <= 0.055
     assert all(0.005 <= rate <= 0.065 + 3 * (0.05 * 0.95 / STUDIES) ** 0.5 for rate in rates.values()), rates
@@ -100,16 +100,16 @@ def test_power_is_what_the_formula_says(seeds: int, photographs: int, deviation:
     draw = np.random.default_rng(5)
     pilots = [components(*study(draw, (20, 20), 400, deviation)) for _ in range(5)]
     shift = float(np.mean([pilot.design(seeds, photographs).detectable() for pilot in pilots]))
-    found = [two_methods(*study(draw, (seeds, seeds), photographs, deviation, shift)).p() < 0.05 for _ in range(600)]
-    assert 0.7 <= np.mean(found) <= 0.9
+    told_apart = [two_methods(*study(draw, (seeds, seeds), photographs, deviation, shift)).p() < 0.05 for _ in range(600)]
+    assert 0.7 <= np.mean(told_apart) <= 0.9
 
 
 def test_components_are_those_that_were_simulated() -> None:
     draw = np.random.default_rng(7)
-    found = [components(*study(draw, (8, 8), 300, 0.7)) for _ in range(200)]
-    assert np.mean([f.seeds for f in found]) == pytest.approx(0.49, rel=0.1)
-    assert np.mean([f.errors for f in found]) == pytest.approx(1.0, rel=0.02)
-    assert np.mean([f.photographs for f in found]) == pytest.approx(2.0, rel=0.05)  # an arm x photograph of 1 in each arm
+    estimates = [components(*study(draw, (8, 8), 300, 0.7)) for _ in range(200)]
+    assert np.mean([f.seeds for f in estimates]) == pytest.approx(0.49, rel=0.1)
+    assert np.mean([f.errors for f in estimates]) == pytest.approx(1.0, rel=0.02)
+    assert np.mean([f.photographs for f in estimates]) == pytest.approx(2.0, rel=0.05)  # an arm x photograph of 1 in each arm
 
 
 def test_a_plan_names_the_fewest_seeds_or_says_that_photographs_are_too_few() -> None:

@@ -41,23 +41,25 @@ def table(
 def test_a_difference_is_that_of_the_crossed_model_on_means_over_images() -> None:
     data = table(np.random.default_rng(0), {"a": 0.5, "b": 0.0}, tiles=3, deviation=0.2)
     matrices = [data[data["arm"] == arm].pivot_table(index="seed", columns="photograph", values="m").to_numpy() for arm in "ab"]
-    expected, found = two_methods(*matrices), differences.difference(data, "m", "a", "b", resamples=500)
-    assert (found.estimate, found.low, found.p) == pytest.approx((expected.value, expected.interval()[0], expected.p()))
-    assert (found.seeds_first, found.seeds_second, found.photographs, found.left_out) == (3, 3, 20, 0)
+    expected, difference = two_methods(*matrices), differences.difference(data, "m", "a", "b", resamples=500)
+    assert (difference.estimate, difference.low, difference.p) == pytest.approx(
+        (expected.value, expected.interval()[0], expected.p())
+    )
+    assert (difference.seeds_first, difference.seeds_second, difference.photographs, difference.left_out) == (3, 3, 20, 0)
 
 
 def test_a_clear_difference_is_found_with_its_sign() -> None:
-    found = differences.difference(table(np.random.default_rng(0), {"a": 1.0, "b": 0.0}), "m", "a", "b", resamples=2000)
-    assert 0.5 < found.low < 1.0 < found.high and found.p < 0.01 and 0 < found.detectable < 0.8
-    assert 0.8 < found.runs_low < 1.0 < found.runs_high and found.runs_p < 0.001
+    difference = differences.difference(table(np.random.default_rng(0), {"a": 1.0, "b": 0.0}), "m", "a", "b", resamples=2000)
+    assert 0.5 < difference.low < 1.0 < difference.high and difference.p < 0.01 and 0 < difference.detectable < 0.8
+    assert 0.8 < difference.runs_low < 1.0 < difference.runs_high and difference.runs_p < 0.001
 
 
 def test_lucky_seeds_fool_these_runs_and_not_the_methods() -> None:
     """The same method twice: what three seeds differ by is no verdict about it."""
     draw = np.random.default_rng(0)
-    found = [differences.difference(table(draw, {"a": 0, "b": 0}, 60, deviation=0.5), "m", "a", "b", 200) for _ in range(60)]
-    assert np.mean([one.runs_p < 0.05 for one in found]) > 0.5
-    assert np.mean([one.p < 0.05 for one in found]) <= 0.12
+    simulated = [differences.difference(table(draw, {"a": 0, "b": 0}, 60, deviation=0.5), "m", "a", "b", 200) for _ in range(60)]
+    assert np.mean([one.runs_p < 0.05 for one in simulated]) > 0.5
+    assert np.mean([one.p < 0.05 for one in simulated]) <= 0.12
 
 
 def test_pairing_removes_what_photographs_share() -> None:
@@ -73,8 +75,9 @@ def test_tiles_of_one_photograph_are_no_independent_images() -> None:
     tiled = table(draw, {"a": 0.0, "b": 0.0}, photographs=5, seeds=2, tiles=40)
     effect = dict(zip(map(str, range(5)), draw.normal(scale=1.0, size=5), strict=True))  # each photograph likes one arm
     tiled.loc[tiled["arm"] == "a", "m"] += tiled.loc[tiled["arm"] == "a", "photograph"].map(effect)
-    found = differences.difference(tiled, "m", "a", "b", resamples=2000)
-    assert found.high - found.low > 0.8 and found.runs_high - found.runs_low > 0.8  # 200 independent images would give about 0.3
+    difference = differences.difference(tiled, "m", "a", "b", resamples=2000)
+    # 200 independent images would give about 0.3
+    assert difference.high - difference.low > 0.8 and difference.runs_high - difference.runs_low > 0.8
 
 
 def test_a_baseline_has_no_seeds_and_one_seed_is_no_method() -> None:
@@ -85,8 +88,12 @@ def test_a_baseline_has_no_seeds_and_one_seed_is_no_method() -> None:
     assert lone.runs_p < 0.01 and lone.estimate == pytest.approx(1.0, abs=0.3)
     data = data.assign(fixed=data["arm"] == "b")
     for first, second, sign in (("a", "b", 1), ("b", "a", -1)):
-        found = differences.difference(data, "m", first, second, resamples=500)
-        assert np.sign(found.estimate) == sign and found.p < 0.05 and {found.seeds_first, found.seeds_second} == {3, 0}
+        difference = differences.difference(data, "m", first, second, resamples=500)
+        assert (
+            np.sign(difference.estimate) == sign
+            and difference.p < 0.05
+            and {difference.seeds_first, difference.seeds_second} == {3, 0}
+        )
 
 
 def test_unequal_seeds_and_missing_cells_are_said() -> None:
@@ -94,15 +101,15 @@ def test_unequal_seeds_and_missing_cells_are_said() -> None:
     data = data[~((data["arm"] == "b") & (data["seed"] == 2))]
     data = data[~((data["arm"] == "a") & (data["seed"] == 1) & (data["photograph"] == "7"))]
     data.loc[(data["arm"] == "b") & (data["photograph"] == "3"), "m"] = np.inf
-    found = differences.difference(data, "m", "a", "b", resamples=500)
-    assert (found.seeds_first, found.seeds_second, found.photographs, found.left_out) == (3, 2, 18, 2)
+    difference = differences.difference(data, "m", "a", "b", resamples=500)
+    assert (difference.seeds_first, difference.seeds_second, difference.photographs, difference.left_out) == (3, 2, 18, 2)
 
 
 def test_no_common_photograph() -> None:
     data = table(np.random.default_rng(0), {"a": 1.0, "b": 0.0})
     data.loc[data["arm"] == "b", "photograph"] += "x"
-    found = differences.difference(data, "m", "a", "b", resamples=100)
-    assert np.isnan(found.estimate) and found.p == found.runs_p == 1 and found.photographs == 0
+    difference = differences.difference(data, "m", "a", "b", resamples=100)
+    assert np.isnan(difference.estimate) and difference.p == difference.runs_p == 1 and difference.photographs == 0
 
 
 def test_an_arms_interval_counts_its_seeds() -> None:

@@ -11,10 +11,10 @@ from analysis.statistics.ranks import critical_difference, from_average, ranks
 
 
 def test_demsars_example() -> None:
-    found = from_average(pd.Series({"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}), 14)
-    assert [found.chi_squared, found.F] == pytest.approx([9.28, 3.69], abs=0.01)
-    assert found.critical_difference == pytest.approx(1.25, abs=0.005)
-    assert found.p == pytest.approx(float(stats.f.sf(3.69, 3, 39)), abs=1e-3)
+    ranking = from_average(pd.Series({"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}), 14)
+    assert [ranking.chi_squared, ranking.F] == pytest.approx([9.28, 3.69], abs=0.01)
+    assert ranking.critical_difference == pytest.approx(1.25, abs=0.005)
+    assert ranking.p == pytest.approx(float(stats.f.sf(3.69, 3, 39)), abs=1e-3)
 
 
 @pytest.mark.parametrize(("arms", "q"), [(2, 1.960), (3, 2.344), (4, 2.569), (5, 2.728), (6, 2.850)])
@@ -25,11 +25,11 @@ def test_nemenyis_table(arms: int, q: float) -> None:
 def test_ranks_and_friedman_are_scipys() -> None:
     draw = np.random.default_rng(0)
     table = pd.DataFrame(draw.normal(size=(9, 4)) + np.arange(4) / 2, columns=list("abcd"))
-    found = ranks(table, -1)
+    ranking = ranks(table, -1)
     expected = stats.rankdata(table.to_numpy(), axis=1).mean(axis=0)
-    assert found.average.to_dict() == pytest.approx(dict(zip("abcd", expected, strict=True)))
-    assert found.chi_squared == pytest.approx(float(stats.friedmanchisquare(*table.to_numpy().T).statistic))
-    assert list(ranks(table, 1).average.index) == list(found.average.index)[::-1]
+    assert ranking.average.to_dict() == pytest.approx(dict(zip("abcd", expected, strict=True)))
+    assert ranking.chi_squared == pytest.approx(float(stats.friedmanchisquare(*table.to_numpy().T).statistic))
+    assert list(ranks(table, 1).average.index) == list(ranking.average.index)[::-1]
 
 
 def test_a_clear_order_differs_and_chance_does_not() -> None:
@@ -40,5 +40,5 @@ def test_a_clear_order_differs_and_chance_does_not() -> None:
 
 
 def test_one_data_set_gives_no_test() -> None:
-    found = ranks(pd.DataFrame({"a": [1.0], "b": [2.0]}), -1)
-    assert found.p == 1 and found.differing == [] and math.isinf(found.critical_difference)
+    ranking = ranks(pd.DataFrame({"a": [1.0], "b": [2.0]}), -1)
+    assert ranking.p == 1 and ranking.differing == [] and math.isinf(ranking.critical_difference)

@@ -61,9 +61,9 @@ def test_settled_gives_every_pair_a_verdict(shift: float) -> None:
     scores = arms(np.random.default_rng(4), 400, 0.2)
     scores.values["arm 1"] += shift
     wanted = settled(margin=1.0, pairs=1)
-    found = grown(scores, wanted).two("arm 0", "arm 1")
-    assert found.half_width() <= 0.5
-    assert found.p() < 0.05 or found.p_equivalent(1.0) < 0.05
+    estimate = grown(scores, wanted).two("arm 0", "arm 1")
+    assert estimate.half_width() <= 0.5
+    assert estimate.p() < 0.05 or estimate.p_equivalent(1.0) < 0.05
 
 
 @pytest.mark.slow
@@ -72,6 +72,6 @@ def test_the_error_rate_stays_near_its_nominal_one() -> None:
     draw, called = np.random.default_rng(8), []
     for photographs, deviation, width in ((100, 0.7, 0.7), (100, 0.3, 0.42), (300, 0.7, 1.0), (100, 0.0, 0.4)):
         for _ in range(400):
-            found = grown(arms(draw, photographs, deviation), Wanted(width)).two("arm 0", "arm 1")
-            called.append(found.p() < 0.05)
+            estimate = grown(arms(draw, photographs, deviation), Wanted(width)).two("arm 0", "arm 1")
+            called.append(estimate.p() < 0.05)
     assert 0.035 - 0.011 <= np.mean(called) <= 0.065 + 0.011  # 1,600 studies: ± two standard errors of their own

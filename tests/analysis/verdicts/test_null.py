@@ -50,13 +50,13 @@ def study(folder: Path, draw: np.random.Generator, deviation: float, shift: floa
         "arms": {"one": {}, "other": {}},
         "baselines": [],
     }
-    found: Results = object.__new__(Results)  # the data set, of which only the photographs of a report are taken, is left out
-    vars(found).update(name="null", settings=settings, cells=cells, parent=None, others=())
-    return found
+    results: Results = object.__new__(Results)  # the data set, of which only the photographs of a report are taken, is left out
+    vars(results).update(name="null", settings=settings, cells=cells, parent=None, others=())
+    return results
 
 
-def outcome(found: Results) -> str:
-    (answer,) = verdict(found, differences.all_pairs(found.scores("delta_e"), resamples=100)).answers
+def outcome(results: Results) -> str:
+    (answer,) = verdict(results, differences.all_pairs(results.scores("delta_e"), resamples=100)).answers
     return json.loads(json.dumps(answer.outcome))  # type: ignore[no-any-return]
 
 
@@ -69,5 +69,5 @@ def test_the_same_method_twice_is_called_better_in_about_five_per_cent(deviation
 
 def test_what_is_there_is_found(tmp_path: Path) -> None:
     draw = np.random.default_rng(12)
-    found = [outcome(study(tmp_path / str(number), draw, 0.2, shift=2.0)) == "better" for number in range(20)]
-    assert np.mean(found) >= 0.9
+    called_better = [outcome(study(tmp_path / str(number), draw, 0.2, shift=2.0)) == "better" for number in range(20)]
+    assert np.mean(called_better) >= 0.9

@@ -27,13 +27,13 @@ class Made(Results):
 
 def _cells(table: pd.DataFrame) -> list[Run]:
     """A run a cell, of an hour each."""
-    found = []
+    runs = []
     for row in table[["arm", "seed", "fixed"]].drop_duplicates().to_dict("records"):
         run = object.__new__(Run)  # without a store: what was logged is all that is asked for
         run.tags = {"arm": row["arm"], "seed": str(row["seed"]), "baseline": "yes" if row["fixed"] else "no"}
         run.metrics = {"seconds": 3600.0}
-        found.append(run)
-    return found
+        runs.append(run)
+    return runs
 
 
 def figures(
@@ -59,27 +59,27 @@ def asked(table: pd.DataFrame, **settings: Any) -> Verdict:
 
 
 def test_what_is_better_is_said_with_its_size_and_what_it_rests_on() -> None:
-    found = asked(figures({"wgan_gp": 0.0, "cgan": 2.0}))
-    assert found.lines[0].startswith("wgan_gp is better than cgan by ") and "ΔE₀₀ [" in found.lines[0]
-    assert found.lines[0].endswith("(4 seeds, 100 photographs)") and found.answers[0].outcome == "better"
+    judged = asked(figures({"wgan_gp": 0.0, "cgan": 2.0}))
+    assert judged.lines[0].startswith("wgan_gp is better than cgan by ") and "ΔE₀₀ [" in judged.lines[0]
+    assert judged.lines[0].endswith("(4 seeds, 100 photographs)") and judged.answers[0].outcome == "better"
 
 
 def test_equivalent_within_the_margin() -> None:
-    found = asked(figures({"a": 0.0, "b": 0.05}, seeds=10, deviation=0.05))
-    assert found.answers[0].outcome == "equivalent" and "are equivalent within 0.5 ΔE₀₀" in found.lines[0]
+    judged = asked(figures({"a": 0.0, "b": 0.05}, seeds=10, deviation=0.05))
+    assert judged.answers[0].outcome == "equivalent" and "are equivalent within 0.5 ΔE₀₀" in judged.lines[0]
 
 
 def test_not_settled_names_the_seeds_and_hours_that_would_do() -> None:
-    found = asked(figures({"a": 0.0, "b": 0.1}, seeds=3, deviation=0.7))
-    answer = found.answers[0]
+    judged = asked(figures({"a": 0.0, "b": 0.1}, seeds=3, deviation=0.7))
+    answer = judged.answers[0]
     assert answer.outcome == "not settled" and answer.seeds_needed is not None and answer.seeds_needed > 3
     assert answer.hours_needed == pytest.approx(2 * (answer.seeds_needed - 3))  # two arms, an hour a run
     assert f"about {answer.seeds_needed} seeds would see 0.5" in answer.text
 
 
 def test_one_seed_settles_nothing() -> None:
-    found = asked(figures({"a": 0.0, "b": 9.0}, seeds=1))
-    assert found.answers[0].outcome == "not settled" and "says nothing about a method" in found.lines[0]
+    judged = asked(figures({"a": 0.0, "b": 9.0}, seeds=1))
+    assert judged.answers[0].outcome == "not settled" and "says nothing about a method" in judged.lines[0]
 
 
 def test_grey_is_a_line_and_who_does_not_beat_it_is_told() -> None:
@@ -101,9 +101,9 @@ def test_against_itself_counts_every_split_once_and_pools_arms_that_are_alike() 
     )
     for metric in ("psnr_rgb", "psnr_ab", "ssim", "colourfulness_difference", "ab_distance"):
         table[metric] = table["delta_e"]
-    found = itself.against_itself(Made(table, arms={"a": {}, "a again": {"like": "a"}}))
-    assert set(found["method"]) == {"a"} and (found["splits"] == 35).all()  # C(8, 4) / 2
-    assert "called different from itself in" in itself.summary(found)
+    by_method = itself.against_itself(Made(table, arms={"a": {}, "a again": {"like": "a"}}))
+    assert set(by_method["method"]) == {"a"} and (by_method["splits"] == 35).all()  # C(8, 4) / 2
+    assert "called different from itself in" in itself.summary(by_method)
 
 
 def test_the_suite_calls_a_method_different_from_itself_at_its_nominal_rate_and_the_old_tests_at_many_times_it() -> None:
@@ -125,17 +125,17 @@ def test_a_plan_foretells_what_comes() -> None:
     ratios = []
     for draw in range(20):
         table = figures({"a": 0.0, "b": 0.3}, seeds=12, deviation=0.6, draw=draw)
-        found = planning.plan(Made(table[table["seed"] < 4]), 0.5)
-        foretold = found.designs.query("seeds == 12 and photographs == 100")["half_width"].item()
+        planned = planning.plan(Made(table[table["seed"] < 4]), 0.5)
+        foretold = planned.designs.query("seeds == 12 and photographs == 100")["half_width"].item()
         came = differences.difference(table, "delta_e", "a", "b", resamples=10)
         ratios.append(foretold / ((came.high - came.low) / 2))
     assert np.median(ratios) == pytest.approx(1.0, abs=0.25)
 
 
 def test_a_plan_takes_the_pair_that_is_hardest_and_counts_all_arms() -> None:
-    found = planning.plan(Made(figures({"a": 0.0, "b": 0.3, "c": 0.1}, deviation=0.6)), 0.5)
-    assert found.pilot_seeds == 4 and found.seeds is not None
-    assert found.hours == pytest.approx(3 * max(0, found.seeds - 4))
-    assert found.designs["half_width"].is_monotonic_decreasing or len(found.designs) == 18
+    planned = planning.plan(Made(figures({"a": 0.0, "b": 0.3, "c": 0.1}, deviation=0.6)), 0.5)
+    assert planned.pilot_seeds == 4 and planned.seeds is not None
+    assert planned.hours == pytest.approx(3 * max(0, planned.seeds - 4))
+    assert planned.designs["half_width"].is_monotonic_decreasing or len(planned.designs) == 18
     with pytest.raises(ColourbenchError, match="two seeds each"):
         planning.plan(Made(figures({"a": 0.0, "b": 0.3}, seeds=1)), 0.5)

@@ -20,9 +20,9 @@ def test_bins_are_those_that_srgb_fills() -> None:
     """The whole cube of 256³ colours fills 261 bins of width 10; skimage's Lab of a random tenth of a million finds no other."""
     assert len(BINS) == 261
     rgb = np.random.default_rng(0).integers(0, 256, size=(100_000, 3), dtype=np.uint8)
-    found = np.unique(np.round(color.rgb2lab(rgb)[:, 1:] / 10), axis=0) * 10
+    centres = np.unique(np.round(color.rgb2lab(rgb)[:, 1:] / 10), axis=0) * 10
     known = {tuple(centre) for centre in BINS.centres.tolist()}
-    assert {tuple(centre) for centre in found.tolist()} <= known
+    assert {tuple(centre) for centre in centres.tolist()} <= known
 
 
 def test_annealed_mean() -> None:
@@ -31,8 +31,8 @@ def test_annealed_mean() -> None:
     p = np.exp(logits.numpy() / 0.38)
     p /= p.sum(axis=1, keepdims=True)
     expected = np.einsum("bqhw,qc->bchw", p, BINS.centres.numpy())
-    found = lab.join(logits[:, :1], BINS.annealed_mean(logits, 0.38))[:, 1:]
-    assert np.allclose(found.numpy(), expected, atol=1e-3)  # the bins are float32
+    mean = lab.join(logits[:, :1], BINS.annealed_mean(logits, 0.38))[:, 1:]
+    assert np.allclose(mean.numpy(), expected, atol=1e-3)  # the bins are float32
     mode = lab.join(logits[:, :1], BINS.annealed_mean(logits, 1e-4))[:, 1:]
     assert torch.allclose(mode[0, :, 1, 2].float(), BINS.centres[logits[0, :, 1, 2].argmax()], atol=1e-3)
 

@@ -27,9 +27,9 @@ def test_rgb_to_lab_equals_skimage() -> None:
 
 
 def test_float64_stays_float64_and_is_exact() -> None:
-    found = lab.rgb_to_lab(grid().double() / 255)
-    assert found.dtype == torch.float64
-    assert np.abs(as_image(found) - color.rgb2lab(as_image(grid()))).max() < 1e-9
+    converted = lab.rgb_to_lab(grid().double() / 255)
+    assert converted.dtype == torch.float64
+    assert np.abs(as_image(converted) - color.rgb2lab(as_image(grid()))).max() < 1e-9
 
 
 def test_lab_to_rgb_equals_skimage_inside_the_gamut() -> None:
@@ -78,9 +78,9 @@ def test_a_batch_is_its_photographs_one_by_one() -> None:
         rgb = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8)
         together = lab.rgb_to_lab(rgb)
         assert together.shape == shape
-        for photograph, found in zip(rgb, together, strict=True):
-            assert torch.allclose(lab.rgb_to_lab(photograph[None])[0], found, atol=1e-4)
-            assert torch.allclose(lab.lab_to_rgb(found[None])[0], photograph / 255, atol=1e-4)
+        for photograph, converted in zip(rgb, together, strict=True):
+            assert torch.allclose(lab.rgb_to_lab(photograph[None])[0], converted, atol=1e-4)
+            assert torch.allclose(lab.lab_to_rgb(converted[None])[0], photograph / 255, atol=1e-4)
 
 
 def photographs(*shape: int) -> torch.Tensor:
@@ -98,8 +98,8 @@ def test_compiled_loops_are_the_formulas_in_float64() -> None:
 def test_with_a_gradient_the_same_values_come_from_tensors() -> None:
     values = lab.rgb_to_lab(photographs(2, 3, 20, 20))
     watched = values.clone().requires_grad_()
-    found = lab.lab_to_rgb(watched)
-    assert found.requires_grad and torch.allclose(found.detach(), lab.lab_to_rgb(values), atol=1e-5)
+    rgb = lab.lab_to_rgb(watched)
+    assert rgb.requires_grad and torch.allclose(rgb.detach(), lab.lab_to_rgb(values), atol=1e-5)
     with torch.no_grad():
         assert not lab.lab_to_rgb(watched).requires_grad
 
@@ -116,8 +116,8 @@ def test_it_does_not_matter_how_pixels_lie_in_memory() -> None:
 
 def test_to_the_network_at_once_is_lab_and_then_the_scale() -> None:
     rgb = photographs(2, 3, 17, 19)
-    for found, expected in zip(lab.to_network(rgb), lab.split(lab.rgb_to_lab(rgb)), strict=True):
-        assert found.is_contiguous() and torch.allclose(found, expected, atol=1e-6)
+    for scaled, expected in zip(lab.to_network(rgb), lab.split(lab.rgb_to_lab(rgb)), strict=True):
+        assert scaled.is_contiguous() and torch.allclose(scaled, expected, atol=1e-6)
 
 
 def test_what_is_no_number_stays_none() -> None:

@@ -20,8 +20,8 @@ def test_an_epoch_holds_every_image_once(dataset: Dataset) -> None:
     split = dataset.split("train")
     images = take(Batches(split, BatchConfig(size=len(split), flip=False, crop=False), seed=3), 1)
     expected = torch.cat(lab.to_network(torch.from_numpy(split.centres(np.arange(len(split)))).permute(0, 3, 1, 2)), dim=1)
-    found = {image.numpy().tobytes() for image in images}
-    assert found == {image.numpy().tobytes() for image in expected}
+    drawn = {image.numpy().tobytes() for image in images}
+    assert drawn == {image.numpy().tobytes() for image in expected}
     assert not torch.equal(images, expected)  # shuffled
 
 

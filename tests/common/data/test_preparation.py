@@ -141,8 +141,8 @@ def test_a_manifest_of_the_version_before_is_read(photo_folder: Path, tmp_path: 
     sentences = ["unreadable: it is: empty", "near duplicate of a: b.png", "grey"]
     removed = [{"photograph": "x", "reason": sentence, "figures": {}} for sentence in sentences]
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1, "removed": removed}))
-    found = [(item.kind, item.detail) for item in Dataset(tmp_path / "d").manifest.removed]
-    assert found == [("unreadable", "it is: empty"), ("near duplicate", "a: b.png"), ("grey", "")]
+    removals = [(item.kind, item.detail) for item in Dataset(tmp_path / "d").manifest.removed]
+    assert removals == [("unreadable", "it is: empty"), ("near duplicate", "a: b.png"), ("grey", "")]
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1, "removed": [{"photograph": "x"}]}))
     with pytest.raises(ColourbenchError, match="damaged: its list of removed files"):
         Dataset(tmp_path / "d")

@@ -34,18 +34,18 @@ def gradients(turn: int, like: list[Tensor]) -> list[Tensor]:
 
 
 def test_steps_are_torchs() -> None:
-    mine = weights()
-    theirs: list[Tensor] = [w.double().clone().requires_grad_() for w in mine]
+    ours = weights()
+    theirs: list[Tensor] = [w.double().clone().requires_grad_() for w in ours]
     groups: list[Any] = [{"params": theirs[:2]}, {"params": theirs[2:], "lr": 0.001}]
     reference = torch.optim.Adam(groups, lr=0.01, betas=(0.5, 0.999))
-    adam = fused(CONFIG, mine, [None] * 4, [1.0, 1.0, 0.1, 0.1])
+    adam = fused(CONFIG, ours, [None] * 4, [1.0, 1.0, 0.1, 0.1])
     for turn in range(4):
-        g = gradients(turn, mine)
+        g = gradients(turn, ours)
         adam.step(g)
         for parameter, gradient in zip(theirs, g, strict=True):
             parameter.grad = gradient.double()
         reference.step()
-    for a, b in zip(mine, theirs, strict=True):
+    for a, b in zip(ours, theirs, strict=True):
         assert torch.allclose(a.double(), b, atol=1e-6)
     state = adam.state_dict()
     for m, v, parameter in zip(state["m"], state["v"], theirs, strict=True):
@@ -54,16 +54,16 @@ def test_steps_are_torchs() -> None:
 
 
 def test_copies_follow_and_children_are_what_a_step_would_make() -> None:
-    mine = weights()
-    copies = [mine[0].bfloat16(), None, mine[2].bfloat16(), mine[3].bfloat16()]
-    adam = fused(CONFIG, mine, copies, [1.0, 1.0, 0.1, 0.1])
+    parameters = weights()
+    copies = [parameters[0].bfloat16(), None, parameters[2].bfloat16(), parameters[3].bfloat16()]
+    adam = fused(CONFIG, parameters, copies, [1.0, 1.0, 0.1, 0.1])
     for turn in range(3):  # with and without moments
-        g = gradients(turn, mine)
-        before = [w.clone() for w in mine]
+        g = gradients(turn, parameters)
+        before = [w.clone() for w in parameters]
         children = adam.stepped(g)
-        assert all(torch.equal(a, b) for a, b in zip(mine, before, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(parameters, before, strict=True))
         adam.step(g)
-        for weight, copy, child in zip(mine, copies, children, strict=True):
+        for weight, copy, child in zip(parameters, copies, children, strict=True):
             assert child.shape == weight.shape and child.stride() == weight.stride()
             assert torch.equal(child, weight if copy is None else copy)
             assert copy is None or torch.equal(copy, weight.bfloat16())
@@ -79,28 +79,28 @@ def test_a_bfloat16_gradient_is_read_as_it_is() -> None:
 
 @pytest.mark.parametrize("steps", [0, 2])
 def test_state_comes_back(steps: int) -> None:
-    mine, again = weights(), weights()
-    adam, resumed = (fused(CONFIG, w, [None] * 4, [1.0] * 4) for w in (mine, again))
+    original, again = weights(), weights()
+    adam, resumed = (fused(CONFIG, w, [None] * 4, [1.0] * 4) for w in (original, again))
     for turn in range(steps):
-        adam.step(gradients(turn, mine))
-    for a, b in zip(again, mine, strict=True):
+        adam.step(gradients(turn, original))
+    for a, b in zip(again, original, strict=True):
         a.copy_(b)
     resumed.load_state_dict(adam.state_dict())
-    for one, w in ((adam, mine), (resumed, again)):
+    for one, w in ((adam, original), (resumed, again)):
         one.step(gradients(9, w))
-    assert all(torch.equal(a, b) for a, b in zip(mine, again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(original, again, strict=True))
 
 
 def test_state_of_one_that_has_not_begun_comes_back() -> None:
-    mine = weights()
+    parameters = weights()
     fresh = fused(CONFIG, weights(), [None] * 4, [1.0] * 4).state_dict()
-    adam = fused(CONFIG, mine, [None] * 4, [1.0] * 4)
-    adam.step(gradients(0, mine))
+    adam = fused(CONFIG, parameters, [None] * 4, [1.0] * 4)
+    adam.step(gradients(0, parameters))
     adam.load_state_dict(fresh)
-    copies = [w.clone() for w in mine]
-    for one, w in ((adam, mine), (fused(CONFIG, copies, [None] * 4, [1.0] * 4), copies)):
+    copies = [w.clone() for w in parameters]
+    for one, w in ((adam, parameters), (fused(CONFIG, copies, [None] * 4, [1.0] * 4), copies)):
         one.step(gradients(1, w))
-    assert all(torch.equal(a, b) for a, b in zip(mine, copies, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(parameters, copies, strict=True))
 
 
 def test_the_learning_rate_comes_back_where_it_had_come_to() -> None:

@@ -25,16 +25,16 @@ def passes(convolution: nn.Module, x: Tensor) -> list[Tensor]:
     return [y.detach(), slope.detach(), *first, *(gradient for gradient in again if gradient is not None)]
 
 
-def same(mine: nn.Module, torchs: nn.Module, side: tuple[int, int], monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module]) -> None:
-    mine, torchs = mine.double(), torchs.double()
-    torchs.load_state_dict(mine.state_dict())
+def same(ours: nn.Module, torchs: nn.Module, side: tuple[int, int], monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module]) -> None:
+    ours, torchs = ours.double(), torchs.double()
+    torchs.load_state_dict(ours.state_dict())
     x = torch.randn(2, 3, *side, dtype=torch.float64)
     expected = passes(torchs, x)
     with monkeypatch.context() as patch:
         patch.setattr(kind, "forward", refuse)
-        found = passes(mine, x)
-    assert len(expected) == len(found)
-    for a, b in zip(found, expected, strict=True):
+        actual = passes(ours, x)
+    assert len(expected) == len(actual)
+    for a, b in zip(actual, expected, strict=True):
         assert torch.allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
@@ -68,9 +68,9 @@ def test_transposed(
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_few_channels_on_large_maps(transposed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine, theirs = (ConvTranspose2d, nn.ConvTranspose2d) if transposed else (Conv2d, nn.Conv2d)
+    ours, theirs = (ConvTranspose2d, nn.ConvTranspose2d) if transposed else (Conv2d, nn.Conv2d)
     stride = 2 if transposed else 1
-    same(mine(3, 1, 4, stride, 1), theirs(3, 1, 4, stride, 1), (20, 17), monkeypatch, theirs)
+    same(ours(3, 1, 4, stride, 1), theirs(3, 1, 4, stride, 1), (20, 17), monkeypatch, theirs)
 
 
 def test_large_maps_are_torchs_own() -> None:
@@ -93,8 +93,8 @@ def test_joined_is_cat_with_dense_gradients() -> None:
     maps = [torch.randn(2, c, 4, 4).to(memory_format=torch.channels_last).requires_grad_() for c in (3, 5)]
     assert torch.equal(joined(*maps), torch.cat(maps, dim=1))
     weight = torch.randn(2, 8, 4, 4).to(memory_format=torch.channels_last)
-    found = torch.autograd.grad((joined(*maps) * weight).sum(), maps)
-    for gradient, piece in zip(found, weight.split([3, 5], dim=1), strict=True):
+    gradients = torch.autograd.grad((joined(*maps) * weight).sum(), maps)
+    for gradient, piece in zip(gradients, weight.split([3, 5], dim=1), strict=True):
         assert torch.equal(gradient, piece) and gradient.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -124,8 +124,8 @@ def test_unusual_transposed_ones_are_torchs_own(fields: dict[str, Any], out: int
     left_to_torch(ConvTranspose2d, nn.ConvTranspose2d, usual, 4, [8, 8])
 
 
-def left_to_torch(mine: type[nn.Module], torchs: type[nn.Module], settings: dict[str, Any], side: int, *more: list[int]) -> None:
-    one, other = mine(in_channels=4, **settings), torchs(in_channels=4, **settings)
+def left_to_torch(ours: type[nn.Module], torchs: type[nn.Module], settings: dict[str, Any], side: int, *more: list[int]) -> None:
+    one, other = ours(in_channels=4, **settings), torchs(in_channels=4, **settings)
     other.load_state_dict(one.state_dict())
     x = torch.randn(2, 4, side, side)
     assert torch.equal(one(x, *more), other(x, *more))
@@ -148,5 +148,5 @@ class Named(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.network(x)
-        return found
+        output: Tensor = self.network(x)
+        return output

@@ -76,11 +76,11 @@ def test_off_no_fast_layer_or_loop_is_called(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_batches_are_the_same(dataset: Dataset) -> None:
-    found = []
+    either_way = []
     for fast in (True, False):
         switch.turn(fast)
-        found.append([next(Batches(dataset.split("train"), BatchConfig(size=8), 0)) for _ in range(2)])
-    for one, other in zip(*found, strict=True):
+        either_way.append([next(Batches(dataset.split("train"), BatchConfig(size=8), 0)) for _ in range(2)])
+    for one, other in zip(*either_way, strict=True):
         assert torch.allclose(one.L, other.L, atol=2e-6) and torch.allclose(one.ab, other.ab, atol=1e-5)
 
 

@@ -24,8 +24,8 @@ def state(value: float = 1.0) -> checkpoint.State:
 def test_round_trip_and_names(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, state(3.0), 42)
     assert path.name.startswith("checkpoint-000000000042-")
-    found = checkpoint.latest(tmp_path)[1]
-    assert found is not None and found["step"] == 3 and torch.equal(found["weights"], state(3.0)["weights"])
+    loaded = checkpoint.latest(tmp_path)[1]
+    assert loaded is not None and loaded["step"] == 3 and torch.equal(loaded["weights"], state(3.0)["weights"])
     assert torch.load(path, weights_only=True)["step"] == 3  # plain torch opens it too
 
 
@@ -42,8 +42,8 @@ def test_damage_falls_back_to_the_previous_one(tmp_path: Path) -> None:
     data[len(data) // 2] ^= 0xFF
     newest.write_bytes(bytes(data))
     with pytest.warns(UserWarning, match="damaged"):
-        found = checkpoint.latest(tmp_path)[1]
-    assert found is not None and found["step"] == 1
+        loaded = checkpoint.latest(tmp_path)[1]
+    assert loaded is not None and loaded["step"] == 1
     with pytest.raises(checkpoint.DamagedCheckpoint):
         checkpoint.load(newest)
 
@@ -75,8 +75,8 @@ def test_non_finite_weights_are_refused_by_name(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, state(1), 1)
     with pytest.raises(ColourbenchError, match=r"variant\.weights holds NaN"):
         checkpoint.save(tmp_path, {"variant": {"weights": torch.tensor([1.0, float("nan")])}}, 2)
-    found = checkpoint.latest(tmp_path)[1]
-    assert found is not None and found["step"] == 1
+    loaded = checkpoint.latest(tmp_path)[1]
+    assert loaded is not None and loaded["step"] == 1
 
 
 FULL_DISK = """
@@ -99,15 +99,15 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("told: cannot save a checkpoint") and "File too large" in done.stdout, done.stdout + done.stderr
     assert len(list(tmp_path.iterdir())) == 1
-    found = checkpoint.latest(tmp_path)[1]
-    assert found is not None and found["step"] == 1
+    loaded = checkpoint.latest(tmp_path)[1]
+    assert loaded is not None and loaded["step"] == 1
 
 
 SAVER = """
 import torch
 from common.loop import checkpoint
-found = checkpoint.latest(folder)[1]
-step = found["step"] if found else 0
+loaded = checkpoint.latest(folder)[1]
+step = loaded["step"] if loaded else 0
 acknowledged.send(None)
 while True:
     step += 1
@@ -129,10 +129,10 @@ def test_kills_at_random_moments_leave_a_whole_checkpoint(tmp_path: Path, child:
         process.kill()
         process.join()
         steps = _received(here)
-        found = checkpoint.latest(tmp_path)[1]
+        loaded = checkpoint.latest(tmp_path)[1]
         if steps:
-            assert found is not None and found["step"] >= steps[-1]
-            assert torch.equal(found["weights"], torch.full((300_000,), float(found["step"])))
+            assert loaded is not None and loaded["step"] >= steps[-1]
+            assert torch.equal(loaded["weights"], torch.full((300_000,), float(loaded["step"])))
     assert all(path.name.startswith("checkpoint-") for path in tmp_path.iterdir())
 
 

@@ -39,8 +39,8 @@ def ends(phases: list[Phase], batches: Batches, engine: Engine, progress: Progre
 def test_what_a_phase_takes_too_much_the_next_one_has_less(dataset: Dataset, engine: Engine) -> None:
     """Ten rounds with steps that do not fit overshoot by one step in all, not by one each."""
     phases = [phase(f"{number}", 10.0) for number in range(10)]
-    found = ends(phases, stream(dataset), engine, Progress(), [])
-    assert all(10 * (number + 1) <= found[f"{number}"] < 10 * (number + 1) + STEP for number in range(10))
+    ended = ends(phases, stream(dataset), engine, Progress(), [])
+    assert all(10 * (number + 1) <= ended[f"{number}"] < 10 * (number + 1) + STEP for number in range(10))
 
 
 def test_an_early_end_leaves_the_rest_unused(dataset: Dataset, engine: Engine) -> None:
@@ -49,11 +49,13 @@ def test_an_early_end_leaves_the_rest_unused(dataset: Dataset, engine: Engine) -
     assert ends(phases, batches, engine, Progress(), []) == {"a": 24, "b": 40}
 
 
-@pytest.mark.parametrize("begun", [False, True])
-def test_a_phase_is_looked_at_before_its_first_step_and_not_when_it_goes_on(begun: bool, dataset: Dataset, engine: Engine) -> None:
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_phase_is_looked_at_before_its_first_step_and_not_when_it_goes_on(
+    goes_on: bool, dataset: Dataset, engine: Engine
+) -> None:
     batches, looks = stream(dataset), list[int]()
     phases = [phase("a", 16.0), phase("b", 16.0, looks_first=True)]
-    progress = Progress(phase=1, phase_start=16.0, phase_begun=True, images=24) if begun else Progress()
+    progress = Progress(phase=1, phase_start=16.0, phase_begun=True, images=24) if goes_on else Progress()
     batches.images = progress.images
     ends(phases, batches, engine, progress, looks)
-    assert looks == ([] if begun else [16])
+    assert looks == ([] if goes_on else [16])

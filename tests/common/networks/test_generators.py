@@ -64,8 +64,8 @@ def test_the_encoder_sees_a_normalised_grey_photograph() -> None:
     assert cfg is not None
     rgb = torch.rand(1, 3, 32, 32)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (cfg.mean, cfg.std))
-    for mine, theirs in zip(encoder(rgb), reference((rgb - mean) / std), strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-5)
+    for ours, theirs in zip(encoder(rgb), reference((rgb - mean) / std), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
@@ -176,7 +176,7 @@ def test_recomputation_changes_memory_and_nothing_else(kind: str) -> None:
     forgetful = copy.deepcopy(plain)
     assert recompute(forgetful) > 3
     L = torch.rand(4, 1, 64, 64)
-    found = []
+    outcomes = []
     for network in (plain, forgetful):
         torch.manual_seed(1)
         kept = 0
@@ -192,8 +192,8 @@ def test_recomputation_changes_memory_and_nothing_else(kind: str) -> None:
         gradients = torch.autograd.grad(ab.square().sum(), parameters, retain_graph=True)
         again = torch.autograd.grad(ab.square().sum(), parameters)  # as the mutations of one parent do
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(gradients, again, strict=True))
-        found.append((ab, gradients, list(network.buffers()), kept))
-    (ab, gradients, buffers, much), (ab2, gradients2, buffers2, little) = found
+        outcomes.append((ab, gradients, list(network.buffers()), kept))
+    (ab, gradients, buffers, much), (ab2, gradients2, buffers2, little) = outcomes
     assert torch.equal(ab, ab2) and little < 0.8 * much
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients, gradients2, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(buffers, buffers2, strict=True))

@@ -20,9 +20,9 @@ from common.tracking import Store, model_name, redacted, ui_command
 def test_runs_carry_study_tags_parameters_and_parent(store: Store) -> None:
     parent = store.open_run("study", "parent", {"kind": "comparison", "config_sha256": "p"}, {})
     child = store.open_run("study", "child", {"variant": "x", "config_sha256": "c"}, {"a.b": 1, "long": "x" * 9000}, parent)
-    found = mlflow.MlflowClient(store.uri).get_run(child.id)
-    assert found.data.tags["mlflow.parentRunId"] == parent.id and found.data.tags["study"] == "study"
-    assert found.data.params["a.b"] == "1" and len(found.data.params["long"]) == 6000
+    recorded = mlflow.MlflowClient(store.uri).get_run(child.id)
+    assert recorded.data.tags["mlflow.parentRunId"] == parent.id and recorded.data.tags["study"] == "study"
+    assert recorded.data.params["a.b"] == "1" and len(recorded.data.params["long"]) == 6000
     assert store.find("study", {"variant": "x"})[0].id == child.id
 
 

@@ -80,9 +80,9 @@ def dataset_home(dataset: object, fresh_store: Path, tmp_path_factory: pytest.Te
 
 def test_every_arm_and_seed_has_a_run_and_baselines_one(compared: Home) -> None:
     runs = compared.store.find("fair", {"kind": "cell"})
-    found = sorted((run.tags["arm"], run.tags["seed"], run.status) for run in runs)
+    statuses = sorted((run.tags["arm"], run.tags["seed"], run.status) for run in runs)
     trained = [(arm, seed, "FINISHED") for arm in ("cgan", "egan", "l1_only") for seed in "01"]
-    assert found == sorted([*trained, ("grey", "0", "FINISHED"), ("mean", "0", "FINISHED")])
+    assert statuses == sorted([*trained, ("grey", "0", "FINISHED"), ("mean", "0", "FINISHED")])
     assert {run.metrics["images"] for run in runs if run.tags["arm"] not in ("grey", "mean")} == {24.0}
 
 
@@ -103,11 +103,13 @@ def test_a_changed_arm_replaces_its_older_runs_in_the_report(home: Path) -> None
     compare(place, study(arms=arms), lambda text: None)
     changed = {"l1_only": {"variant": {"name": "regression", "reconstruction": "l2"}}}
     compare(place, study(arms=changed, seeds=[0]), lambda text: None)
-    found = results.load(place.store, place.data, "fair")
+    study_results = results.load(place.store, place.data, "fair")
     assert [
-        (run.name, run.params.get("variant.reconstruction.loss")) for run in found.cells if run.tags.get("baseline") != "yes"
+        (run.name, run.params.get("variant.reconstruction.loss"))
+        for run in study_results.cells
+        if run.tags.get("baseline") != "yes"
     ] == [("l1_only seed 0", "l2")]
-    assert not found.table.duplicated(["arm", "seed", "image"]).any()
+    assert not study_results.table.duplicated(["arm", "seed", "image"]).any()
 
 
 def test_one_arm_and_no_baseline_still_gives_a_report(home: Path) -> None:
@@ -121,10 +123,10 @@ def test_another_budget_is_another_comparison_with_its_own_baselines(home: Path)
     arms = {"l1_only": {"variant": {"name": "regression"}}}
     compare(place, study(arms=arms, seeds=[0]), lambda text: None)
     compare(place, study(arms=arms, seeds=[0], budget={"amount": 3, "unit": "updates"}), lambda text: None)
-    found = results.load(place.store, place.data, "fair")
-    assert found.settings["budget"]["unit"] == "updates" and found.arms == ["grey", "mean", "l1_only"]
-    (other,) = found.remarks
-    assert "This study was also run on fields-32 with budget 24.0, unit images" in other and other in report.warnings(found)
+    study_results = results.load(place.store, place.data, "fair")
+    assert study_results.settings["budget"]["unit"] == "updates" and study_results.arms == ["grey", "mean", "l1_only"]
+    (other,) = study_results.remarks
+    assert "This study was also run on fields-32 with budget 24.0, unit images" in other and other in report.warnings(study_results)
     compare(place, study(arms=arms, seeds=[0]), lambda text: None)
     assert results.load(place.store, place.data, "fair").settings["budget"]["unit"] == "images"
 
@@ -172,8 +174,8 @@ def test_tables_equal_a_direct_computation(page: Path) -> None:
 
 def test_rating_sheets_come_from_the_test_split(compared: Home) -> None:
     def begin(folder: str, arms: Sequence[str] = ()) -> RatingStudy:
-        found = results.load(compared.store, compared.data, "fair")
-        return RatingStudy.begin(found, Design("pair", 2, 6), compared.ratings(folder), arms, handout.write)
+        study_results = results.load(compared.store, compared.data, "fair")
+        return RatingStudy.begin(study_results, Design("pair", 2, 6), compared.ratings(folder), arms, handout.write)
 
     rated = begin("fair")
     tests = {f"{entry.photograph}#{entry.tile}" for entry in compared.dataset("fields-32").split("test").entries()}
@@ -197,8 +199,8 @@ def test_a_failed_arm_does_not_stop_the_others(home: Path, monkeypatch: pytest.M
     [failure] = compare(Home(home), study(arms=arms), lambda text: None)
     assert str(failure) == "cgan seed 0: out of memory with batches.size=4"
     assert len(Home(home).store.find("fair", {"kind": "cell"})) == 5
-    found = results.load(Home(home).store, Home(home).data, "fair")
-    assert any("1 of 6 runs are not finished" in text for text in report.warnings(found))
+    study_results = results.load(Home(home).store, Home(home).data, "fair")
+    assert any("1 of 6 runs are not finished" in text for text in report.warnings(study_results))
 
 
 def test_best_of_takes_a_sweeps_settings(home: Path) -> None:
@@ -250,9 +252,9 @@ def test_wrong_studies(change: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(Path("studies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_suite_are_valid(path: Path) -> None:
-    found = read(path)
-    assert found.name == path.stem and found.question and found.source and found.settled_by
-    assert cells(found, no_sweeps)
+    declared = read(path)
+    assert declared.name == path.stem and declared.question and declared.source and declared.settled_by
+    assert cells(declared, no_sweeps)
     assert yaml.safe_load(path.read_text())["dataset"]
 
 
@@ -281,15 +283,15 @@ def test_a_changed_margin_is_a_new_study_that_keeps_the_runs(home: Path) -> None
     assert sum("this is a new study, declared now" in line for line in said) == 1
     parents = Home(home).store.find("fair", {"kind": "comparison"})
     assert len(parents) == 2 and len(Home(home).store.find("fair", {"arm": "l1_only"})) == 2  # its two seeds, trained once
-    found = results.load(Home(home).store, Home(home).data, "fair")
-    assert found.settings["margin"] == 1.0 and len(found.trained) == 2
+    study_results = results.load(Home(home).store, Home(home).data, "fair")
+    assert study_results.settings["margin"] == 1.0 and len(study_results.trained) == 2
 
 
 def test_a_pilot_trains_the_first_seeds_and_leaves_the_study_as_it_was_declared(home: Path) -> None:
     wanted = study(arms={"l1_only": {"variant": {"name": "regression"}}}, seeds=[0, 1, 2])
     assert compare(Home(home), wanted, lambda text: None, CompareOptions(pilot=1)) == []
-    found = results.load(Home(home).store, Home(home).data, "fair")
-    assert len(found.trained) == 1 and len(found.settings["cells"]) == 5  # three seeds and two baselines
+    study_results = results.load(Home(home).store, Home(home).data, "fair")
+    assert len(study_results.trained) == 1 and len(study_results.settings["cells"]) == 5  # three seeds and two baselines
 
 
 def test_a_study_that_never_ran(home: Path) -> None:

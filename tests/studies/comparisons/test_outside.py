@@ -29,9 +29,9 @@ def folder(test_split: Split, tmp_path: Path) -> Path:
 
 
 def test_perfect_results_are_scored_as_perfect(folder: Path, test_split: Split) -> None:
-    found = outside.read(folder, test_split)
-    table = evaluation.measure(found.batches(), test_split).table
-    assert table["delta_e"].max() < 0.05 and found.remarks == []
+    theirs = outside.read(folder, test_split)
+    table = evaluation.measure(theirs.batches(), test_split).table
+    assert table["delta_e"].max() < 0.05 and theirs.remarks == []
     assert table["photograph"].tolist() == [entry.photograph for entry in test_split.entries()]
 
 
@@ -67,9 +67,9 @@ def test_superfluous_resized_and_changed_photographs_are_named(folder: Path, tes
     Image.new("RGB", (32, 32)).save(folder / "nobody.png")
     Image.open(one).resize((64, 64)).save(one)
     Image.fromarray(255 - np.asarray(Image.open(two))).save(two)
-    found = outside.read(folder, test_split)
-    list(found.batches())
-    remarks = "\n".join(found.remarks)
+    theirs = outside.read(folder, test_split)
+    list(theirs.batches())
+    remarks = "\n".join(theirs.remarks)
     assert ", 1 belong to no test image and were left aside" in remarks and "nobody.png" in remarks
     assert f", 1 were of another size and were resized to 32 px: {one.name}" in remarks
     assert "change L by more than 3" in remarks and two.name in remarks

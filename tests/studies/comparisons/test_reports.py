@@ -87,14 +87,14 @@ def test_exported_photographs_are_grey_and_named_as_results_must_be(rooms: Home,
 
 def test_another_programs_folder_is_an_arm_like_any_other(rooms: Home, compared: list[str], page: Path) -> None:
     assert any("theirs" in line and "extra.png" in line for line in compared)
-    found = results.load(rooms.store, rooms.data, "wide-fields-32")
-    assert found.arms == ["grey", "mean", "l1", "cgan", "theirs"] and found.outside == ["theirs"]
-    assert found.table.query("arm == 'theirs'")["delta_e"].max() < 0.05  # the truth itself
+    study_results = results.load(rooms.store, rooms.data, "wide-fields-32")
+    assert study_results.arms == ["grey", "mean", "l1", "cgan", "theirs"] and study_results.outside == ["theirs"]
+    assert study_results.table.query("arm == 'theirs'")["delta_e"].max() < 0.05  # the truth itself
     folder = rooms.report("wide-fields-32")
     html = (folder / "report.html").read_text()
     assert "theirs is better than l1 by" in html or "l1 against theirs" in html
     assert "1 belong to no test image" in html and "theirs" in (folder / "report.md").read_text()
-    assert "theirs" in material(found).arms
+    assert "theirs" in material(study_results).arms
 
 
 def test_the_commands_of_a_report_make_the_study_again(rooms: Home, page: Path) -> None:
@@ -119,8 +119,8 @@ def test_several_data_sets_are_ranked(page: Path) -> None:
 def test_methods_and_citations_have_every_figure(rooms: Home, page: Path) -> None:
     folder = rooms.report("wide-fields-32")
     text = (folder / "methods.txt").read_text()
-    found = results.load(rooms.store, rooms.data, "wide-fields-32")
-    assert f"{len(found.dataset.split('train'))} training" in text and "3 seeds" in text and "a budget of 8 images" in text
+    study_results = results.load(rooms.store, rooms.data, "wide-fields-32")
+    assert f"{len(study_results.dataset.split('train'))} training" in text and "3 seeds" in text and "a budget of 8 images" in text
     assert "cGAN (pix2pix) [@isola2017image]" in text and "theirs" in text and "{" not in text
     assert "@inproceedings{isola2017image" in (folder / "references.bib").read_text()
     assert "Not computed: LPIPS" in (folder / "report.html").read_text()
@@ -131,7 +131,7 @@ def test_a_pdf(tmp_path: Path) -> None:
         import weasyprint  # noqa: F401
     except OSError as error:
         pytest.skip(f"Pango is not installed: {error}")
-    html = template("several.html.j2").render(name="small", lines=["a is better"], parts=[], table="", found=None)
+    html = template("several.html.j2").render(name="small", lines=["a is better"], parts=[], table="")
     write_pdf(html, tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
 
@@ -156,19 +156,19 @@ def test_perceptual_figures_are_measured_when_their_weights_come(rooms: Home, pa
     assert further["lpips"].notna().all() and further["fid"].notna().all() and (further["n"] > 3).all()
     assert further["lpips"].idxmin() == further["fid"].idxmin() == "theirs"
     assert "Not computed" not in measured.read_text()
-    found = results.load(rooms.store, rooms.data, "wide-again-32")
+    study_results = results.load(rooms.store, rooms.data, "wide-again-32")
     assert "lpips" in set(pd.read_csv(measured.parent / "tables" / "pairwise.csv")["metric"])
-    assert "test/fid" in rooms.store.run(found.trained[0].id).metrics
-    assert measure(rooms, found, said.append) == []
+    assert "test/fid" in rooms.store.run(study_results.trained[0].id).metrics
+    assert measure(rooms, study_results, said.append) == []
     assert sum(line.startswith("measuring") for line in said) == 9  # once is enough
 
 
 def test_figures_that_are_not_finite_are_counted(rooms: Home, compared: list[str]) -> None:
-    found = results.load(rooms.store, rooms.data, "wide-fields-32")
-    found.table.loc[found.table.index[:2], "delta_e"] = float("nan")
-    rows = study_tables.not_finite(found).query("metric == 'delta_e'")
+    study_results = results.load(rooms.store, rooms.data, "wide-fields-32")
+    study_results.table.loc[study_results.table.index[:2], "delta_e"] = float("nan")
+    rows = study_tables.not_finite(study_results).query("metric == 'delta_e'")
     assert rows[["arm", "infinite", "not_a_number"]].to_numpy().tolist() == [["grey", 0, 2]]
-    shown = study_tables.readable_not_finite(study_tables.not_finite(found))
+    shown = study_tables.readable_not_finite(study_tables.not_finite(study_results))
     assert "not a number" in shown and "ΔE₀₀" in set(shown["metric"])
 
 
@@ -183,7 +183,7 @@ def test_the_notebook_example_runs_as_it_stands(
         code = code.replace(name, ours)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").symlink_to(rooms.path)
-    found: dict[str, Any] = {}
-    exec(code, found)
-    assert set(found["headline"]["arm"]) == {"grey", "mean", "l1", "cgan", "theirs"}
-    assert found["answer"].lines and all(found[name].axes for name in ("forest", "curves", "pictures"))
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    assert set(namespace["headline"]["arm"]) == {"grey", "mean", "l1", "cgan", "theirs"}
+    assert namespace["answer"].lines and all(namespace[name].axes for name in ("forest", "curves", "pictures"))

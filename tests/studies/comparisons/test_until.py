@@ -61,14 +61,14 @@ def test_rules_are_said_in_words() -> None:
 def test_a_study_grows_until_its_intervals_are_narrow_and_keeps_what_it_grew(home: Path) -> None:
     rooms, said = Home(home), list[str]()
     assert compare(rooms, study(), said.append, CompareOptions(until=until.rule("1000", 9))) == []
-    found = results.load(rooms.store, rooms.data, "grows")
-    assert len(found.runs_of("l1")) == len(found.runs_of("l2")) == 7  # five at least, and a third more
+    study_results = results.load(rooms.store, rooms.data, "grows")
+    assert len(study_results.runs_of("l1")) == len(study_results.runs_of("l2")) == 7  # five at least, and a third more
     assert "7 seeds: with 5 every interval was as narrow as ± 1e+03" in said[-1] and said[-1].endswith("enough")
 
-    before = {run.id for run in found.trained}
+    before = {run.id for run in study_results.trained}
     assert compare(rooms, study(), said.append) == []  # the plain command drops none of them
-    found = results.load(rooms.store, rooms.data, "grows")
-    assert {run.id for run in found.trained} == before and found.settings["until"]["added"] == 5
+    study_results = results.load(rooms.store, rooms.data, "grows")
+    assert {run.id for run in study_results.trained} == before and study_results.settings["until"]["added"] == 5
     assert any("5 seeds were added to each arm before (--until); they stay" in line for line in said)
 
 

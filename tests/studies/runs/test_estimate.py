@@ -48,11 +48,11 @@ def test_memory_is_right_to_15_percent(home: Path, dataset: Dataset) -> None:
 
 def test_every_phase_is_measured(dataset: Dataset) -> None:
     small = {"network": {"base_width": 8}}
-    found = measured(
+    estimated = measured(
         dataset, variant={"pretraining": 0.5, "critic_pretraining": 0.25, "rounds": 2, "generator": small, "critic": small}
     )
-    assert [phase.name for phase in found.phases] == ["pretrain_generator", "pretrain_critic", "adversarial"]
-    pretraining, _, game = found.phases
+    assert [phase.name for phase in estimated.phases] == ["pretrain_generator", "pretrain_critic", "adversarial"]
+    pretraining, _, game = estimated.phases
     assert game.gflops > pretraining.gflops > 0
     assert pretraining.hours == pytest.approx(pretraining.seconds * (240 / 8) / 3600)
 
@@ -75,11 +75,11 @@ def test_flops_are_those_of_the_layers(dataset: Dataset) -> None:
 
     from common.networks.unet import UNet, UNetConfig
 
-    found = measured(dataset, variant={"name": "regression", "generator": {"network": {"base_width": 8}}})
+    estimated = measured(dataset, variant={"name": "regression", "generator": {"network": {"base_width": 8}}})
     with FlopCounterMode(display=False) as counter:
         UNet(UNetConfig(base_width=8), 32)(torch.zeros(8, 1, 32, 32))
     forward = counter.get_total_flops() / 1e9
-    assert 2.5 * forward < found.phases[0].gflops < 3 * forward
+    assert 2.5 * forward < estimated.phases[0].gflops < 3 * forward
 
 
 def test_mistakes_are_told_in_a_line(dataset: Dataset) -> None:

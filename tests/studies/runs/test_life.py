@@ -58,16 +58,16 @@ def test_mlflow_knows_the_data_set_once(home: Path, dataset: Dataset) -> None:
         run.log_dataset(dataset.name, dataset.fingerprint, str(dataset.folder), "{}")
     inputs = place._client.get_run(run.id).inputs
     assert inputs is not None
-    [found] = inputs.dataset_inputs
-    assert found.dataset.name == dataset.name and dataset.fingerprint.startswith(found.dataset.digest)
+    [recorded] = inputs.dataset_inputs
+    assert recorded.dataset.name == dataset.name and dataset.fingerprint.startswith(recorded.dataset.digest)
 
 
 def test_a_run_leaves_everything_it_promises(store: Store, dataset: Dataset) -> None:
     run = train_run(store, dataset, config(), PLACE)
-    found = store.run(run.id)
-    assert found.status == "FINISHED"
-    assert found.tags["variant"] == "cgan" and found.tags["seed"] == "0" and len(found.tags["config_sha256"]) == 64
-    assert found.params["variant.reconstruction_weight"] == "100.0" and found.params["budget.unit"] == "images"
+    stored = store.run(run.id)
+    assert stored.status == "FINISHED"
+    assert stored.tags["variant"] == "cgan" and stored.tags["seed"] == "0" and len(stored.tags["config_sha256"]) == 64
+    assert stored.params["variant.reconstruction_weight"] == "100.0" and stored.params["budget.unit"] == "images"
     assert json.loads((run.folder / "config.json").read_text())["variant"]["name"] == "cgan"
     assert [path.name for path in sorted((run.folder / "previews").iterdir())] == [
         "000000032.png",
@@ -75,7 +75,7 @@ def test_a_run_leaves_everything_it_promises(store: Store, dataset: Dataset) -> 
         "000000096.png",
     ]
     table = pd.read_parquet(run.folder / "metrics.parquet")
-    assert len(table) == len(dataset.split("test")) and found.metrics["test/delta_e"] == pytest.approx(table["delta_e"].mean())
+    assert len(table) == len(dataset.split("test")) and stored.metrics["test/delta_e"] == pytest.approx(table["delta_e"].mean())
     steps = [item.step for item in run.history("validation/delta_e")]
     assert steps == [32, 64, 96]
     seconds = run.curves(["validation/delta_e", "seconds", "updates"]).dropna()
@@ -188,8 +188,8 @@ def test_divergence_names_the_loss_and_marks_the_run(store: Store, dataset: Data
     original = Cgan.step
 
     def diverging(self: Cgan, batches: object) -> dict[str, torch.Tensor]:
-        found = original(self, batches)  # type: ignore[arg-type]
-        return found | {"critic": found["critic"] * float("nan")}
+        logged = original(self, batches)  # type: ignore[arg-type]
+        return logged | {"critic": logged["critic"] * float("nan")}
 
     monkeypatch.setattr(Cgan, "step", diverging)
     with pytest.raises(ColourbenchError, match=r"'critic' became nan .* image 12 .*no checkpoint had been written"):

@@ -40,8 +40,8 @@ def trained(rooms: Home, dataset: Dataset, settings: RunConfig, name: str) -> Ru
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = load_file(run.folder / GENERATOR)
-    return found
+    tensors: dict[str, torch.Tensor] = load_file(run.folder / GENERATOR)
+    return tensors
 
 
 @pytest.mark.parametrize("name", ["cgan", "wgan_gp", "egan"])

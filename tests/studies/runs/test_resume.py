@@ -60,19 +60,19 @@ def test_the_precision_that_auto_chose_is_kept(
 ) -> None:
     on(first, monkeypatch)
     whole = train_run(store, dataset, config(), Place("study", "whole", {"arm": "x"}))
-    begun = interrupted(store, dataset, config())
-    assert begun.tags["precision"] == ("bf16-mixed" if first is NEW else "32-true") and "old" in OLD.name
+    earlier = interrupted(store, dataset, config())
+    assert earlier.tags["precision"] == ("bf16-mixed" if first is NEW else "32-true") and "old" in OLD.name
     on(second, monkeypatch)
     resumed = train_run(store, dataset, config(), PLACE)
     a, b = (load_file(run.folder / GENERATOR) for run in (whole, resumed))
-    assert resumed.id == begun.id and all(torch.equal(a[name], b[name]) for name in a)
+    assert resumed.id == earlier.id and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_a_run_of_a_gpu_stops_with_one_line_where_there_is_none(store: Store, dataset: Dataset) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has the GPU that the message misses")
-    begun = interrupted(store, dataset, config())
-    begun.tag(device="cuda:0", precision="bf16-mixed")
+    earlier = interrupted(store, dataset, config())
+    earlier.tag(device="cuda:0", precision="bf16-mixed")
     with pytest.raises(ColourbenchError, match="begun on cuda in bf16-mixed, which this machine cannot do") as told:
         train_run(store, dataset, config(), PLACE)
     assert "\n" not in str(told.value)
@@ -90,9 +90,9 @@ def test_a_processor_is_read_from_what_the_system_says(tmp_path: Path, monkeypat
     text = "model name\t: Some CPU\nflags\t\t: fpu avx2 avx512f avx512_bf16 amx_bf16\n"
     (tmp_path / "cpuinfo").write_text(text)
     monkeypatch.setattr(processor_module, "CPUINFO", tmp_path / "cpuinfo")
-    found = processor_module.processor.__wrapped__()
-    assert found == Processor("Some CPU", ("amx_bf16", "avx512_bf16", "avx512f", "avx2")) and found.multiplies_bf16
-    assert not dataclasses.replace(found, instructions=("avx2",)).multiplies_bf16
+    parsed = processor_module.processor.__wrapped__()
+    assert parsed == Processor("Some CPU", ("amx_bf16", "avx512_bf16", "avx512f", "avx2")) and parsed.multiplies_bf16
+    assert not dataclasses.replace(parsed, instructions=("avx2",)).multiplies_bf16
 
 
 def test_how_a_run_is_watched_is_its_identity_only_where_the_schedule_acts_on_it() -> None:

@@ -44,8 +44,8 @@ def test_the_first_is_crowned_and_loads_without_the_suite(home: Path, dataset: D
     run = trained(rooms, dataset, 0)
     verdict = champion.propose(rooms, run, dataset)
     assert verdict.crowned and verdict.version == "1"
-    found = rooms.store.champion("colouriser-fields-32")
-    assert found is not None and found.id == run.id
+    crowned = rooms.store.champion("colouriser-fields-32")
+    assert crowned is not None and crowned.id == run.id
     L = torch.rand(5, 1, 32, 32) * 2 - 1
     torch_L, out = tmp_path / "L.npy", tmp_path / "ab.npy"
     import numpy as np

@@ -189,9 +189,11 @@ def test_spaces_are_suggested_within_their_bounds() -> None:
     for space in [variant_class(name).space for name in CLASSES]:
         values = [suggest(space, study.ask()) for _ in range(20)]
         for path, place in space.items():
-            for found in values:
-                if path not in found:
+            for suggested in values:
+                if path not in suggested:
                     assert place.when, path
                     continue
-                inside = place.low <= found[path] <= place.high if isinstance(place, Number) else found[path] in place.options
+                inside = (
+                    place.low <= suggested[path] <= place.high if isinstance(place, Number) else suggested[path] in place.options
+                )
                 assert inside, path

@@ -56,8 +56,8 @@ def launch(home: Path, order: Sweep, workers: int) -> "subprocess.Popen[bytes]":
 
 def workers_of(home: Path) -> list[int]:
     """Processes that work on this home."""
-    found = subprocess.run(["pgrep", "-f", f"studies.sweeps.launcher {home}"], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+    listed = subprocess.run(["pgrep", "-f", f"studies.sweeps.launcher {home}"], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
 
 
 def check_every_trial_ended_once(home: Path, order: Sweep) -> Counter[str]:
@@ -118,8 +118,8 @@ def test_workers_share_the_trials(home: Path) -> None:
 
 def test_a_dead_owner_is_seen_and_a_live_one_left_alone() -> None:
     study = optuna.create_study()
-    mine, dead, claimless = study.ask(), study.ask(), study.ask()
-    mine.set_user_attr("owner", claims._me())
+    live, dead, claimless = study.ask(), study.ask(), study.ask()
+    live.set_user_attr("owner", claims._me())
     gone = subprocess.Popen(["true"])
     gone.wait()
     dead.set_user_attr("owner", [claims._me()[0], gone.pid, "12345"])
@@ -129,7 +129,7 @@ def test_a_dead_owner_is_seen_and_a_live_one_left_alone() -> None:
     older.set_user_attr("owner", [claims._me()[0], os.getpid(), "12345"])  # as an earlier version wrote it: not this process
     assert claims.revive_the_dead(study) == 3
     states = [trial.state for trial in study.trials]
-    assert states[mine.number] == TrialState.RUNNING and states[elsewhere.number] == TrialState.RUNNING
+    assert states[live.number] == TrialState.RUNNING and states[elsewhere.number] == TrialState.RUNNING
     assert states[dead.number] == states[claimless.number] == states[older.number] == TrialState.FAIL
     assert sorted(t.user_attrs["run"] for t in study.trials if t.state == TrialState.WAITING) == [2, older.number, 7]
     assert claims.revive_the_dead(study) == 0

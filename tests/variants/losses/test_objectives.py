@@ -28,8 +28,8 @@ def test_formulas() -> None:
         "wasserstein_critic": (objectives.wasserstein_critic([REAL], [FAKE]), FAKE.mean().item() - REAL.mean().item()),
         "wasserstein_generator": (objectives.wasserstein_generator([FAKE]), -FAKE.mean().item()),
     }
-    for name, (found, value) in expected.items():
-        assert found.item() == pytest.approx(value, rel=1e-12), name
+    for name, (loss, value) in expected.items():
+        assert loss.item() == pytest.approx(value, rel=1e-12), name
 
 
 def test_extreme_logits_stay_finite() -> None:
@@ -54,11 +54,11 @@ def test_gradients_of_whole_objectives(name: str) -> None:
 
 def test_formulas_of_the_choices() -> None:
     real, fake = REAL.numpy(), FAKE.numpy()
-    found = {name: objective.critic([REAL], [FAKE], 1.0).item() for name, objective in objectives.OBJECTIVES.items()}
-    assert found["least_squares"] == pytest.approx(0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean())
-    assert found["hinge"] == pytest.approx(np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean())
+    losses = {name: objective.critic([REAL], [FAKE], 1.0).item() for name, objective in objectives.OBJECTIVES.items()}
+    assert losses["least_squares"] == pytest.approx(0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean())
+    assert losses["hinge"] == pytest.approx(np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean())
     beats, beaten = sigmoid(REAL - FAKE.mean()), sigmoid(FAKE - REAL.mean())
-    assert found["relativistic"] == pytest.approx(-0.5 * (np.log(beats).mean() + np.log1p(-beaten).mean()))
+    assert losses["relativistic"] == pytest.approx(-0.5 * (np.log(beats).mean() + np.log1p(-beaten).mean()))
     generator = objectives.OBJECTIVES["relativistic"].generator([REAL], [FAKE]).item()
     assert generator == pytest.approx(-(np.log(beaten).mean() + np.log1p(-beats).mean()))
     assert objectives.OBJECTIVES["hinge"].generator([REAL], [FAKE]).item() == pytest.approx(-fake.mean())

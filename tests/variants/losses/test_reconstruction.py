@@ -24,12 +24,12 @@ def batch(seed: int = 0) -> Batch:
 def test_pixel_losses(engine: Engine) -> None:
     real, fake = batch(), Colours(torch.zeros(3, 2, 32, 32))
     error = real.ab.abs()
-    found = {
+    losses = {
         c.loss: build_reconstruction(c, DOMAIN, engine)(fake, real).item() for c in (L1Config(), L2Config(), HuberConfig(delta=0.1))
     }
-    assert found["l1"] == pytest.approx(error.mean().item()) and found["l2"] == pytest.approx((error**2).mean().item())
+    assert losses["l1"] == pytest.approx(error.mean().item()) and losses["l2"] == pytest.approx((error**2).mean().item())
     huber = torch.where(error < 0.1, error**2 / 2, 0.1 * (error - 0.05)).mean() / 0.1
-    assert found["huber"] == pytest.approx(huber.item(), rel=1e-5)
+    assert losses["huber"] == pytest.approx(huber.item(), rel=1e-5)
 
 
 def test_features_of_the_truth_cost_nothing_and_others_do(engine: Engine) -> None:

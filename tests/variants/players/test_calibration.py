@@ -55,13 +55,13 @@ def test_they_are_the_averages_over_the_first_training_images(engine: Engine) ->
     with torch.no_grad():
         for _ in range(4):
             naive(next(stream).L)
-    found = calibrated_statistics(network, engine, DOMAIN, 4 * BATCH, False)
+    statistics = calibrated_statistics(network, engine, DOMAIN, 4 * BATCH, False)
     for name, batches in seen.items():
         mean = torch.stack([x.mean(dim=(0, 2, 3)) for x in batches]).mean(dim=0)
         variance = torch.stack([x.var(dim=(0, 2, 3), unbiased=True) for x in batches]).mean(dim=0)
-        assert torch.allclose(found[f"{name}.running_mean"].double(), mean, atol=1e-4, rtol=1e-4)
-        assert torch.allclose(found[f"{name}.running_var"].double(), variance, atol=1e-4, rtol=1e-3)
-    assert len(seen) == sum(key.endswith("running_mean") for key in found)
+        assert torch.allclose(statistics[f"{name}.running_mean"].double(), mean, atol=1e-4, rtol=1e-4)
+        assert torch.allclose(statistics[f"{name}.running_var"].double(), variance, atol=1e-4, rtol=1e-3)
+    assert len(seen) == sum(key.endswith("running_mean") for key in statistics)
 
 
 @pytest.mark.parametrize("fields", [{}, {"generator": {"network": {"base_width": 8}, "average": 0.9}}], ids=["last", "average"])
@@ -95,8 +95,8 @@ def test_a_frozen_encoder_keeps_its_own_statistics(engine: Engine) -> None:
     variant = Regression(parse(RegressionConfig, {"generator": {"network": network}}), engine, DOMAIN)
     inner: Any = variant.generator.network
     inner._config = inner._config.model_copy(update={"frozen": True})
-    found = calibrated_statistics(inner, engine, DOMAIN, BATCH, False)
-    assert found and not any(name.startswith("encoder.") for name in found)
+    statistics = calibrated_statistics(inner, engine, DOMAIN, BATCH, False)
+    assert statistics and not any(name.startswith("encoder.") for name in statistics)
 
 
 def test_one_rank_may_calibrate_while_others_wait() -> None:

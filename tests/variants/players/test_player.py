@@ -111,13 +111,13 @@ def test_a_weight_without_a_gradient_is_an_error(mixed: Engine) -> None:
 
 
 def test_forgotten_activations_come_back_with_the_working_weights(mixed: Engine) -> None:
-    x, found = torch.rand(4, 1, 32, 32), []
+    x, gradient_lists = torch.rand(4, 1, 32, 32), []
     for forgetful in (False, True):
         torch.manual_seed(0)
         network = build_network(UNetConfig(base_width=4, dropout=0.0), 32, forgetful=forgetful)
         one = Player(network, AdamConfig(), mixed)
-        found.append(one.gradients(one(x).ab.square().mean()))
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+        gradient_lists.append(one.gradients(one(x).ab.square().mean()))
+    assert all(torch.equal(a, b) for a, b in zip(*gradient_lists, strict=True))
 
 
 def test_gradients_in_bfloat16_point_where_float32_ones_do(engine: Engine, mixed: Engine) -> None:

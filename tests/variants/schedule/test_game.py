@@ -120,9 +120,9 @@ def test_a_run_resumes_exactly_inside_the_game(engine: Engine) -> None:
 def test_weight_decay_is_that_of_adamw(engine: Engine) -> None:
     torch.manual_seed(0)
     w = torch.randn(7, 5)
-    mine = w.clone()
+    ours = w.clone()
     theirs = w.double().requires_grad_()
-    adam = new_adam(AdamConfig(learning_rate=0.01, weight_decay=0.1), [mine], [None], [1.0], fast=True)
+    adam = new_adam(AdamConfig(learning_rate=0.01, weight_decay=0.1), [ours], [None], [1.0], fast=True)
     reference = torch.optim.AdamW([theirs], lr=0.01, betas=(0.5, 0.999), weight_decay=0.1)
     for _ in range(4):
         g = torch.randn(7, 5)
@@ -130,8 +130,8 @@ def test_weight_decay_is_that_of_adamw(engine: Engine) -> None:
         adam.step([g])
         theirs.grad = g.double()
         reference.step()
-        assert torch.equal(predicted[0], mine)
-    assert torch.allclose(mine.double(), theirs.detach(), atol=1e-6)
+        assert torch.equal(predicted[0], ours)
+    assert torch.allclose(ours.double(), theirs.detach(), atol=1e-6)
 
 
 def test_the_generator_before_the_game_can_be_the_best(engine: Engine) -> None:
@@ -143,8 +143,8 @@ def test_the_generator_before_the_game_can_be_the_best(engine: Engine) -> None:
     for number, adversarial in enumerate((3.0, 2.0), 1):
         game.step(iter([batch(number)]))
         variant.schedule.inflection._losses = [adversarial]  # as if the game had gone like this: worse colours, a fooled critic
-        found = variant.observe(number, {"delta_e": 20.0 + number})
-    assert game.ended() and found == {"inflection/decided_at": 2.0, "inflection/best_at": 0.0}
+        figures = variant.observe(number, {"delta_e": 20.0 + number})
+    assert game.ended() and figures == {"inflection/decided_at": 2.0, "inflection/best_at": 0.0}
     assert all(torch.equal(a, b) for a, b in zip(before, variant.generator.parameters, strict=True))
 
 

@@ -87,11 +87,11 @@ def test_a_penalty_holds_while_the_critic_is_pretrained(engine: Engine) -> None:
 
 def test_accuracy_is_measured_at_the_objectives_own_boundary(engine: Engine) -> None:
     real, fake = [torch.full((2, 1, 1, 1), 0.9)], [torch.full((2, 1, 1, 1), 0.2)]
-    found = {
+    accuracies = {
         name: cgan(engine, objective=name).critic_accuracy(real, fake).item()
         for name in ("vanilla", "least_squares", "relativistic")
     }
-    assert found == {"vanilla": 0.5, "least_squares": 1.0, "relativistic": 1.0}
+    assert accuracies == {"vanilla": 0.5, "least_squares": 1.0, "relativistic": 1.0}
 
 
 def test_the_threshold_decides_how_often_the_critic_learns(engine: Engine) -> None:
@@ -222,14 +222,14 @@ def test_averaged_weights_colourise(engine: Engine) -> None:
 
 def test_the_generator_starts_the_same_with_any_critic(engine: Engine) -> None:
     """So that pretraining can be shared: neither the weights nor what is drawn after them depend on the critic."""
-    found = []
+    starts = []
     for variant_class, fields in ((Regression, {}), (Cgan, {}), (WganGp, {}), (Egan, {}), (Egan, {"parents": 3})):
         seed_everything(3)
         known = variant_class.Config.model_fields
         config = parse(variant_class.Config, {k: v for k, v in (SMALL | fields).items() if k in known})
         variant = variant_class(config, engine, Domain(SIZE))  # type: ignore[arg-type]
-        found.append((variant.generator.parameters[3].clone(), torch.rand(3)))
-    assert all(torch.equal(found[0][0], weight) and torch.equal(found[0][1], drawn) for weight, drawn in found[1:])
+        starts.append((variant.generator.parameters[3].clone(), torch.rand(3)))
+    assert all(torch.equal(starts[0][0], weight) and torch.equal(starts[0][1], drawn) for weight, drawn in starts[1:])
 
 
 def test_labels_are_withheld_at_random_and_always_where_none_are_wanted(engine: Engine) -> None:
@@ -244,13 +244,13 @@ def test_labels_are_withheld_at_random_and_always_where_none_are_wanted(engine: 
 def test_accumulated_parts_are_the_mean_gradient(engine: Engine) -> None:
     """Without batch statistics a step in parts is the step on the whole batch."""
     network = {"base_width": 8, "norm": "none", "dropout": 0.0}
-    found = []
+    trained = []
     for accumulation in (1, 4):
         fields = {"generator": {"network": network}, "critic": {"network": {"base_width": 8, "norm": "none"}}}
         variant = cgan(engine, **fields, accumulation=accumulation)
         variant.step(stream(size=8))
-        found.append([p.clone() for p in [*variant.generator.parameters, *variant.critic.parameters]])
-    differences = torch.cat([(a - b).abs().flatten() for a, b in zip(*found, strict=True)])
+        trained.append([p.clone() for p in [*variant.generator.parameters, *variant.critic.parameters]])
+    differences = torch.cat([(a - b).abs().flatten() for a, b in zip(*trained, strict=True)])
     assert (differences > 2e-6).float().mean() < 1e-3  # Adam's first step is ±rate, whatever the size of a gradient near 0
 
 

@@ -9,18 +9,18 @@ const TITLES = { raters: "Raters", answers: "Answers by kind", cells: "Judgement
 async function refresh() {
   try {
     const reply = await fetch("admin/data", { headers: { "X-Key": key } });
-    const found = await reply.json();
-    status.textContent = reply.ok ? "" : found.detail || found.error;
-    if (reply.ok) draw(found);
+    const overview = await reply.json();
+    status.textContent = reply.ok ? "" : overview.detail || overview.error;
+    if (reply.ok) draw(overview);
   } catch {
     status.textContent = "The server does not answer.";
   }
 }
 
-function draw(found) {
-  document.getElementById("title").textContent = `${found.study}: ${found.test}`;
-  const parts = Object.entries(TITLES).flatMap(([name, title]) => [heading(title), table(["", ""], Object.entries(found[name]))]);
-  if (found.each.length) parts.push(heading("Each rater"), table(Object.keys(found.each[0]).map((name) => name.replaceAll("_", " ")), found.each.map(Object.values)));
+function draw(overview) {
+  document.getElementById("title").textContent = `${overview.study}: ${overview.test}`;
+  const parts = Object.entries(TITLES).flatMap(([name, title]) => [heading(title), table(["", ""], Object.entries(overview[name]))]);
+  if (overview.each.length) parts.push(heading("Each rater"), table(Object.keys(overview.each[0]).map((name) => name.replaceAll("_", " ")), overview.each.map(Object.values)));
   tables.replaceChildren(...parts);
 }
 

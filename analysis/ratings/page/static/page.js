@@ -54,9 +54,9 @@ async function ask(address, body) {
       const reply = await fetch(address, body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
       if (reply.status < 500) {
         status.textContent = "";
-        const found = await reply.json();
-        if (reply.ok) return found;
-        throw new Refusal(found.error || found.detail || "This cannot be done now.", reply.status);
+        const content = await reply.json();
+        if (reply.ok) return content;
+        throw new Refusal(content.error || content.detail || "This cannot be done now.", reply.status);
       }
     } catch (error) {
       if (error instanceof Refusal) throw error;

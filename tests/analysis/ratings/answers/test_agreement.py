@@ -26,16 +26,16 @@ FLEISS = [  # 10 subjects, 14 raters, 5 categories (Fleiss' κ, textbook example
 
 @pytest.mark.parametrize(("scale", "value"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849), ("ratio", 0.797)])
 def test_krippendorffs_example(scale: agreement.Scale, value: float) -> None:
-    found = agreement.alpha(pd.DataFrame(KRIPPENDORFF), scale)
-    assert found["alpha"] == pytest.approx(value, abs=5e-4) and found["low"] < found["alpha"] < found["high"]
+    alpha = agreement.alpha(pd.DataFrame(KRIPPENDORFF), scale)
+    assert alpha["alpha"] == pytest.approx(value, abs=5e-4) and alpha["low"] < alpha["alpha"] < alpha["high"]
 
 
 def test_fleiss_kappa_is_near_alpha_on_the_textbook_example() -> None:
     """Both count chance agreement; with 14 raters they differ by 1/(n N) only."""
     ratings = [[category for category, count in enumerate(row, 1) for _ in range(count)] for row in FLEISS]
     assert fleiss_kappa(np.array(FLEISS)) == pytest.approx(0.210, abs=5e-4)
-    found = agreement.alpha(pd.DataFrame(ratings).T.astype(float), "nominal")
-    assert found["alpha"] == pytest.approx(0.210, abs=0.008)
+    alpha = agreement.alpha(pd.DataFrame(ratings).T.astype(float), "nominal")
+    assert alpha["alpha"] == pytest.approx(0.210, abs=0.008)
 
 
 def answers(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
@@ -46,11 +46,11 @@ def test_detection_counts_hits_and_false_alarms() -> None:
     rows: list[tuple[object, ...]] = [("r", "test", f"i{k}", "truth", None, "", "real" if k < 16 else "fake") for k in range(20)]
     rows += [("r", "test", f"j{k}", "cgan", 0, "", "real" if k < 4 else "fake") for k in range(20)]
     rows += [("r", "test", f"k{k}", "egan", 0, "", "real" if k < 16 else "fake") for k in range(20)]
-    found = agreement.detection(answers(rows)).set_index("arm")
+    by_arm = agreement.detection(answers(rows)).set_index("arm")
     h, f = stats.norm.ppf(16.5 / 21), stats.norm.ppf(4.5 / 21)
-    assert found.loc["cgan", "d_prime"] == pytest.approx(h - f) and found.loc["egan", "d_prime"] == pytest.approx(0)
-    assert found.loc["cgan", "share_wrong"] == pytest.approx((0.2 + 0.2) / 2) and found.loc["egan", "share_wrong"] == 0.5
-    assert found.loc["cgan", "bias"] == pytest.approx(-(h + f) / 2)
+    assert by_arm.loc["cgan", "d_prime"] == pytest.approx(h - f) and by_arm.loc["egan", "d_prime"] == pytest.approx(0)
+    assert by_arm.loc["cgan", "share_wrong"] == pytest.approx((0.2 + 0.2) / 2) and by_arm.loc["egan", "share_wrong"] == 0.5
+    assert by_arm.loc["cgan", "bias"] == pytest.approx(-(h + f) / 2)
 
 
 def test_people_and_metrics() -> None:
@@ -65,10 +65,10 @@ def test_people_and_metrics() -> None:
     metrics = pd.DataFrame(cells, columns=["image", "arm", "seed"]).assign(delta_e=error, other=draw.random(len(cells)))
     metrics.loc[0, "other"] = np.inf
     rated = agreement.with_metrics(answers(rows), metrics, "opinion", ["delta_e", "other"])
-    found: Any = {(row["metric"], row["statistic"]): row for row in rated.to_dict("records")}
-    assert found["delta_e", "spearman"]["correlation"] < -0.9 and found["delta_e", "kendall"]["high"] < -0.6
-    assert found["other", "spearman"]["low"] < 0 < found["other", "spearman"]["high"]
-    assert found["other", "kendall"]["n"] == len(cells) - 1
+    by_metric: Any = {(row["metric"], row["statistic"]): row for row in rated.to_dict("records")}
+    assert by_metric["delta_e", "spearman"]["correlation"] < -0.9 and by_metric["delta_e", "kendall"]["high"] < -0.6
+    assert by_metric["other", "spearman"]["low"] < 0 < by_metric["other", "spearman"]["high"]
+    assert by_metric["other", "kendall"]["n"] == len(cells) - 1
 
 
 def test_raters_who_all_agree_have_no_alpha() -> None:

@@ -15,17 +15,17 @@ PWCMP = {"rater": "observer", "image": "scene", "arm": "condition_A", "other": "
 def test_a_preference_file_with_other_names(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("observer;scene;condition_A;condition_B;is_A_selected\nM1;w;a;b;1\nM1;x;b;a;0\nM2;w;a;b;0\n")
-    found = imports.read(path, "preference", PWCMP, {"1": "left", "0": "right"}, "tmo")
-    assert list(found.columns) == list(TIDY) and found["response"].tolist() == ["left", "right", "right"]
-    assert preference.worths(found)["arm"].tolist() == ["a", "b"]
-    assert found["trial"].tolist() == [1, 2, 1] and set(found["kind"]) == {"test"}
+    tidy = imports.read(path, "preference", PWCMP, {"1": "left", "0": "right"}, "tmo")
+    assert list(tidy.columns) == list(TIDY) and tidy["response"].tolist() == ["left", "right", "right"]
+    assert preference.worths(tidy)["arm"].tolist() == ["a", "b"]
+    assert tidy["trial"].tolist() == [1, 2, 1] and set(tidy["kind"]) == {"test"}
 
 
 def test_sides_are_read_as_answers_are(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("rater,image,arm,side,response\nr1,i,a,Left,Left\nr2,j,a, RIGHT ,Right\n")
-    found = imports.read(path, "pair", {}, {}, "s")
-    assert found["side"].tolist() == ["left", "right"] == found["response"].tolist()
+    tidy = imports.read(path, "pair", {}, {}, "s")
+    assert tidy["side"].tolist() == ["left", "right"] == tidy["response"].tolist()
     path.write_text("rater,image,arm,side,response\nr1,i,a,middle,left\n")
     with pytest.raises(ColourbenchError, match="row 2: side 'middle'"):
         imports.read(path, "pair", {}, {}, "s")
@@ -52,7 +52,7 @@ def test_what_cannot_be_used_is_named(content: str, message: str, tmp_path: Path
 
 def test_a_published_study(published: Path) -> None:
     path = published / "pwcmp" / "ex3_tmo_cmp_data.csv"
-    found = imports.read(path, "preference", PWCMP, {"1": "left", "0": "right"}, "tmo")
-    tables = results.judge(found, "preference")
-    assert len(tables["by_arm"]) == 7 and len(tables["pairs"]) == 21 and found["rater"].nunique() == 18
-    assert len(found) == len(pd.read_csv(path))
+    tidy = imports.read(path, "preference", PWCMP, {"1": "left", "0": "right"}, "tmo")
+    tables = results.judge(tidy, "preference")
+    assert len(tables["by_arm"]) == 7 and len(tables["pairs"]) == 21 and tidy["rater"].nunique() == 18
+    assert len(tidy) == len(pd.read_csv(path))

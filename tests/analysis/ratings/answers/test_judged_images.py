@@ -26,13 +26,13 @@ def invented(scenes: int, pictures: int, noise: float) -> pd.DataFrame:
 
 
 def test_a_combination_agrees_better_where_two_metrics_each_know_a_half() -> None:
-    found = judged_images.compared(invented(8, 40, 0.3), ["ssim", "delta_e", "chroma"]).set_index("metric")
-    assert found.index[0] == judged_images.COMBINED and found.index[-1] == "chroma"
-    best = found.loc[judged_images.COMBINED].to_dict()
+    compared = judged_images.compared(invented(8, 40, 0.3), ["ssim", "delta_e", "chroma"]).set_index("metric")
+    assert compared.index[0] == judged_images.COMBINED and compared.index[-1] == "chroma"
+    best = compared.loc[judged_images.COMBINED].to_dict()
     assert (
         best["spearman"] > 0.9
-        and found.loc["ssim"].to_dict()["gain_low"] > 0.1
-        and found.loc["delta_e"].to_dict()["gain_low"] > 0.1
+        and compared.loc["ssim"].to_dict()["gain_low"] > 0.1
+        and compared.loc["delta_e"].to_dict()["gain_low"] > 0.1
     )
 
 
@@ -66,12 +66,12 @@ def test_the_published_correlations_of_hecd(published: Path) -> None:
     """The authors' MSE over a*b* ranks pictures as our PSNR over ab does, with the sign turned, to the last digit they print."""
     table = imports.read_scores(published / "hecd" / "mean_zscores.csv", HECD)
     measured = judged_images.measure(table, published / "hecd" / "images")
-    found = judged_images.by_scene(measured, ["psnr_ab", "ssim"]).set_index(["scene", "metric"])
+    correlations = judged_images.by_scene(measured, ["psnr_ab", "ssim"]).set_index(["scene", "metric"])
     for statistic, letter in (("spearman", "r"), ("kendall", "tau")):
         theirs = pd.read_csv(published / "hecd" / f"published_{statistic}.csv").set_index("GT FileName")
         for scene in theirs.index:
-            ours = found.loc[(scene, "psnr_ab")].to_dict()[statistic]
+            ours = correlations.loc[(scene, "psnr_ab")].to_dict()[statistic]
             assert -ours == pytest.approx(theirs.loc[scene].to_dict()[f"MSE-{letter} (a*b*)"], abs=0.0021)
-            assert found.loc[(scene, "ssim")].to_dict()[statistic] == pytest.approx(
+            assert correlations.loc[(scene, "ssim")].to_dict()[statistic] == pytest.approx(
                 theirs.loc[scene].to_dict()[f"SSIM-{letter} (bgr)"], abs=0.11
             )

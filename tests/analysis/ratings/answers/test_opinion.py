@@ -15,11 +15,11 @@ def test_p913_finds_the_quality_bias_and_noise_that_made_the_scores() -> None:
     bias -= bias.mean()
     scores = quality[:, None] + bias + noise * draw.normal(size=(300, 20))
     scores[draw.random(scores.shape) < 0.3] = np.nan
-    found = p913(scores)
-    assert found.bias == pytest.approx(bias, abs=0.25) and found.inconsistency == pytest.approx(noise, rel=0.2)
+    fitted = p913(scores)
+    assert fitted.bias == pytest.approx(bias, abs=0.25) and fitted.inconsistency == pytest.approx(noise, rel=0.2)
     plain = np.nanmean(scores, axis=1)
-    assert np.abs(found.mos - quality).mean() < 0.95 * np.abs(plain - quality).mean()  # better than the plain mean
-    inside = np.abs(found.mos - quality) < 1.96 * found.mos_error
+    assert np.abs(fitted.mos - quality).mean() < 0.95 * np.abs(plain - quality).mean()  # better than the plain mean
+    inside = np.abs(fitted.mos - quality) < 1.96 * fitted.mos_error
     assert 0.88 < inside.mean() < 0.99
 
 

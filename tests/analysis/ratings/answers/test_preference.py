@@ -89,8 +89,8 @@ def test_an_arm_that_always_wins_is_told() -> None:
 def test_arms_that_no_answers_link_are_not_compared() -> None:
     answers = people(np.random.default_rng(0), 12, 30, 24, 1)
     apart = pd.concat([answers, answers.assign(arm="x" + answers["arm"], other="x" + answers["other"])])
-    found = preference.pairs(apart).to_dict("records")
-    assert all(np.isnan(row["p"]) == (row["first"].startswith("x") != row["second"].startswith("x")) for row in found)
+    rows = preference.pairs(apart).to_dict("records")
+    assert all(np.isnan(row["p"]) == (row["first"].startswith("x") != row["second"].startswith("x")) for row in rows)
 
 
 def people(draw: np.random.Generator, raters: int, images: int, trials: int, seeds: int, effect: float = 0.0) -> pd.DataFrame:

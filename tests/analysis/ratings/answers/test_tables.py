@@ -16,10 +16,10 @@ Simulate = Callable[..., pd.DataFrame]
 
 def test_fooling_rate_is_the_share_taken_for_real(simulate: Simulate) -> None:
     answers = simulate(np.random.default_rng(0), 20, 40, 20)
-    found = tables.by_arm(answers, "pair").set_index("arm").T.to_dict()
-    for arm, mine in answers.groupby("arm"):
-        assert found[arm]["fooling_rate"] == pytest.approx((mine["response"] == "right").mean())
-        assert found[arm]["low"] < found[arm]["fooling_rate"] < found[arm]["high"]
+    by_arm = tables.by_arm(answers, "pair").set_index("arm").T.to_dict()
+    for arm, of_arm in answers.groupby("arm"):
+        assert by_arm[arm]["fooling_rate"] == pytest.approx((of_arm["response"] == "right").mean())
+        assert by_arm[arm]["low"] < by_arm[arm]["fooling_rate"] < by_arm[arm]["high"]
 
 
 def test_one_rater_falls_back_to_wilson() -> None:
@@ -106,9 +106,9 @@ def test_opinions() -> None:
         for arm, centre in ((("cgan", 2.5), (TRUTH, 4.5)))[(i + r) % 2 :][:1]
     ]
     answers = pd.DataFrame(rows, columns=COLUMNS)
-    found = tables.by_arm(answers, "opinion")
-    assert found["arm"].tolist() == ["cgan", TRUTH]
-    assert found["mos"].tolist() == pytest.approx([2.5, 4.4], abs=0.4)
+    by_arm = tables.by_arm(answers, "opinion")
+    assert by_arm["arm"].tolist() == ["cgan", TRUTH]
+    assert by_arm["mos"].tolist() == pytest.approx([2.5, 4.4], abs=0.4)
     assert tables.pairs(answers, "opinion")["p_holm"].iloc[0] < 0.001
 
 
@@ -117,6 +117,6 @@ def test_vigilance() -> None:
         ("r1", "test", "i1", "a", "left", "right"), ("r1", "repeat", "i1", "a", "right", "left"),
         ("r1", "vigilance", "i2", RANDOM, "left", "left"), ("r2", "vigilance", "i3", RANDOM, "left", "right"),
     ]  # fmt: skip
-    found = tables.raters(pd.DataFrame(rows, columns=COLUMNS), "pair")
-    assert found["vigilance_right"].tolist() == [1.0, 0.0]
-    assert found["repeats_alike"].tolist()[0] == 1.0
+    raters = tables.raters(pd.DataFrame(rows, columns=COLUMNS), "pair")
+    assert raters["vigilance_right"].tolist() == [1.0, 0.0]
+    assert raters["repeats_alike"].tolist()[0] == 1.0

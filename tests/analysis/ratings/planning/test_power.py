@@ -15,10 +15,10 @@ ALIKE = Assumptions(mean=0.3, raters=0.0, photographs=0.0, likes=0.0, seeds=0.0)
 
 def test_power_without_differences_between_people_is_the_textbooks() -> None:
     """Two rates of 30 % and 42 %, 380 answers each: power of the two-sample test."""
-    found = power(Design("pair", 40, 22), 60, 2, 1, 0.12, ALIKE, 300)
+    share = power(Design("pair", 40, 22), 60, 2, 1, 0.12, ALIKE, 300)
     n = 40 * 19 / 2
     error = np.sqrt(0.3 * 0.7 / n + 0.42 * 0.58 / n)
-    assert found == pytest.approx(stats.norm.sf(1.96 - 0.12 / error), abs=0.09)
+    assert share == pytest.approx(stats.norm.sf(1.96 - 0.12 / error), abs=0.09)
 
 
 def test_no_difference_is_called_in_five_per_cent() -> None:
@@ -26,8 +26,8 @@ def test_no_difference_is_called_in_five_per_cent() -> None:
 
 
 def test_more_raters_see_more_until_seeds_are_the_limit() -> None:
-    found = list(raters_needed(Design("pair", 0, 24), 60, 2, 5, 0.15, Assumptions(), 100))
-    powers = [reached for _, reached in found]
+    by_raters = list(raters_needed(Design("pair", 0, 24), 60, 2, 5, 0.15, Assumptions(), 100))
+    powers = [reached for _, reached in by_raters]
     assert powers[-1] >= 0.8 and powers[0] < 0.5
     few = power(Design("pair", 160, 24), 60, 2, 2, 0.1, Assumptions(seeds=0.1), 60)
     assert few < 0.5  # no number of raters makes up for two seeds
@@ -43,8 +43,8 @@ def test_a_pilot_tells_what_people_are_like() -> None:
         table = pd.DataFrame(rows, columns=["rater", "kind", "image", "arm", "seed", "side", "response"])
         estimates.append(from_pilot(table, "pair"))
     for name in ("mean", "raters", "photographs", "likes", "seeds"):
-        found = float(np.mean([getattr(one, name) for one in estimates]))
-        assert found == pytest.approx(getattr(people, name), abs=0.035), name
+        average = float(np.mean([getattr(one, name) for one in estimates]))
+        assert average == pytest.approx(getattr(people, name), abs=0.035), name
 
 
 def test_a_design_without_spare_answers_sees_nothing() -> None:

@@ -34,8 +34,11 @@ def test_always_looking_calls_equal_arms_different_in_at_most_five_per_cent(seed
 @pytest.mark.integration
 def test_a_large_difference_stops_early(simulate: Simulate) -> None:
     draw = np.random.default_rng(7)
-    found = [first_decision(simulate(draw, RATERS, 60, 40, effect=2.0)) for _ in range(12)]
-    assert np.mean([state == "different" for _, state in found]) > 0.7 and np.mean([raters for raters, _ in found]) < 0.8 * RATERS
+    decisions = [first_decision(simulate(draw, RATERS, 60, 40, effect=2.0)) for _ in range(12)]
+    assert (
+        np.mean([state == "different" for _, state in decisions]) > 0.7
+        and np.mean([raters for raters, _ in decisions]) < 0.8 * RATERS
+    )
 
 
 def test_the_interval_is_the_mixtures_and_wider_than_a_single_look() -> None:

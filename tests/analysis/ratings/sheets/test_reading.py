@@ -48,9 +48,9 @@ def test_answers_come_back_from_workbook_and_csv(make_study: Callable[..., Ratin
     fill_csv(study.sheets / "rater-02" / "rater-02.csv", ";")
     collected = collect(study, store, filled_sheets(study))
     assert (collected.new, collected.problems) == (24, [])
-    found = tidy(study, store)
-    assert len(found) == 24 and list(found.columns) == list(TIDY)
-    for row in found.to_dict("records"):
+    table = tidy(study, store)
+    assert len(table) == 24 and list(table.columns) == list(TIDY)
+    for row in table.to_dict("records"):
         [trial] = [t for t in study.key.trials if (t.rater, t.trial) == (row["rater"], row["trial"])]
         assert (row["image"], row["arm"], row["kind"], row["response"]) == (
             trial.image,

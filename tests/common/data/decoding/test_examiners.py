@@ -37,11 +37,11 @@ def photographs(folder: Path, count: int) -> list[Path]:
 def test_what_comes_back_is_in_order_and_what_cutting_gives(tmp_path: Path) -> None:
     files = photographs(tmp_path, 40)
     with Examiners(HOW, count=2) as team:
-        found = list(team.examine(files))
-    for path, one in zip(files, found, strict=True):
-        mine = cutting.cut(path, HOW)
-        assert isinstance(one, Cut) and one.content_hash == mine.content_hash
-        assert np.array_equal(one.squares[0], mine.squares[0]) and np.array_equal(one.small, mine.small)
+        results = list(team.examine(files))
+    for path, one in zip(files, results, strict=True):
+        cut_here = cutting.cut(path, HOW)
+        assert isinstance(one, Cut) and one.content_hash == cut_here.content_hash
+        assert np.array_equal(one.squares[0], cut_here.squares[0]) and np.array_equal(one.small, cut_here.small)
 
 
 def test_a_file_that_takes_too_long_ends_its_examiner_and_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,9 +50,9 @@ def test_a_file_that_takes_too_long_ends_its_examiner_and_no_other_file(tmp_path
     files.insert(3, tmp_path / "03-endless.jpg")
     monkeypatch.setenv("PYTHONPATH", str(_with_limits(tmp_path, seconds=0.2)))
     with Examiners(HOW, count=1) as team:
-        found = list(team.examine(files))
-    assert [isinstance(one, Cut) for one in found] == [True] * 3 + [False] + [True] * 3
-    assert "seconds of processor time" in str(found[3])
+        results = list(team.examine(files))
+    assert [isinstance(one, Cut) for one in results] == [True] * 3 + [False] + [True] * 3
+    assert "seconds of processor time" in str(results[3])
 
 
 def test_a_file_that_takes_too_much_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +60,8 @@ def test_a_file_that_takes_too_much_memory_is_named(tmp_path: Path, monkeypatch:
     Image.new("RGB", (4000, 4000)).save(tmp_path / "large.png")
     monkeypatch.setenv("PYTHONPATH", str(_with_limits(tmp_path, memory=2**24)))
     with Examiners(HOW, count=1) as team:
-        found = list(team.examine([*files, tmp_path / "large.png", files[0]]))
-    assert [isinstance(one, Cut) for one in found] == [True, True, False, True] and "memory" in str(found[2])
+        results = list(team.examine([*files, tmp_path / "large.png", files[0]]))
+    assert [isinstance(one, Cut) for one in results] == [True, True, False, True] and "memory" in str(results[2])
 
 
 def _with_limits(folder: Path, **limits: float) -> Path:

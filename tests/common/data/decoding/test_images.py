@@ -87,9 +87,9 @@ def test_broken_icc_profile_is_ignored() -> None:
 
 def test_animation_gives_its_first_frame_and_says_so() -> None:
     frames = [Image.new("RGB", (4, 4), name) for name in ("red", "blue")]
-    found = decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert found.rgb[0, 0].tolist() == [255, 0, 0]
-    assert found.remarks == ("first frame of an animation",)
+    decoded = decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert decoded.rgb[0, 0].tolist() == [255, 0, 0]
+    assert decoded.remarks == ("first frame of an animation",)
 
 
 def test_bomb_is_refused_before_decoding() -> None:
