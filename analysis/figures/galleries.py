@@ -115,5 +115,5 @@ def drawn(rows: list[list[np.ndarray | None]], titles: list[str], columns: list[
                 axis.set_yticks([])
                 if row == 0:
                     axis.set_title(fill(columns[column], TITLE_WIDTH))
-            axes[row, 0].set_ylabel(fill(titles[row], TITLE_WIDTH, break_long_words=True))
+            axes[row, 0].set_ylabel(fill(titles[row], TITLE_WIDTH, break_long_words=False))
     return figure

@@ -16,10 +16,10 @@ HINTS = "hints_"
 
 
 def by_condition(results: Results) -> pd.DataFrame:
-    """One row for each arm and condition: mean ΔE₀₀ over seeds with its interval over seeds, and the change against the first one.
+    """One row for each arm and condition: mean ΔE₀₀ over seeds, and the change against the first condition, each ± its interval.
 
-    Columns arm, kind, condition, delta_e, low, high, seeds, change, colourfulness. Empty if no arm was tested so. The change is
-    paired by seed; with one seed there is no interval.
+    Columns arm, kind, condition, delta_e, delta_e_half, change, change_half, seeds, colourfulness. Empty if no arm was tested so.
+    Intervals are Student's over seeds, the change is paired by seed; with one seed there is none (NaN).
     """
     table = results.conditions
     if table.empty:
@@ -32,19 +32,24 @@ def by_condition(results: Results) -> pd.DataFrame:
 def _row(per_seed: pd.DataFrame, arm: str, condition: str) -> dict[str, object]:
     own = per_seed[per_seed["arm"] == arm].set_index("seed")
     here, first = own[own["condition"] == condition], own[own["condition"] == _reference(condition)]
-    values = here[METRIC].to_numpy(float)
-    half = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.nan
+    values, changes = here[METRIC].to_numpy(float), (here[METRIC] - first[METRIC]).to_numpy(float)
     return {
         "arm": arm,
         "kind": "hints" if condition.startswith(HINTS) else "film",
         "condition": condition.removeprefix(HINTS),
         METRIC: values.mean(),
-        "low": values.mean() - half,
-        "high": values.mean() + half,
+        f"{METRIC}_half": _half_width(values),
+        "change": changes.mean(),
+        "change_half": _half_width(changes),
         "seeds": len(values),
-        "change": float((here[METRIC] - first[METRIC]).mean()),
         "colourfulness": here["colourfulness"].mean(),
     }
+
+
+def _half_width(values: np.ndarray) -> float:
+    """Half of Student's 95 % interval of a mean over seeds; NaN for one seed."""
+    n = len(values)
+    return float(stats.t.ppf(1 - LEVEL / 2, n - 1) * stats.sem(values)) if n > 1 else float("nan")
 
 
 def _reference(condition: str) -> str:
@@ -62,7 +67,7 @@ def hints(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Arms down, conditions across: ΔE₀₀ with its interval, and in round brackets what the condition changes."""
+    """Arms down, conditions across: ΔE₀₀, and in round brackets what the condition changes, with the change's interval."""
     text = [_cell(row) for row in frame.to_dict("records")]
     order = list(dict.fromkeys(frame["condition"]))
     wide = frame.assign(text=text).pivot(index="arm", columns="condition", values="text")
@@ -72,10 +77,11 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cell(row: Mapping[Any, Any]) -> str:
-    mean, low, high, change = (float(row[name]) for name in (METRIC, "low", "high", "change"))
-    interval = f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else ""
-    is_reference = row["condition"] in (PLAIN, "0")
-    return f"{mean:.2f}{interval}" + ("" if is_reference else f" ({change:+.2f})")
+    mean, half = row[METRIC], row[f"{METRIC}_half"]
+    if row["condition"] in (PLAIN, "0"):
+        return f"{mean:.2f}" + (f" ± {half:.2f}" if np.isfinite(half) else "")
+    changed = f"{row['change']:+.2f}" + (f" ± {row['change_half']:.2f}" if np.isfinite(row["change_half"]) else "")
+    return f"{mean:.2f} ({changed})"
 
 
 def _title(condition: str) -> str:

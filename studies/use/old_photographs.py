@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST = 24  # photographs; more would be a page of their own
 SHOWN = 320  # pixels of a picture's longer side
+LONGEST_TITLE = 20  # characters beside a row
 GREY = "input"
 
 
@@ -45,7 +46,7 @@ def figure(home: Home, study: str, folder: Path) -> tuple["Figure", list[str]]:
         coloured = [colour(colouriser, rgb, Sight()) for colouriser in colourisers.values()]
         grey = side_by_side(rgb, rgb)[:, : rgb.shape[1]]
         rows.append([_small(picture) for picture in (grey, *coloured)])
-        titles.append(file.stem)
+        titles.append(file.stem[:LONGEST_TITLE])
     if not rows:
         raise ColourbenchError(f"{folder} holds no photographs that can be read")
     return galleries.drawn(rows, titles, [GREY, *colourisers]), remarks
