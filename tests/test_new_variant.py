@@ -40,8 +40,8 @@ def lsgan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     assert set(pieces) == {"variants/lsgan.py", "variants/registry.py"}
     (tmp_path / "lsgan.py").write_text(pieces["variants/lsgan.py"])
     monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(tmp_path)])
-    ((name, place),) = ast.literal_eval("{" + pieces["variants/registry.py"] + "}").items()
-    monkeypatch.setitem(registry.CLASSES, name, place)
+    ((name, target),) = ast.literal_eval("{" + pieces["variants/registry.py"] + "}").items()
+    monkeypatch.setitem(registry.CLASSES, name, target)
     registry.variant_class.cache_clear()
     yield name
     registry.variant_class.cache_clear()

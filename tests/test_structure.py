@@ -41,7 +41,7 @@ def test_the_scale_of_lab_stands_in_one_file() -> None:
 def test_the_independence_contract_lists_every_variant() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (independence,) = [contract for contract in contracts if contract["type"] == "independence"]
-    assert set(independence["modules"]) == {place.partition(":")[0] for place in CLASSES.values()}
+    assert set(independence["modules"]) == {target.partition(":")[0] for target in CLASSES.values()}
 
 
 @pytest.mark.parametrize("room", rooms(), ids=lambda room: str(room.relative_to(ROOT)))

@@ -48,7 +48,7 @@ def films(frame: pd.DataFrame) -> Figure | None:
         for number, arm in enumerate(arms):
             rows = frame[frame["arm"] == arm].set_index("condition").loc[conditions]
             shift = (number - (len(arms) - 1) / 2) * 0.12
-            places = pd.Series([place + shift for place in range(len(conditions))])
+            places = pd.Series([position + shift for position in range(len(conditions))])
             _points(axes, places, rows["change"], rows["change_half"].fillna(0.0), colours[arm], label=arm, linestyle="none")
         axes.set_xticks(range(len(conditions)), [condition.replace("_", "\n") for condition in conditions])
         axes.set(ylabel="change of ΔE₀₀ against lightness\nas the eye sees it (lower is better)")

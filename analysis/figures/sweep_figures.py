@@ -185,7 +185,9 @@ def _scale(axis: Axes, values: pd.Series) -> None:
     if _spans_magnitudes(values.dropna()):
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0), numticks=5))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")))
+        axis.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, position: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e"))
+        )
         axis.xaxis.set_minor_formatter(NullFormatter())
     else:
         axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(values)))

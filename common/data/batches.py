@@ -145,7 +145,7 @@ class Batches(Iterator[Batch]):
         return self._split.image(int(draws.order[position]))[top : top + size, left : left + size]
 
     def _draws(self, place: int) -> tuple[_Epoch, int]:
-        """The epoch's random decisions and the image's position in them."""
+        """The random decisions of the epoch at a place in the stream, and the image's position in them."""
         epoch, position = divmod(place, len(self._used))
         return self._epoch(epoch), position
 

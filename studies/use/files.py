@@ -87,21 +87,21 @@ class Outcome:
     is_skipped: bool = False
 
 
-def jobs_in(places: Iterable[Path]) -> list[Job]:
+def jobs_in(sources: Iterable[Path]) -> list[Job]:
     """The given files, and the photographs and videos in the given folders; results keep a folder's own structure.
 
     Raises:
         ColourbenchError: a file or folder does not exist, or there are no images.
     """
     jobs: list[Job] = []
-    for place in places:
-        if not place.exists():
-            raise ColourbenchError(f"there is no file or folder {place}")
-        if not place.is_dir():
-            jobs.append(Job(place, Path(place.stem)))
+    for source in sources:
+        if not source.exists():
+            raise ColourbenchError(f"there is no file or folder {source}")
+        if not source.is_dir():
+            jobs.append(Job(source, Path(source.stem)))
             continue
-        films = (path for path in sorted(place.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file())
-        jobs += [Job(path, path.relative_to(place).with_suffix("")) for path in (*images_below(place), *films)]
+        films = (path for path in sorted(source.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file())
+        jobs += [Job(path, path.relative_to(source).with_suffix("")) for path in (*images_below(source), *films)]
     if not jobs:
         raise ColourbenchError(f"these folders hold no photographs ({', '.join(PHOTOGRAPHS)}) and no videos")
     return _without_clashes(jobs)

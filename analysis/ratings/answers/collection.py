@@ -61,7 +61,7 @@ def _take(
     collected: Collected,
 ) -> None:
     added: set[str] = set()
-    for code, (response, place) in sheet.answers.items():
+    for code, (response, where) in sheet.answers.items():
         rater = trials[code].rater
         if study.keyed(rater) in withdrawn:
             collected.problems.append(f"{sheet.path}: {rater} has withdrawn; the sheet is left out")
@@ -72,7 +72,7 @@ def _take(
         try:
             fresh = store.answer(Answer(code, response, SHEET, f"sheet {code}"))
         except Contradiction as error:
-            collected.problems.append(f"{sheet.path}, {place}: {error}, not {response!r}; the first one counts")
+            collected.problems.append(f"{sheet.path}, {where}: {error}, not {response!r}; the first one counts")
             continue
         collected.new += fresh
         collected.known += not fresh

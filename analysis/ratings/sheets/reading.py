@@ -48,14 +48,14 @@ def read(path: Path, key: Key) -> Sheet:
     problems: list[str] = []
     answers: dict[str, tuple[str, str]] = {}
     blank = 0
-    for place, code, answer in rows:
+    for where, code, answer in rows:
         problem = _problem(code, answer, trials, key, answers)
         if problem:
-            problems.append(f"{path}, {place}: {problem}")
+            problems.append(f"{path}, {where}: {problem}")
         elif not answer:
             blank += 1
         else:
-            answers[code] = (answer, place)
+            answers[code] = (answer, where)
     return Sheet(path, answers, problems, blank)
 
 
@@ -74,7 +74,7 @@ def _problem(code: str, answer: str, trials: Mapping[str, Trial], key: Key, earl
 
 
 def _rows_of(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yields the place, the trial code and the answer of every row with a code."""
+    """Yields where it stands, the trial code and the answer of every row with a code."""
     if path.suffix.lower() not in SUFFIXES:
         raise ColourbenchError(f"{path} is no sheet: {', '.join(SUFFIXES)} can be read")
     try:

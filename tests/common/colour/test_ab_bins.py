@@ -39,12 +39,12 @@ def test_annealed_mean() -> None:
 
 def test_a_certain_answer_gives_its_colour_back() -> None:
     """Encoding a bin's own colour and decoding it with a sharp temperature is the identity."""
-    place = 100
+    index = 100
     logits = torch.full((1, len(BINS), 1, 1), -50.0)
-    logits[0, place] = 50.0
+    logits[0, index] = 50.0
     ab = BINS.annealed_mean(logits, 1.0)
     nearest, weights = BINS.encode(ab)
-    assert int(nearest[0, 0]) == place and weights[0, 0] == weights[0].max()
+    assert int(nearest[0, 0]) == index and weights[0, 0] == weights[0].max()
 
 
 def test_soft_encoding_is_a_gaussian_over_the_five_nearest() -> None:

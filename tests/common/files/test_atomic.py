@@ -25,8 +25,8 @@ def test_usual_names_stay_as_they_are() -> None:
 
 
 def test_the_text_finds_the_file(tmp_path: Path) -> None:
-    place = os.fsencode(tmp_path) + b"/r\xe9sum\xe9.jpg"
-    Path(os.fsdecode(place)).touch()
+    path = os.fsencode(tmp_path) + b"/r\xe9sum\xe9.jpg"
+    Path(os.fsdecode(path)).touch()
     (file,) = tmp_path.iterdir()
     assert as_text(file.name) == "r\\xe9sum\\xe9.jpg" and (tmp_path / from_text("r\\xe9sum\\xe9.jpg")).exists()
 

@@ -98,12 +98,12 @@ def test_finished_cells_are_not_run_again(compared: Home) -> None:
 
 
 def test_a_changed_arm_replaces_its_older_runs_in_the_report(home: Path) -> None:
-    place = Home(home)
+    rooms = Home(home)
     arms = {"l1_only": {"variant": {"name": "regression"}}}
-    compare(place, study(arms=arms), lambda text: None)
+    compare(rooms, study(arms=arms), lambda text: None)
     changed = {"l1_only": {"variant": {"name": "regression", "reconstruction": "l2"}}}
-    compare(place, study(arms=changed, seeds=[0]), lambda text: None)
-    study_results = results.load(place.store, place.data, "fair")
+    compare(rooms, study(arms=changed, seeds=[0]), lambda text: None)
+    study_results = results.load(rooms.store, rooms.data, "fair")
     assert [
         (run.name, run.params.get("variant.reconstruction.loss"))
         for run in study_results.cells
@@ -119,16 +119,16 @@ def test_one_arm_and_no_baseline_still_gives_a_report(home: Path) -> None:
 
 
 def test_another_budget_is_another_comparison_with_its_own_baselines(home: Path) -> None:
-    place = Home(home)
+    rooms = Home(home)
     arms = {"l1_only": {"variant": {"name": "regression"}}}
-    compare(place, study(arms=arms, seeds=[0]), lambda text: None)
-    compare(place, study(arms=arms, seeds=[0], budget={"amount": 3, "unit": "updates"}), lambda text: None)
-    study_results = results.load(place.store, place.data, "fair")
+    compare(rooms, study(arms=arms, seeds=[0]), lambda text: None)
+    compare(rooms, study(arms=arms, seeds=[0], budget={"amount": 3, "unit": "updates"}), lambda text: None)
+    study_results = results.load(rooms.store, rooms.data, "fair")
     assert study_results.settings["budget"]["unit"] == "updates" and study_results.arms == ["grey", "mean", "l1_only"]
     (other,) = study_results.remarks
     assert "This study was also run on fields-32 with budget 24.0, unit images" in other and other in report.warnings(study_results)
-    compare(place, study(arms=arms, seeds=[0]), lambda text: None)
-    assert results.load(place.store, place.data, "fair").settings["budget"]["unit"] == "images"
+    compare(rooms, study(arms=arms, seeds=[0]), lambda text: None)
+    assert results.load(rooms.store, rooms.data, "fair").settings["budget"]["unit"] == "images"
 
 
 def test_more_seeds_join_the_same_study(compared: Home, tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def test_perfect_results_are_scored_as_perfect(folder: Path, test_split: Split) 
 def test_folders_and_other_formats_are_matched_too(folder: Path, test_split: Split, tmp_path: Path) -> None:
     nested = tmp_path / "nested"
     for file in folder.iterdir():
-        place = nested / file.stem.replace("__", "/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.open(file).save(place.with_name(f"{place.name}.JPG"), format="JPEG", quality=95)
+        path = nested / file.stem.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(file).save(path.with_name(f"{path.name}.JPG"), format="JPEG", quality=95)
     assert len(outside.read(nested, test_split).files) == len(test_split)
 
 

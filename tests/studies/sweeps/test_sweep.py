@@ -42,20 +42,20 @@ def quiet(_: str) -> None:
 
 
 def test_a_sweep_ends_with_its_trials_in_both_stores(home: Path) -> None:
-    place = Home(home)
-    best = run_sweep(place, Sweep(name="s", base=config(), trials=5), quiet)
-    study = sweep.load(place, "s")
+    rooms = Home(home)
+    best = run_sweep(rooms, Sweep(name="s", base=config(), trials=5), quiet)
+    study = sweep.load(rooms, "s")
     states = [trial.state for trial in study.trials]
     assert len(states) == 5 and set(states) <= {TrialState.COMPLETE, TrialState.PRUNED}
     assert best.value == min(t.value for t in study.trials if t.value is not None)
-    [parent] = place.store.find("s", {"kind": "sweep"})
-    children = place.store.find("s", {"mlflow.parentRunId": parent.id})
+    [parent] = rooms.store.find("s", {"kind": "sweep"})
+    children = rooms.store.find("s", {"mlflow.parentRunId": parent.id})
     assert len(children) == 5 and parent.status == "FINISHED"
     assert [run.tags["trial"] for run in children] == ["0", "1", "2", "3", "4"]
     by_state = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED"}
     assert [run.status for run in children] == [by_state[state] for state in states]
     assert not any(key.startswith("test/") for run in children for key in run.metrics)  # the test split is not for choosing
-    assert "Best: delta_e" in place.store.run(parent.id).tags["mlflow.note.content"]
+    assert "Best: delta_e" in rooms.store.run(parent.id).tags["mlflow.note.content"]
 
 
 def test_the_first_trial_is_the_papers_preset(home: Path) -> None:
@@ -78,9 +78,9 @@ def test_same_seed_same_sweep(tmp_path: Path, home: Path) -> None:
 
     shutil.copytree(home, tmp_path / "again")
     values = []
-    for place in (home, tmp_path / "again"):
-        run_sweep(Home(place), Sweep(name="s", base=config(), trials=3), quiet)
-        values.append([(trial.params, trial.value) for trial in sweep.load(Home(place), "s").trials])
+    for folder in (home, tmp_path / "again"):
+        run_sweep(Home(folder), Sweep(name="s", base=config(), trials=3), quiet)
+        values.append([(trial.params, trial.value) for trial in sweep.load(Home(folder), "s").trials])
     assert values[0] == values[1]
 
 
@@ -164,20 +164,20 @@ def test_wrong_objective_and_store(home: Path) -> None:
 
 
 def test_best_fields_are_a_runs_fields(home: Path) -> None:
-    place = Home(home)
-    best = run_sweep(place, Sweep(name="s", base=config("egan"), trials=2), quiet)
-    fields = best_fields(place, "s")
+    rooms = Home(home)
+    best = run_sweep(rooms, Sweep(name="s", base=config("egan"), trials=2), quiet)
+    fields = best_fields(rooms, "s")
     assert fields["variant"]["name"] == "egan" and set(fields) == {"variant"}
     assert fields["variant"]["generator"]["adam"]["learning_rate"] == best.params["variant.generator.adam.learning_rate"]
     with pytest.raises(ColourbenchError, match="no sweep 'none'"):
-        best_fields(place, "none")
+        best_fields(rooms, "none")
 
 
 def test_history_is_readable(home: Path) -> None:
-    place = Home(home)
-    assert status.text(place, None) == "no sweep yet"
-    run_sweep(place, Sweep(name="s", base=config(), trials=2), quiet)
-    text = status.text(place, "s")
+    rooms = Home(home)
+    assert status.text(rooms, None) == "no sweep yet"
+    run_sweep(rooms, Sweep(name="s", base=config(), trials=2), quiet)
+    text = status.text(rooms, "s")
     assert text.splitlines()[0].endswith("; objectives: delta_e")
     assert sum(line.startswith("*") for line in text.splitlines()) == 1
 
@@ -188,12 +188,10 @@ def test_spaces_are_suggested_within_their_bounds() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for space in [variant_class(name).space for name in CLASSES]:
         values = [suggest(space, study.ask()) for _ in range(20)]
-        for path, place in space.items():
+        for path, axis in space.items():
             for suggested in values:
                 if path not in suggested:
-                    assert place.when, path
+                    assert axis.when, path
                     continue
-                inside = (
-                    place.low <= suggested[path] <= place.high if isinstance(place, Number) else suggested[path] in place.options
-                )
+                inside = axis.low <= suggested[path] <= axis.high if isinstance(axis, Number) else suggested[path] in axis.options
                 assert inside, path

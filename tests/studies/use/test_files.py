@@ -43,7 +43,7 @@ def test_together_is_as_alone(vivid: Colouriser, folder: Path, tmp_path: Path) -
     run(vivid, [folder], tmp_path / "together")
     for name in ("a.png", "b.png"):
         run(vivid, [folder / name], tmp_path / "alone")
-        pair = [np.asarray(Image.open(tmp_path / place / name)).astype(int) for place in ("together", "alone")]
+        pair = [np.asarray(Image.open(tmp_path / subfolder / name)).astype(int) for subfolder in ("together", "alone")]
         assert np.abs(pair[0] - pair[1]).max() <= 1  # the last bit of a batched convolution
 
 

@@ -129,14 +129,14 @@ def test_penalty_and_its_weight_gradient_against_finite_differences(monkeypatch:
     assert isinstance(weight, nn.Parameter)
     (analytic,) = torch.autograd.grad(penalty, weight)
     step = 1e-5
-    for place in [(0, 0, 0, 0), (1, 1, 2, 3), (3, 2, 1, 1)]:
+    for index in [(0, 0, 0, 0), (1, 1, 2, 3), (3, 2, 1, 1)]:
         values = []
         for shift in (step, -2 * step):
-            weight.data[place] += shift
+            weight.data[index] += shift
             values.append(naive())
-        weight.data[place] += step
+        weight.data[index] += step
         above, below = values
-        assert analytic[place].item() == pytest.approx((above - below) / (2 * step), rel=1e-4, abs=1e-9)
+        assert analytic[index].item() == pytest.approx((above - below) / (2 * step), rel=1e-4, abs=1e-9)
 
 
 def test_epsilon_is_one_for_each_image(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,11 +117,11 @@ function hintForm(shared, find) {
 
 function point(hint, remove) {
   const { element, find } = made("point");
-  const place = `${hint.colour} at ${percent(hint.x)} from the left, ${percent(hint.y)} from the top`;
+  const description = `${hint.colour} at ${percent(hint.x)} from the left, ${percent(hint.y)} from the top`;
   find(".swatch").style.setProperty("--colour", hint.colour);
   find(".place").textContent = `${percent(hint.x)}, ${percent(hint.y)}`;
-  element.title = place;
-  find(".take").setAttribute("aria-label", `Remove the hint ${place}`);
+  element.title = description;
+  find(".take").setAttribute("aria-label", `Remove the hint ${description}`);
   find(".take").addEventListener("click", remove);
   return element;
 }
@@ -227,8 +227,8 @@ function leave(self) {
 }
 
 function tellPlaces() {
-  queue.forEach((self, place) => {
-    const before = place + (busy ? 1 : 0);
+  queue.forEach((self, position) => {
+    const before = position + (busy ? 1 : 0);
     show(self, "waiting", before ? `Waiting: ${before} before it` : "Waiting");
   });
 }
@@ -256,10 +256,10 @@ async function colourise(self, signal) {
     const began = performance.now();
     const reply = await fetch(request(self), { method: "POST", body: file, signal, headers: { "Content-Type": KINDS.includes(file.type) ? file.type : "application/octet-stream" } });
     if (reply.ok) return done(self, await reply.blob(), (performance.now() - began) / 1000);
-    const found = await reply.json().catch(() => ({}));
+    const refusal = await reply.json().catch(() => ({}));
     const seconds = Number(reply.headers.get("Retry-After"));
-    if (!seconds) throw new Error(found.error || "the server could not do it");
-    show(self, "waiting", sentence(found.error));
+    if (!seconds) throw new Error(refusal.error || "the server could not do it");
+    show(self, "waiting", sentence(refusal.error));
     await pause(seconds * 1000, signal);
   }
 }

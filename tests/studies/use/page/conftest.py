@@ -143,9 +143,9 @@ def serving(model_files: list[Path]) -> Callable[..., Any]:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
-            found = re.search(r"http://\S+:\d+", process.stdout.readline())
-            assert found, "the server did not start"
-            yield found[0], process
+            url = re.search(r"http://\S+:\d+", process.stdout.readline())
+            assert url, "the server did not start"
+            yield url[0], process
         finally:
             process.kill()
             process.communicate()
@@ -156,5 +156,5 @@ def serving(model_files: list[Path]) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def address(serving: Callable[..., Any]) -> Iterator[str]:
     """A server with one place."""
-    with serving("--queue", "0") as (found, _):
-        yield found
+    with serving("--queue", "0") as (url, _):
+        yield url

@@ -77,22 +77,22 @@ class Person:
             assert time.monotonic() < deadline, self.page.locator(".state").all_inner_texts()
             self.page.wait_for_timeout(20)
 
-    def again(self, act: Callable[[], Any], place: str) -> None:
+    def again(self, act: Callable[[], Any], card: str) -> None:
         """Does something that colours this card again, and waits until it is done."""
-        before = self.page.locator(f"{place} .after").get_attribute("src")
+        before = self.page.locator(f"{card} .after").get_attribute("src")
         act()
         deadline = time.monotonic() + PATIENCE
-        while self.page.locator(f"{place} .after").get_attribute("src") == before:
+        while self.page.locator(f"{card} .after").get_attribute("src") == before:
             assert time.monotonic() < deadline
             self.page.wait_for_timeout(20)
-        self.wait(f"{place}.done", 1)
+        self.wait(f"{card}.done", 1)
 
-    def download(self, place: str, folder: Path) -> tuple[str, np.ndarray]:
-        with self.page.expect_download() as found:
-            self.page.locator(f"{place} .download").click()
-        found.value.save_as(folder / "it")
+    def download(self, card: str, folder: Path) -> tuple[str, np.ndarray]:
+        with self.page.expect_download() as download:
+            self.page.locator(f"{card} .download").click()
+        download.value.save_as(folder / "it")
         with Image.open(folder / "it") as image:
-            return found.value.suggested_filename, np.asarray(image.convert("RGB")).astype(int)
+            return download.value.suggested_filename, np.asarray(image.convert("RGB")).astype(int)
 
 
 FIRST = "section.photo:first-child article:nth-child({})"
@@ -206,9 +206,9 @@ def test_a_server_without_a_free_place_is_waited_for(
     """Its refusal reaches a browser that is still sending; when there is a place, the photograph is coloured."""
     large = make_file(make_photograph(0, (1300, 1300)), "BMP")
     person = Person(browser, address)
-    place = urlsplit(address)
-    with socket.create_connection((str(place.hostname), int(place.port or 0))) as slow:
-        head = f"POST /colourise?model=hinted HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+    parts = urlsplit(address)
+    with socket.create_connection((str(parts.hostname), int(parts.port or 0))) as slow:
+        head = f"POST /colourise?model=hinted HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
         slow.sendall(head.encode() + b"begun")
         time.sleep(0.3)
         person.drop({"large.bmp": large})

@@ -44,16 +44,16 @@ def test_memory_does_not_grow(serving: Callable[..., Any], make_photograph: Any,
     together = (serving("--rate", "1000000"), ThreadPoolExecutor(CLIENTS), httpx.Client(timeout=60))
     with together[0] as (address, process), together[1] as clients, together[2] as client:
         server = psutil.Process(process.pid)
-        found = list(clients.map(send(client, address), range(FIRST)))
+        replies = list(clients.map(send(client, address), range(FIRST)))
         before, began = memory(server), time.perf_counter()
-        found += clients.map(send(client, address), range(FIRST, UPLOADS))
+        replies += clients.map(send(client, address), range(FIRST, UPLOADS))
         seconds, after = time.perf_counter() - began, memory(server)
-    p95 = np.quantile([duration for _, duration in found[FIRST:]], 0.95)
+    p95 = np.quantile([duration for _, duration in replies[FIRST:]], 0.95)
     print(
         f"\n{UPLOADS} uploads, {CLIENTS} clients: {(UPLOADS - FIRST) / seconds:.1f} a second, p95 {p95:.2f} s, "
         f"memory {before:.0f} MB after {FIRST}, {after:.0f} MB at the end"
     )
-    assert Counter(status for status, _ in found) == {200: UPLOADS * 9 // 10, 422: UPLOADS // 10}
+    assert Counter(status for status, _ in replies) == {200: UPLOADS * 9 // 10, 422: UPLOADS // 10}
     assert after <= before * 1.1 + 30
 
 
