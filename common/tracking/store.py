@@ -170,6 +170,10 @@ class Store:
     def _best_of_arm(self, study: str, arm: str) -> list[Run]:
         """The finished run of an arm with the lowest ΔE₀₀ on the validation split, alone in a list."""
         runs = [run for run in self.find(study, {"arm": arm}) if run.status == "FINISHED" and BEST in run.metrics]
+        if len({run.tags.get("dataset_sha256") for run in runs}) > 1:
+            raise ColourbenchError(
+                f"{study}/{arm} was trained on several data sets, whose figures do not compare; name a run (`colourbench runs`)"
+            )
         return sorted(runs, key=lambda run: run.metrics[BEST])[:1]
 
     def _crowned(self, dataset: str) -> Run:

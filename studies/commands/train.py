@@ -72,7 +72,11 @@ def _networks_of(reference: str, variant: str, home: Path) -> dict[str, Any]:
     file = file_of(open_home(home), reference)
     trained = as_json(file.config.variant)
     generator = {name: trained["generator"][name] for name in ("network", "labels", "hints")}
+    if generator["network"]["kind"] == "backbone":  # its weights are in the file
+        generator["network"] |= {"pretrained": False, "backbone_weights": None, "frozen": False}
     networks: dict[str, Any] = {"name": variant, "generator": generator}
+    if trained["reconstruction"]["loss"] == "bins":  # which decides the generator's last layer
+        networks["reconstruction"] = trained["reconstruction"]
     if file.critic and variant in with_critic():
         networks["critic"] = {"network": trained["critic"]["network"]}
     return {"start_from": str(file.path.resolve()), "variant": networks}

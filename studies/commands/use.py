@@ -54,11 +54,12 @@ def colourise(
     from studies.use import files  # imported after the checks that do not need torch
     from studies.use.models import open_model
 
-    jobs = files.jobs_in(photographs)
+    jobs = files.jobs_in(photographs, out)
     model = open_model(open_home(home), run, device)
     keeps = wanted.metadata == "keep"
     looks = wanted.samples, wanted.saturation, wanted.max_memory_gb
-    output = files.Output(out, wanted.format, keeps, wanted.side_by_side, force, *looks)
+    originals = frozenset(job.source.resolve() for job in jobs)
+    output = files.Output(out, wanted.format, keeps, wanted.side_by_side, force, *looks, originals)
     _report(_outcomes(model, jobs, _sight(model, wanted), output), len(jobs))
 
 
@@ -117,6 +118,7 @@ def export(
     licence: Annotated[str, typer.Option(help="The model's licence, as an SPDX name such as cc-by-4.0.")] = "other",
     data_licence: Annotated[str, typer.Option(help="The photographs' licence; known for the sources that have one.")] = "",
     gallery: Annotated[bool, typer.Option(help="Show test photographs on the card.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model and a card that are in the folder.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Writes a trained model for other programs, with a model card.
@@ -134,13 +136,15 @@ def export(
     from studies.use.export import formats as writers
     from studies.use.models import open_model
 
+    writers.check_free(out, wanted, run, force)
     model = open_model(open_home(home), run, "cpu")
+    critic = writers.critic_of(model) if with_critic else {}
     written = {}
     for name in wanted:
         path, difference = writers.write(model, name, out)
         written[path.name] = difference
         say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, differs by at most {difference:.1e} in ab")
-    if with_critic:
-        say(f"{writers.with_critic(model, out)}: now with the critic")
+    if critic:
+        say(f"{writers.with_critic(model, out, critic)}: now with the critic")
     about = card.About(written, data_licence, licence)
     say(f"card: {card.write(open_home(home), model, out, about, gallery)}")

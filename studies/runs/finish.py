@@ -8,6 +8,7 @@ import torch
 from analysis.evaluation import DIVERSITY, Evaluation
 from analysis.metrics import conditions
 from common.colour.metrics import MEASURED
+from common.data.shards import Dataset
 from common.files import integrity
 from common.files.atomic import replacing, write_atomically
 from common.files.names import CONDITIONS, CONFIG, GENERATOR, LABELS, PER_IMAGE, SAMPLES
@@ -15,8 +16,9 @@ from common.loop import checkpoint
 from common.loop.costs import CountFlops
 from common.tracking.names import CONDITION, TEST
 from common.tracking.run import Run
+from studies.runs.configuration import RunConfig
 from studies.runs.session import Session
-from studies.runs.trained import evaluate, save_generator
+from studies.runs.trained import evaluate, load_run, save_generator
 from variants.players.calibration import TEST_IMAGES
 from variants.players.colouriser import Colouriser
 
@@ -43,25 +45,32 @@ def finish(session: Session, test: bool) -> None:
     if test:
         labelled = session.config.variant.generator.labels
         write_evaluation(run, evaluate(colouriser, session.dataset.split("test"), labelled, SAMPLE_IMAGES), images)
-    tested = _test_under_conditions(session, colouriser) if test else []
+    tested = score_under_conditions(run, session.config, session.dataset, colouriser, images) if test else []
     integrity.seal(run.folder, [CONFIG, GENERATOR, LABELS, *([PER_IMAGE, SAMPLES] if test else []), *tested])
     if session.config.watch.keep == "generator":
         checkpoint.remove_all(run.folder)  # before the run is marked finished: a finished run is never visited again
     run.finish()
 
 
-def _test_under_conditions(session: Session, colouriser: Colouriser) -> list[str]:
+def score_under_conditions(run: Run, config: RunConfig, dataset: Dataset, colouriser: Colouriser, images: int) -> list[str]:
     """Scores the test split on old films or with hints, if the settings ask for it; returns the names of the files written."""
-    wanted = conditions.names(session.config.watch.conditions, colouriser.takes_hints)
+    wanted = conditions.names(config.watch.conditions, colouriser.takes_hints)
     if not wanted:
         return []
-    run, labelled = session.run, session.config.variant.generator.labels
-    table = conditions.measure(colouriser, session.dataset.split("test"), wanted, session.engine.device, labelled)
+    labelled = config.variant.generator.labels
+    table = conditions.measure(colouriser, dataset.split("test"), wanted, colouriser.engine.device, labelled)
     with replacing(run.folder / CONDITIONS) as file:
         table.to_parquet(file, index=False)
     means = table.groupby("condition")["delta_e"].mean()
-    run.log({f"{CONDITION}{name}": float(value) for name, value in means.items()}, session.progress.images)
+    run.log({f"{CONDITION}{name}": float(value) for name, value in means.items()}, images)
     return [CONDITIONS]
+
+
+def score_later(run: Run, config: RunConfig, dataset: Dataset) -> None:
+    """Scores a finished run under conditions that its settings did not yet ask for when it was trained."""
+    if config.watch.conditions and not (run.folder / CONDITIONS).is_file():
+        colouriser, _ = load_run(run, config.engine.device)
+        integrity.seal(run.folder, score_under_conditions(run, config, dataset, colouriser, int(run.metrics.get("images", 0))))
 
 
 @torch.no_grad()

@@ -13,11 +13,11 @@ from common.files.atomic import write_atomically
 from common.files.locks import locked
 from common.files.names import CONFIG, GENERATOR
 from common.loop.costs import is_out_of_memory
-from common.loop.engine import Engine
+from common.loop.engine import Engine, is_first_rank
 from common.tracking import Run, Store
 from studies.runs import resume
 from studies.runs.configuration import RunConfig
-from studies.runs.finish import finish
+from studies.runs.finish import finish, score_later
 from studies.runs.session import Pruned, Report, Session, compose, train
 from studies.runs.trained import RETRAIN
 
@@ -59,6 +59,8 @@ def train_run(store: Store, dataset: Dataset, config: RunConfig, place: Place, o
     identity = config.identity(dataset.fingerprint)
     earlier = store.find_one(place.study, place.name, identity)
     if earlier and _is_done(earlier, options):
+        if options.test and options.needs_files and is_first_rank():
+            score_later(earlier, config, dataset)
         return earlier
     engine = resume.engine_of(config.engine, earlier)
     run = _open(store, place, _tags(config, dataset, place, engine), config, engine)

@@ -1,9 +1,9 @@
 """Colourises files: which ones, where the results go, several at once, and what to say of each."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from variants.players.colouriser import Colouriser
 
 VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ogv")
 BATCH = 8  # photographs of one shape that the network sees at once
-A_PIXEL = 9  # bytes: decoded, coloured, and while it is encoded
+A_PIXEL = 14  # bytes: Pillow's four, decoded, coloured, and while it is encoded
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Output:
     Args:
         samples: versions of each photograph; 0 writes the one best guess.
         memory_gb: for everything that grows with the photograph.
+        originals: files that no result may replace, whatever `force` says.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Output:
     samples: int = 0
     saturation: float = 1.0
     memory_gb: float = 2.0
+    originals: frozenset[Path] = frozenset()
 
     def targets(self, job: Job) -> list[Path]:
         """The files that a job writes."""
@@ -87,8 +89,10 @@ class Outcome:
     is_skipped: bool = False
 
 
-def jobs_in(sources: Iterable[Path]) -> list[Job]:
+def jobs_in(sources: Iterable[Path], out: Path | None = None) -> list[Job]:
     """The given files, and the photographs and videos in the given folders; results keep a folder's own structure.
+
+    What lies below `out`, the folder of results, is left out of the folders.
 
     Raises:
         ColourbenchError: a file or folder does not exist, or there are no images.
@@ -101,25 +105,33 @@ def jobs_in(sources: Iterable[Path]) -> list[Job]:
             jobs.append(Job(source, Path(source.stem)))
             continue
         films = (path for path in sorted(source.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file())
-        jobs += [Job(path, path.relative_to(source).with_suffix("")) for path in (*images_below(source), *films)]
+        below = (path for path in (*images_below(source), *films) if not _is_result(path, source, out))
+        jobs += [Job(path, path.relative_to(source).with_suffix("")) for path in below]
     if not jobs:
         raise ColourbenchError(f"these folders hold no photographs ({', '.join(PHOTOGRAPHS)}) and no videos")
     return _without_clashes(jobs)
 
 
+def _is_result(path: Path, source: Path, out: Path | None) -> bool:
+    """Whether a file in a folder lies in the folder of results within it."""
+    return out is not None and out.resolve() != source.resolve() and path.resolve().is_relative_to(out.resolve())
+
+
 def _without_clashes(jobs: list[Job]) -> list[Job]:
     """Numbers the results of files that would have the same name, in order, so that the same command finds them again."""
-    seen: Counter[Path] = Counter()
+    taken: set[Path] = set()
     result = []
     for job in jobs:
-        seen[job.target] += 1
-        number = seen[job.target]
-        result.append(job if number == 1 else replace(job, target=job.target.with_name(f"{job.target.name}-{number}")))
+        names = (job.target.with_name(f"{job.target.name}-{number}") for number in count(2))
+        target = next(name for name in chain([job.target], names) if name not in taken)
+        taken.add(target)
+        result.append(replace(job, target=target))
     return result
 
 
 def colourise_photographs(colouriser: Colouriser, jobs: Sequence[Job], sight: Sight, output: Output) -> Iterator[Outcome]:
     """Colourises photographs in order; after a bad file the others still are. What exists stays, unless `force` is set."""
+    output = replace(output, originals=output.originals | {job.source.resolve() for job in jobs})
     sight = replace(sight, memory_gb=output.memory_gb / 2)
     todo: list[Job] = []
     for job in jobs:
@@ -135,10 +147,10 @@ def colourise_photographs(colouriser: Colouriser, jobs: Sequence[Job], sight: Si
 def reason_to_skip(job: Job, output: Output) -> tuple[str, ...]:
     """(error,) or ("", remark) for a file that is not coloured; empty for one that is."""
     targets = output.targets(job)
-    if any(target.exists() and target.samefile(job.source) for target in targets):
-        return (f"{job.source}: the result would replace the photograph itself; choose another --out",)
-    there = [target for target in targets if target.exists()]
-    return ("", f"{there[0]} exists; --force writes it again") if there and not output.force else ()
+    if any(target.resolve() in output.originals | {job.source.resolve()} for target in targets):
+        return (f"{job.source}: the result would replace a photograph itself; choose another --out",)
+    is_there = all(target.exists() for target in targets)
+    return ("", f"{targets[0]} exists; --force writes it again") if is_there and not output.force else ()
 
 
 def _chunks(jobs: list[Job], max_pixels: int) -> Iterator[list[Job]]:
@@ -192,6 +204,8 @@ def _written(job: Job, original: Original, colours: list[torch.Tensor], sight: S
     try:
         targets[0].parent.mkdir(parents=True, exist_ok=True)
         for target, ab in zip(targets, colours, strict=True):
+            if target.exists() and not output.force:
+                continue  # a version that an interrupted command has left
             coloured = prediction.join(original.rgb, ab * output.saturation, sight.memory_gb)
             shown = photographs.side_by_side(original.rgb, coloured) if output.side_by_side else coloured
             photographs.write(target, np.ascontiguousarray(shown), output.kind(job), original if output.keeps_metadata else None)

@@ -13,7 +13,7 @@ from common.data.sources import images_below
 from common.errors import ColourbenchError
 from studies.home import Home
 from studies.runs.trained import load_run
-from studies.use.photographs import side_by_side
+from studies.use.photographs import without_colour
 from studies.use.prediction import Sight, colour
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def figure(home: Home, study: str, folder: Path) -> tuple["Figure", list[str]]:
             remarks.append(f"{file.name}: {error}")
             continue
         coloured = [colour(colouriser, rgb, Sight()) for colouriser in colourisers.values()]
-        grey = side_by_side(rgb, rgb)[:, : rgb.shape[1]]
-        rows.append([_small(picture) for picture in (grey, *coloured)])
+        rows.append([_small(picture) for picture in (without_colour(rgb), *coloured)])
         titles.append(file.stem[:LONGEST_TITLE])
     if not rows:
         raise ColourbenchError(f"{folder} holds no photographs that can be read")

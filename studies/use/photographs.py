@@ -27,6 +27,10 @@ SAVED_AS: dict[str, dict[str, Any]] = {
     "tiff": {"format": "TIFF", "compression": "tiff_deflate"},
 }
 SOFTWARE, ORIENTATION = 0x0131, 0x0112  # EXIF tags
+LAYOUT = (*range(254, 260), 262, *range(266, 270), 273, *range(277, 282), *range(284, 302), 317, *range(318, 348), 512, 529, 530,
+          *range(531, 534), 33723, 34377, 34675)  # fmt: skip  # TIFF's own tags, of how the original's pixels lie in its file
+LONGEST_EXIF = 65_000  # bytes; JPEG holds no more
+STRIP = 2**20  # pixels whose L is computed at a time
 ABOUT = "colourbench: the colours are a computer's guess"
 GREY_CHROMA = 4.0  # Lab units; chroma below it is compression and noise
 TINT_SCATTER = 3.0  # Lab units that a tinted scan's ab may scatter around a function of L
@@ -57,6 +61,7 @@ def read(path: Path, max_pixels: int) -> Original:
 
 def pixels_of(path: Path) -> int:
     """The number of pixels that a file's header names; 0 if it cannot be read."""
+    images.prepare_pillow()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -80,11 +85,19 @@ def kind_of(rgb: UInt8[np.ndarray, "h w 3"]) -> tuple[Kind, str]:
     return "colour", "it was in colour; its own colours were replaced"
 
 
+def without_colour(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The photograph's own L alone, some rows at a time."""
+    grey = np.empty_like(rgb)
+    rows = max(1, STRIP // rgb.shape[1])
+    for top in range(0, len(rgb), rows):
+        L, ab = lab.to_network(torch.from_numpy(rgb[top : top + rows].copy()).permute(2, 0, 1)[None])
+        grey[top : top + rows] = lab.to_photographs(L, ab * 0)[0].permute(1, 2, 0).numpy()
+    return grey
+
+
 def side_by_side(rgb: UInt8[np.ndarray, "h w 3"], coloured: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w2 3"]:
     """The photograph without colour, and coloured, in one picture."""
-    L, ab = lab.to_network(torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None])
-    grey = lab.to_photographs(L, ab * 0)[0].permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(np.concatenate([grey, coloured], axis=1))
+    return np.ascontiguousarray(np.concatenate([without_colour(rgb), coloured], axis=1))
 
 
 def write(path: Path, rgb: UInt8[np.ndarray, "h w 3"], kind: str, original: Original | None) -> None:
@@ -128,8 +141,11 @@ def _exif(kept: bytes) -> bytes:
         try:
             if data:
                 exif.load(data)
+            for tag in LAYOUT:
+                exif.pop(tag, None)
             exif[ORIENTATION], exif[SOFTWARE] = 1, ABOUT
-            return exif.tobytes()
+            if len(written := exif.tobytes()) <= LONGEST_EXIF:
+                return written
         except Exception:  # Pillow raises many types on odd metadata
             continue
     return b""

@@ -63,8 +63,8 @@ def small_size(colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: S
 def shrunk_lightness(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> Float[Tensor, "1 1 h2 w2"]:
     """L in the networks' scale, resampled to a size."""
     if rgb.shape[0] * rgb.shape[1] > WHOLE:
-        factor = max(1, min(rgb.shape[0] // size[0], rgb.shape[1] // size[1]) // 2)
-        rgb = np.asarray(Image.fromarray(rgb).reduce(factor))
+        factor = max(1, min(rgb.shape[0] // size[0], rgb.shape[1] // size[1]))
+        rgb = np.asarray(Image.fromarray(rgb).reduce(factor if factor > 1 else 2))
     L, _ = lab.to_network(_planes(rgb))
     return F.interpolate(L, size, mode="bilinear", antialias=True, align_corners=False)
 
@@ -82,6 +82,8 @@ def predict(colouriser: Colouriser, L: Float[Tensor, "b 1 h w"], sight: Sight) -
         ab: Tensor = run(piece, label, told)
         return ab[..., : L[:, :, rows, columns].shape[2], : L[:, :, rows, columns].shape[3]].cpu()
 
+    if len(L) > 1 and colouriser.test_time in ("batch", "dropout"):  # each photograph has its own statistics
+        return torch.cat([predict(colouriser, one, sight) for one in L.split(1)])
     side = largest_tile(colouriser, len(L), sight.memory_gb)
     return in_tiles(whole, L.shape[2], L.shape[3], side, colouriser.size // 2, len(L))
 

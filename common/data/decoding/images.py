@@ -47,12 +47,10 @@ def decode(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
         BadImage: the file cannot be used; the text says why in one sentence.
     """
     data = file if isinstance(file, bytes) else _read(file)
-    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is one for all; the limit here is checked before pixels are decoded
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata that does not matter here
-            _know_heif()
-            ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint, which writes PDF pages, switches it on for the whole process
+            prepare_pillow()
             with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 return _convert(image, data.count(SCAN), max_pixels)
     except BadImage:
@@ -64,6 +62,13 @@ def decode(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
         if "cannot identify image file" in reason:
             raise BadImage(_unknown(data)) from None
         raise BadImage(f"broken image: {reason[:160]}") from None
+
+
+def prepare_pillow() -> None:
+    """Sets what Pillow has for the whole process: its formats, no limit on pixels of its own, and no half-read files."""
+    _know_heif()
+    Image.MAX_IMAGE_PIXELS = None  # the limit here is another for each caller, and is checked before pixels are decoded
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint, which writes PDF pages, switches it on
 
 
 @cache
@@ -117,7 +122,9 @@ def _upright(image: Image.Image) -> Image.Image:
 def _deep_grey(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     """16-bit grey, scaled: Pillow's own conversion clips everything above 255."""
     samples = np.asarray(image).astype(np.uint16)
-    grey = np.round(samples / 257.0).astype(np.uint8)
+    grey = np.empty(samples.shape, np.uint8)
+    for row, values in zip(grey, samples, strict=True):  # row by row: as a whole, float64 would take eight times the memory
+        row[:] = np.round(values / 257.0)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[samples == transparent] = 255

@@ -22,10 +22,10 @@ from common.files import integrity
 from common.files.names import PER_IMAGE, SAMPLES
 from studies.home import Home
 from studies.runs.trained import RETRAIN
+from studies.use.export.formats import CARD, GALLERY, published
 from studies.use.models import Model
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
-CARD, GALLERY = "README.md", "gallery.jpg"
 SHOWN = 6  # photographs in the gallery
 RESAMPLES = 2000
 
@@ -56,7 +56,7 @@ def write(home: Home, model: Model, folder: Path, about: About, shows_photograph
         "licence": about.data_licence or _licence(dataset),
         "metrics": metrics,
         "gallery": GALLERY if has_gallery else "",
-        "settings": explain_fields(model.config),
+        "settings": explain_fields(published(model.config)),
         "about": about,
     }
     data = ModelCardData(

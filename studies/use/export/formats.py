@@ -1,7 +1,7 @@
 """A trained generator as safetensors, ONNX or a torch program (pt2), each compared with the generator after it is written."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -13,16 +13,19 @@ from torch import Tensor
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from common.colour.hints import CHANNELS
+from common.config import as_json, parse
 from common.errors import ColourbenchError, first_line
 from common.fast import switch
 from common.files.atomic import replacing, write_atomically
 from common.loop import checkpoint
 from studies.runs import model_file
-from studies.use.models import Model
+from studies.runs.configuration import RunConfig
+from studies.use.models import Model, is_file
 from variants.players.program import Program
 
 FORMATS = {"safetensors": "model.safetensors", "onnx": "model.onnx", "pt2": "model.pt2"}
 TOLERANCE = 1e-3  # of ab in [-1, 1], about a tenth of a Lab unit
+CARD, GALLERY = "README.md", "gallery.jpg"
 OPSET = 20
 SHAPES = ((1, 0, 0), (3, 1, 33), (2, -7, 64))  # images, and pixels more than the training size: odd sides and rectangles too
 
@@ -52,6 +55,16 @@ def write(model: Model, kind: str, folder: Path) -> tuple[Path, float]:
     return path, difference
 
 
+def published(config: RunConfig) -> RunConfig:
+    """The settings without paths of this machine: of a file only its name is left."""
+    fields = as_json(config)
+    fields["start_from"] = Path(fields["start_from"]).name
+    for part in (fields["variant"]["generator"]["network"], fields["variant"]["reconstruction"]):
+        if part.get("backbone_weights"):
+            part["backbone_weights"] = Path(part["backbone_weights"]).name
+    return parse(RunConfig, fields, "settings")
+
+
 def largest_difference(model: Model, call: Call) -> float:
     """The largest |Δab| between a written model and the generator in torch, for batches of 1 to 3 and odd sides."""
     program = Program(model.colouriser.network).float().cpu()
@@ -76,12 +89,28 @@ def examples(model: Model) -> Iterator[dict[str, Tensor]]:
         yield inputs
 
 
+def check_free(folder: Path, kinds: Sequence[str], reference: str, force: bool) -> None:
+    """Checks that nothing in the folder would be replaced: a model, a card, a gallery, or the model file that is exported.
+
+    Raises:
+        ColourbenchError: something would.
+    """
+    names = [*(FORMATS[kind] for kind in kinds), CARD, GALLERY]
+    there = [folder / name for name in names if (folder / name).exists()]
+    if any(path.samefile(reference) for path in there if is_file(reference)):
+        raise ColourbenchError(f"{reference} would replace itself; choose another --out")
+    if there and not force:
+        raise ColourbenchError(f"{there[0]} exists; choose another --out, or add --force")
+
+
 def critic_of(model: Model) -> dict[str, Tensor]:
-    """The critic's weights, from the run's last checkpoint.
+    """The critic's weights, from the model file, or from the run's last checkpoint.
 
     Raises:
         ColourbenchError: the run has no critic, or kept no checkpoint.
     """
+    if model.file and (kept := model_file.read(model.file, "write it again").critic):
+        return kept
     state = checkpoint.latest(model.run.folder)[1] if model.run else None
     variant = state["variant"] if state else {}
     if "critic" not in variant:
@@ -93,20 +122,16 @@ def critic_of(model: Model) -> dict[str, Tensor]:
 
 def _safetensors(model: Model, path: Path, critic: dict[str, Tensor] | None = None) -> Call:
     weights = model.colouriser.state_dict()
-    model_file.write(path, weights, model.config, model.colouriser.size, model.labels, critic)
+    model_file.write(path, weights, published(model.config), model.colouriser.size, model.labels, critic)
     from studies.runs.trained import load_file
 
     again = Program(load_file(path, "cpu")[0].network)
     return lambda inputs: _run(again, inputs)
 
 
-def with_critic(model: Model, folder: Path) -> Path:
-    """Writes the safetensors file again, with the critic.
-
-    Raises:
-        ColourbenchError: there is no critic.
-    """
-    _safetensors(model, folder / FORMATS["safetensors"], critic_of(model))
+def with_critic(model: Model, folder: Path, critic: dict[str, Tensor]) -> Path:
+    """Writes the safetensors file again, with the critic."""
+    _safetensors(model, folder / FORMATS["safetensors"], critic)
     return folder / FORMATS["safetensors"]
 
 

@@ -8,7 +8,7 @@ import uvicorn
 from common.errors import ColourbenchError
 from studies.use.models import Model
 from studies.use.page.app import by_name, make_app
-from studies.use.page.settings import EVERYWHERE, ServeSettings
+from studies.use.page.settings import EVERYWHERE, LOCAL, ServeSettings
 from studies.use.page.work import Work
 
 
@@ -21,7 +21,7 @@ def serve(models: Sequence[Model], settings: ServeSettings, host: str, port: int
     with listening(host, port) as listener, Work(settings) as work:
         app = make_app(models, settings, work)
         # a proxy on this machine may say who the visitor is, if the page is known by another name at all
-        named = settings.hosts != ServeSettings.hosts
+        named = not set(settings.hosts) <= {host, *LOCAL}
         config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, proxy_headers=named)
         say(f"{', '.join(by_name(models))}: {address(listener, host)} (Ctrl-C ends the page)")
         uvicorn.Server(config).run(sockets=[listener])

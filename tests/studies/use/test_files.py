@@ -60,10 +60,40 @@ def test_what_exists_stays_unless_forced(vivid: Colouriser, folder: Path, tmp_pa
 def test_an_original_is_never_overwritten(vivid: Colouriser, folder: Path) -> None:
     before = (folder / "a.png").read_bytes()
     [outcome] = run(vivid, [folder / "a.png"], folder, force=True)
-    assert "would replace the photograph itself" in outcome.error and (folder / "a.png").read_bytes() == before
+    assert "would replace a photograph itself" in outcome.error and (folder / "a.png").read_bytes() == before
+
+
+def test_no_other_photograph_is_overwritten_either(vivid: Colouriser, folder: Path) -> None:
+    with Image.open(folder / "a.png") as picture:
+        picture.convert("RGB").save(folder / "a.jpg")
+    before = (folder / "a.png").read_bytes()
+    outcomes = run(vivid, [folder / "a.jpg", folder / "b.png", folder / "a.png"], folder, force=True)
+    assert [bool(outcome.error) for outcome in outcomes] == [True, True, False]  # the last one's result is a-2.png
+    assert (folder / "a.png").read_bytes() == before
+
+
+def test_results_within_the_folder_are_not_coloured_again(vivid: Colouriser, folder: Path) -> None:
+    out = folder / "coloured"
+    run(vivid, [folder], out)
+    jobs = jobs_in([folder], out)
+    assert len(jobs) == 5 and not any(job.source.is_relative_to(out) for job in jobs)
+    assert len(jobs_in([out], folder / "coloured")) == 4  # unless they are what was asked for
+
+
+def test_an_interrupted_command_writes_the_missing_versions(vivid: Colouriser, folder: Path, tmp_path: Path) -> None:
+    sight = Sight(sample=True)
+    [first] = run(vivid, [folder / "a.png"], tmp_path, sight, samples=2)
+    kept = first.written[0].read_bytes()
+    [more] = run(vivid, [folder / "a.png"], tmp_path, sight, samples=4)
+    assert not more.is_skipped and all(path.exists() for path in more.written) and len(more.written) == 4
+    assert first.written[0].read_bytes() == kept
 
 
 def test_equal_names_get_numbers_that_stay(folder: Path) -> None:
+    for name in ("a-2.png", "a.jpg"):
+        (folder / name).write_bytes((folder / "a.png").read_bytes())
+    clashing = jobs_in([folder / "a-2.png", folder / "a.jpg", folder / "a.png"])
+    assert [job.target.name for job in clashing] == ["a-2", "a", "a-3"]
     jobs = jobs_in([folder / "a.png", folder / "deep" / "a.png"])
     assert [job.target.name for job in jobs] == ["a", "a-2"]
 
@@ -99,6 +129,30 @@ def test_formats_and_metadata(kind: Any, vivid: Colouriser, folder: Path, tmp_pa
         assert image.info.get("icc_profile")
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16", "P", "CMYK", "RGBA"])
+def test_a_tiff_from_a_tiff_opens(mode: str, vivid: Colouriser, folder: Path, tmp_path: Path) -> None:
+    """A TIFF's tags of how its pixels lie must not go into another file."""
+    with Image.open(folder / "a.png") as picture:
+        rgb = np.asarray(picture)
+    source = Image.fromarray(rgb[..., 0].astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(rgb).convert(mode)
+    exif = Image.Exif()
+    exif[0x010F] = "Kodak"
+    source.save(folder / "scan.tif", exif=exif, compression="tiff_lzw")
+    [outcome] = run(vivid, [folder / "scan.tif"], tmp_path / "out", format="same")
+    with Image.open(BytesIO(outcome.written[0].read_bytes())) as image:
+        image.load()
+        assert image.size == (50, 70) and image.mode == "RGB" and image.getexif()[0x010F] == "Kodak"
+
+
+def test_too_much_metadata_is_left_out(vivid: Colouriser, folder: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 70_000
+    with Image.open(folder / "a.png") as picture:
+        picture.save(folder / "long.png", exif=exif)
+    [outcome] = run(vivid, [folder / "long.png"], tmp_path / "out", format="jpeg")
+    assert outcome.written and not outcome.error
+
+
 def test_saturation_and_side_by_side(vivid: Colouriser, folder: Path, tmp_path: Path) -> None:
     chroma = {}
     for saturation in (0.0, 1.0, 2.0):
@@ -115,7 +169,7 @@ def test_saturation_and_side_by_side(vivid: Colouriser, folder: Path, tmp_path: 
 def test_too_large_a_photograph_says_what_helps(vivid: Colouriser, folder: Path, tmp_path: Path) -> None:
     Image.new("L", (3000, 2000)).save(folder / "large.png")
     [outcome] = run(vivid, [folder / "large.png"], tmp_path / "out", memory_gb=0.1)
-    assert "3000x2000 pixels are more than 5.56 million; raise --max-memory-gb" in outcome.error
+    assert "3000x2000 pixels are more than 3.57 million; raise --max-memory-gb" in outcome.error
 
 
 def test_a_full_disk_or_a_file_in_the_way_is_an_error_of_that_file(vivid: Colouriser, folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from common.config import parse
 from common.data.shards import Dataset
 from common.errors import ColourbenchError
-from common.files.names import GENERATOR
+from common.files.names import CONDITIONS, GENERATOR
 from studies.home import Home
 from studies.runs.configuration import RunConfig
 from studies.runs.life import Place, RunOptions, train_run
@@ -48,6 +48,25 @@ def test_an_arm_is_its_best_seed_and_a_file_is_a_model_anywhere(home: Path, data
     elsewhere = open_model(Home(tmp_path / "other"), str(file), "cpu")
     L = torch.rand(2, 1, 32, 32) * 2 - 1
     assert torch.equal(elsewhere.colouriser(L), model.colouriser(L)) and elsewhere.labels == dataset.labels
+
+
+def test_an_arm_on_several_data_sets_has_no_best_seed(home: Path, dataset: Dataset) -> None:
+    run = train(home, dataset, config(seed=0), "one", "arm")
+    train(home, dataset, config(seed=1), "two", "arm")
+    run.tag(dataset_sha256="another")
+    with pytest.raises(ColourbenchError, match="several data sets"):
+        open_model(Home(home), "t/arm", "cpu")
+
+
+def test_conditions_that_are_asked_for_later_are_scored(home: Path, dataset: Dataset) -> None:
+    def once(conditions: list[str]) -> Any:
+        watch = {"validations": 1, "preview_images": 0, "conditions": conditions}
+        return train_run(Home(home).store, dataset, config(watch=watch), Place("t", "later", {"arm": "a"}))
+
+    first = once([])
+    assert not (first.folder / CONDITIONS).is_file()
+    again = once(["films"])
+    assert again.id == first.id and (again.folder / CONDITIONS).is_file()
 
 
 def test_files_that_are_no_models_are_told_in_a_line(home: Path, tmp_path: Path) -> None:

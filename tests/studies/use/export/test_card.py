@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,34 @@ def test_a_model_without_its_run_says_so(trained: Model, home: Path, tmp_path: P
     assert "not at hand" in text and "not scored" in text and "**not stated**" in text and "gallery" not in text
 
 
+def test_nothing_is_replaced_unasked(trained: Model, home: Path, tmp_path: Path) -> None:
+    path, _ = formats.write(trained, "safetensors", tmp_path)
+    with pytest.raises(ColourbenchError, match="exists; choose another --out, or add --force"):
+        formats.check_free(tmp_path, ["safetensors"], "champion", force=False)
+    formats.check_free(tmp_path, ["safetensors"], "champion", force=True)
+    formats.check_free(tmp_path, ["onnx"], "champion", force=False)
+    with pytest.raises(ColourbenchError, match="would replace itself"):
+        formats.check_free(tmp_path, ["safetensors"], str(path), force=True)
+
+
+def test_no_path_of_this_machine_is_published(trained: Model, tmp_path: Path) -> None:
+    settings = trained.config.model_copy(update={"start_from": "/home/somebody/secret/model.safetensors"})
+    path, _ = formats.write(replace(trained, config=settings), "safetensors", tmp_path)
+    assert b"somebody" not in path.read_bytes() and model_file.read(path, "").config.start_from == "model.safetensors"
+
+
 def test_the_critic_goes_along(trained: Model, home: Path, dataset: Dataset, tmp_path: Path) -> None:
     formats.write(trained, "safetensors", tmp_path)
-    file = model_file.read(formats.with_critic(trained, tmp_path), "")
+    file = model_file.read(formats.with_critic(trained, tmp_path, formats.critic_of(trained)), "")
     assert file.critic and set(file.generator) == set(trained.colouriser.state_dict())
+    again = open_model(Home(home), str(file.path), "cpu")
+    assert formats.critic_of(again).keys() == file.critic.keys()
     settings = parse(RunConfig, FIELDS | {"start_from": str(file.path)})
     assert train_run(Home(home).store, dataset, settings, Place("t", "tuned", {"arm": "tuned"})).status == "FINISHED"
     alone = parse(RunConfig, FIELDS | {"watch": {"validations": 1, "preview_images": 0, "keep": "generator"}, "seed": 1})
     run = train_run(Home(home).store, dataset, alone, Place("t", "alone", {"arm": "alone"}))
     with pytest.raises(ColourbenchError, match=r"watch\.keep=all"):
-        formats.with_critic(open_model(Home(home), run.id, "cpu"), tmp_path)
+        formats.critic_of(open_model(Home(home), run.id, "cpu"))
 
 
 def test_intervals_are_about_photographs() -> None:
