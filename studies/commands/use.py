@@ -124,7 +124,7 @@ def export(
     """Writes a trained model for other programs, with a model card.
 
     The card names data and licence, budget, metrics with intervals and limits, and shows a gallery. Each file is run and
-    compared with the model in torch. `--format onnx` needs the extra packages of `colourbench[export]`.
+    compared with the model in torch. `--format onnx` needs more packages: pip install -e ".[export]".
 
     Example: colourbench export champion --out flowers-model --format safetensors --format onnx
     """

@@ -149,7 +149,7 @@ def _onnx(model: Model, path: Path) -> Call:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError:
-        raise ColourbenchError("ONNX needs more packages: pip install 'colourbench[export]'") from None
+        raise ColourbenchError("ONNX needs more packages: pip install -e '.[export]'") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecated parts
         try:

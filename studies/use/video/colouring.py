@@ -35,7 +35,7 @@ def colourise_video(colouriser: Colouriser, job: Job, sight: Sight, output: Outp
     if reason := reason_to_skip(job, output):
         return Outcome(job, error=reason[0], remarks=reason[1:], is_skipped=not reason[0])
     if find_spec("av") is None:
-        return Outcome(job, error=f"{job.source}: video needs PyAV: pip install 'colourbench[video]'")
+        return Outcome(job, error=f"{job.source}: video needs PyAV: pip install -e '.[video]'")
     [target] = output.targets(job)
     try:
         remarks = _colourise(colouriser, job.source, target, replace(sight, memory_gb=output.memory_gb / 2), output)

@@ -227,7 +227,7 @@ def test_a_video_has_no_samples_and_needs_pyav(
 ) -> None:
     assert "--samples gives versions of a photograph" in run(vivid, short, tmp_path / "out", samples=2).error
     monkeypatch.setattr(colouring, "find_spec", lambda name: None)
-    assert "video needs PyAV: pip install 'colourbench[video]'" in run(vivid, short, tmp_path / "out").error
+    assert "video needs PyAV: pip install -e '.[video]'" in run(vivid, short, tmp_path / "out").error
     assert not (tmp_path / "out").exists()
 
 
