@@ -100,7 +100,7 @@ def _add_service(app: FastAPI, models: dict[str, Model], settings: ServeSettings
     )
     async def colourise(request: Request, wish: Annotated[asked, Query()]) -> Response:  # type: ignore[valid-type]
         order = _order(models, wish)
-        with work.place():
+        with work.place(request.client.host if request.client else ""):
             data = await _body(request, settings.most_bytes)
             return Response(await _picture(request, work.begin(order, data)), media_type=f"image/{order.kind}")
 

@@ -1,7 +1,7 @@
 """Who is served when: places for those who wait, one thread that colourises, and how often an address may send."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -57,7 +57,9 @@ class Work:
 
     def __init__(self, settings: ServeSettings) -> None:
         self.decoder = Decoder(limits_for(settings.most_pixels, settings.most_bytes))
-        self._places = BoundedSemaphore(settings.queue + 1)
+        places = settings.queue + 1
+        self._places, self._most_each = BoundedSemaphore(places), max(1, places // 2)
+        self._held: Counter[str] = Counter()  # places by address
         self._thread = ThreadPoolExecutor(1, "colourise")
 
     def __enter__(self) -> "Work":
@@ -68,17 +70,21 @@ class Work:
         self.decoder.__exit__(kind, error, trace)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place among those that wait.
+    def place(self, client: str) -> Iterator[None]:
+        """A place among those that wait; one address gets at most half of them, so that nobody can keep them all.
 
         Raises:
-            Later: all are taken.
+            Later: all are taken, or the address has its share.
         """
-        if not self._places.acquire(blocking=False):
+        client = _network(client)
+        if self._held[client] >= self._most_each or not self._places.acquire(blocking=False):
             raise Later("too many photographs are waiting; try again in a moment", 503, PAUSE)
+        self._held[client] += 1
         try:
             yield
         finally:
+            self._held[client] -= 1
+            self._held += Counter()  # forgets who holds none
             self._places.release()
 
     def begin(self, order: Order, data: bytes) -> Future[bytes]:

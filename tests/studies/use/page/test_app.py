@@ -193,13 +193,22 @@ class TestLimits:
 
     def test_all_places_taken(self, make_page: MakePage, photo: bytes) -> None:
         page = make_page(queue=1)
-        with page.work.place():
+        with page.work.place("1.2.3.4"):
             assert page.send(photo).status_code == 200
-            with page.work.place():
+            with page.work.place("1.2.3.5"):
                 reply = page.send(photo)
                 assert reply.status_code == 503 and int(reply.headers["retry-after"]) > 0 and "waiting" in reply.json()["error"]
         for _ in range(4):  # whatever the end of a request, its place is free again
             assert [page.send(data).status_code for data in (photo, b"no", b"")] == [200, 422, 422]
+
+    def test_one_address_gets_half_of_the_places(self, make_page: MakePage, photo: bytes) -> None:
+        page = make_page(queue=3)
+        with page.work.place("2001:db8::1"), page.work.place("2001:db8::2"):
+            with pytest.raises(work.Later), page.work.place("2001:db8::3"):
+                pass
+            assert page.send(photo).status_code == 200  # there is room for others
+        with page.work.place("2001:db8::3"):
+            assert not any(address != "2001:db8::" for address in page.work._held)
 
     def test_rate(self, make_page: MakePage, photo: bytes) -> None:
         page = make_page(rate=3)
