@@ -79,7 +79,7 @@ class SelfAttention(nn.Module):
         return x + self.gamma * attended.transpose(1, 2).reshape(x.shape)
 
 
-def nearest(x: Tensor, axis: int, size: int) -> Tensor:
+def nearest(x: Tensor, axis: int, size: int | torch.SymInt) -> Tensor:
     """x resampled along an axis: position i takes what is at ⌊i · old / size⌋.
 
     In whole numbers: torch's own rounds in float32, and ONNX otherwise than torch.

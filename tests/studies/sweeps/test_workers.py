@@ -23,7 +23,7 @@ from studies.sweeps.sweep import Sweep
 from variants.contract.ranges import Number
 from variants.registry import variant_class
 
-KILLS = int(os.environ.get("COLOURBENCH_KILLS", "6"))
+KILLS = int(os.environ.get("COLOURBENCH_KILLS", "4"))
 WORKERS = int(os.environ.get("COLOURBENCH_WORKERS", "2"))
 
 

@@ -16,7 +16,7 @@ from analysis.ratings.design import Design
 from analysis.ratings.store import ResponseStore
 from analysis.ratings.study import RatingStudy
 
-KILLS = 5 * int(os.environ.get("COLOURBENCH_KILLS", "6"))
+KILLS = 5 * int(os.environ.get("COLOURBENCH_KILLS", "4"))
 
 
 class Visitor:

@@ -10,7 +10,7 @@ from analysis.ratings.planning.stopping import FEWEST_RATERS, GO_ON, half_width,
 
 Simulate = Callable[..., pd.DataFrame]
 RATERS = 36
-STUDIES = 50
+STUDIES = 30
 
 
 def first_decision(answers: pd.DataFrame, difference: float = 0.1) -> tuple[int, str]:
