@@ -133,14 +133,14 @@ def colourise_photographs(colouriser: Colouriser, jobs: Sequence[Job], sight: Si
     """Colourises photographs in order; after a bad file the others still are. What exists stays, unless `force` is set."""
     output = replace(output, originals=output.originals | {job.source.resolve() for job in jobs})
     sight = replace(sight, memory_gb=output.memory_gb / 2)
-    todo: list[Job] = []
+    wanted: list[Job] = []
     for job in jobs:
         if reason := reason_to_skip(job, output):
             yield Outcome(job, error=reason[0], remarks=reason[1:], is_skipped=not reason[0])
         else:
-            todo.append(job)
+            wanted.append(job)
     with ThreadPoolExecutor(2) as readers:
-        for chunk in _chunks(todo, output.max_pixels):
+        for chunk in _chunks(wanted, output.max_pixels):
             yield from _together(colouriser, chunk, list(readers.map(lambda job: _read(job, output), chunk)), sight, output)
 
 

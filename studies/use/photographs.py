@@ -17,6 +17,7 @@ from common.data.decoding import images
 from common.data.decoding.cutting import small_copy
 from common.errors import ColourbenchError, first_line
 from common.files.atomic import replacing
+from studies.use import prediction
 
 Kind = Literal["grey", "tinted", "colour"]
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
@@ -30,7 +31,7 @@ SOFTWARE, ORIENTATION = 0x0131, 0x0112  # EXIF tags
 LAYOUT = (*range(254, 260), 262, *range(266, 270), 273, *range(277, 282), *range(284, 302), 317, *range(318, 348), 512, 529, 530,
           *range(531, 534), 33723, 34377, 34675)  # fmt: skip  # TIFF's own tags, of how the original's pixels lie in its file
 LONGEST_EXIF = 65_000  # bytes; JPEG holds no more
-STRIP = 2**20  # pixels whose L is computed at a time
+GREY_GB = 0.2  # memory in which a photograph loses its colours
 ABOUT = "colourbench: the colours are a computer's guess"
 GREY_CHROMA = 4.0  # Lab units; chroma below it is compression and noise
 TINT_SCATTER = 3.0  # Lab units that a tinted scan's ab may scatter around a function of L
@@ -86,13 +87,8 @@ def kind_of(rgb: UInt8[np.ndarray, "h w 3"]) -> tuple[Kind, str]:
 
 
 def without_colour(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The photograph's own L alone, some rows at a time."""
-    grey = np.empty_like(rgb)
-    rows = max(1, STRIP // rgb.shape[1])
-    for top in range(0, len(rgb), rows):
-        L, ab = lab.to_network(torch.from_numpy(rgb[top : top + rows].copy()).permute(2, 0, 1)[None])
-        grey[top : top + rows] = lab.to_photographs(L, ab * 0)[0].permute(1, 2, 0).numpy()
-    return grey
+    """The photograph's own L alone."""
+    return prediction.join(rgb, torch.zeros(1, 2, 1, 1), GREY_GB)
 
 
 def side_by_side(rgb: UInt8[np.ndarray, "h w 3"], coloured: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w2 3"]:

@@ -12,7 +12,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,7 +22,7 @@ from variants.players.colouriser import Colouriser
 GB = 1e9
 JOINING = 120  # bytes that a pixel takes while its L and ab are joined
 MOST_SEEN = 2**24  # pixels that the network sees of one photograph
-WHOLE = 2**24  # pixels; larger photographs are reduced before their L is computed
+STRIP = 2**20  # pixels whose L and ab are computed at a time, where only L is kept
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,9 @@ def small_size(colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: S
 
 def shrunk_lightness(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> Float[Tensor, "1 1 h2 w2"]:
     """L in the networks' scale, resampled to a size."""
-    if rgb.shape[0] * rgb.shape[1] > WHOLE:
-        factor = max(1, min(rgb.shape[0] // size[0], rgb.shape[1] // size[1]))
-        rgb = np.asarray(Image.fromarray(rgb).reduce(factor if factor > 1 else 2))
-    L, _ = lab.to_network(_planes(rgb))
+    rows = max(1, STRIP // rgb.shape[1])
+    strips = [rgb[top : top + rows] for top in range(0, len(rgb), rows)]
+    L = torch.cat([lab.to_network(_planes(strip))[0] for strip in strips], dim=2)  # (1, 1, h, w)
     return F.interpolate(L, size, mode="bilinear", antialias=True, align_corners=False)
 
 
