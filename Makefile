@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: demo test tests integration lint setup lock clean
+.PHONY: demo test tests integration faults lint setup lock clean
 
 demo: setup
 	$(BIN)/colourbench demo
@@ -21,6 +21,10 @@ tests: setup
 # Real kills on SQLite and PostgreSQL, and a real Slurm; what is not installed is skipped and said.
 integration: setup
 	$(BIN)/python -m pytest -m integration -n $(WORKERS) --dist loadfile --durations 16
+
+# By hand, an hour or two: plants faults of one line and counts those that the tests of the same name catch.
+faults: setup
+	$(BIN)/python tests/planted_faults.py --workers $(WORKERS)
 
 lint: setup
 	$(BIN)/ruff format --check .

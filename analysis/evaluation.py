@@ -14,12 +14,15 @@ from common.colour import lab
 from common.colour.metrics import MEASURED
 from common.data.shards import Split
 
-Colourise = Callable[..., Tensor]  # L (B, 1, H, W) and, if it takes them, labels (B,) -> ab (B, 2, H, W), in the networks' scale
-Batches = Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]  # the colouriser's inputs, coloured and true photographs
+# L (B, 1, H, W) and, if it takes them, labels (B,) -> ab (B, 2, H, W), in the networks' scale
+Colourise = Callable[..., Tensor]
+# the colouriser's inputs, coloured and true photographs
+Batches = Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]
 BATCH = 32
 VERSIONS = 4  # per photograph, to measure the diversity of a colouriser with noise
 
-DIVERSITY = "diversity"  # between versions of one photograph; an extra column, 0 for a colouriser without noise
+# between versions of one photograph; an extra column, 0 for a colouriser without noise
+DIVERSITY = "diversity"
 
 
 def grey(L: Tensor) -> Tensor:
@@ -49,6 +52,11 @@ class Evaluation:
     table: pd.DataFrame
     samples: UInt8[np.ndarray, "n h w 3"]
 
+    def means(self) -> dict[str, float]:
+        """The mean of every metric over the images that have a finite value: identical photographs have PSNR inf."""
+        finite = self.table[[*MEASURED, DIVERSITY]].replace([np.inf, -np.inf], np.nan).mean()
+        return {str(name): float(value) for name, value in finite.items()}
+
 
 @torch.no_grad()
 def evaluate(
@@ -65,25 +73,41 @@ def evaluate(
         labelled: whether `colourise` is also given the labels.
         version: a colouriser that returns a new version at each call; if given, the diversity of the versions is measured too.
     """
-    return measure(colourised(colourise, split, np.arange(len(split)), device, labelled), split, samples, version)
+    return measure(
+        colourised(colourise, split, np.arange(len(split)), device, labelled),
+        split,
+        samples,
+        version,
+    )
 
 
 @torch.no_grad()
-def measure(batches: Batches, split: Split, samples: int = 0, version: Colourise | None = None) -> Evaluation:
+def measure(
+    batches: Batches, split: Split, samples: int = 0, version: Colourise | None = None
+) -> Evaluation:
     """Evaluates photographs that are already colourised, in the split's order, as `colourised` yields them."""
     wanted = split.spread(samples)
-    parts, kept, seen = [], [], 0
+    parts = []
+    kept = []
+    seen = 0
     for inputs, images, truth in batches:
-        parts.append(per_image.all_metrics(images, truth) | {DIVERSITY: _diversity(version, *inputs)})
+        parts.append(
+            per_image.all_metrics(images, truth) | {DIVERSITY: _diversity(version, *inputs)}
+        )
         in_batch = wanted[(wanted >= seen) & (wanted < seen + len(images))] - seen
         kept.append(images[torch.from_numpy(in_batch).to(images.device)].permute(0, 2, 3, 1).cpu())
         seen += len(images)
-    columns = {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]}
-    return Evaluation(pd.DataFrame(_names(split) | columns), np.ascontiguousarray(torch.cat(kept).numpy()))
+    columns = {
+        name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]
+    }
+    return Evaluation(
+        pd.DataFrame(_names(split) | columns), np.ascontiguousarray(torch.cat(kept).numpy())
+    )
 
 
 def _names(split: Split) -> dict[str, list[str]]:
-    entries, labels = split.entries(), split.dataset.labels
+    entries = split.entries()
+    labels = split.dataset.labels
     return {
         "image": [f"{entry.photograph}#{entry.tile}" for entry in entries],
         "photograph": [entry.photograph for entry in entries],
@@ -93,16 +117,26 @@ def _names(split: Split) -> dict[str, list[str]]:
 
 @torch.no_grad()
 def score(
-    colourise: Colourise, split: Split, images: int, device: torch.device | str = "cpu", labelled: bool = False
+    colourise: Colourise,
+    split: Split,
+    images: int,
+    device: torch.device | str = "cpu",
+    labelled: bool = False,
 ) -> dict[str, float]:
     """Mean metrics over at most `images` images spread over a split; cheap enough to run during training."""
     scored = colourised(colourise, split, split.spread(images), device, labelled)
     parts = [per_image.all_metrics(images, truth) for _, images, truth in scored]
-    return {name: float(_finite_mean(torch.cat([part[name] for part in parts]))) for name in MEASURED}
+    return {
+        name: float(_finite_mean(torch.cat([part[name] for part in parts]))) for name in MEASURED
+    }
 
 
 def colourised(
-    colourise: Colourise, split: Split, places: np.ndarray, device: torch.device | str, labelled: bool = False
+    colourise: Colourise,
+    split: Split,
+    places: np.ndarray,
+    device: torch.device | str,
+    labelled: bool = False,
 ) -> Batches:
     """Yields batches of (colouriser's inputs, colourised, truth); the truth takes the same Lab round trip to uint8."""
     labels = torch.from_numpy(split.labels())
@@ -116,7 +150,9 @@ def colourised(
 def _diversity(version: Colourise | None, L: Tensor, *labels: Tensor) -> Tensor:
     if version is None:
         return torch.zeros(len(L), device=L.device)
-    return per_image.diversity(torch.stack([lab.join(L, version(L, *labels)) for _ in range(VERSIONS)]))
+    return per_image.diversity(
+        torch.stack([lab.join(L, version(L, *labels)) for _ in range(VERSIONS)])
+    )
 
 
 def _finite_mean(values: Tensor) -> Tensor:

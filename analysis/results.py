@@ -1,7 +1,8 @@
 """A finished study as tables: reads its runs through the tracker, and the photographs that the runs stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,35 @@ import torch
 from jaxtyping import UInt8
 
 from analysis import evaluation
+from analysis.metrics.distances import SetFigures
 from analysis.statistics.scores import Scores, scores
 from common.colour.metrics import METRICS
 from common.data.shards import Dataset, Split
 from common.errors import ColourbenchError
-from common.files import integrity
-from common.files.names import CONDITIONS, PER_IMAGE, PERCEPTUAL, SAMPLES, SETS, STUDY
+from common.system import integrity
+from common.system.names import CONDITIONS, PER_IMAGE, PERCEPTUAL, SAMPLES, SET_DISTANCES, STUDY
 from common.tracking import Run, Store
-from common.tracking.names import COMPARED, OUTSIDE, REMARKS, WITHOUT
+from common.tracking.names import COMPARED, DECLARATIONS, OUTSIDE, WITHOUT
 
-LATER = ("bleeding", "lpips")  # metrics that some runs lack: those of an older version, or without the weights
-COLUMNS = ("image", "photograph", "label", *(name for name in METRICS if name not in LATER))
+# metrics that some runs lack: those of an older version, or without the weights
+MEASURED_LATER = (
+    "bleeding",
+    "lpips",
+)
+COLUMNS = (
+    "image",
+    "photograph",
+    "label",
+    *(name for name in METRICS if name not in MEASURED_LATER),
+)
 REMEDY = "run `colourbench compare STUDY.yaml --retrain` to make it again"
-CURVES = ("validation/delta_e", "validation/psnr_rgb", "validation/colourfulness", "seconds", "updates")
+CURVES = (
+    "validation/delta_e",
+    "validation/psnr_rgb",
+    "validation/colourfulness",
+    "seconds",
+    "updates",
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,8 @@ class Results:
     dataset: Dataset
     cells: list[Run]
     parent: Run | None = None  # the tracked run that represents the study
-    others: tuple[str, ...] = ()  # descriptions of other comparisons of the same name, whose runs are not included
+    # descriptions of other comparisons of the same name, whose runs are not included
+    others: tuple[str, ...] = ()
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -59,31 +77,37 @@ class Results:
 
     @cached_property
     def sets(self) -> pd.DataFrame:
-        """FID, KID and its interval of each cell that has them: columns arm, seed, fid, kid, kid_low, kid_high, n."""
+        """Distances between sets of each cell that has them: columns arm, seed, network, frechet, kernel, their errors, n."""
         rows = [
-            {"arm": run.tags["arm"], "seed": int(run.tags["seed"]), **integrity.read_json(run.folder / SETS, REMEDY)}
+            {"arm": run.tags["arm"], "seed": int(run.tags["seed"]), "network": network, **figures}
             for run in self.cells
-            if (run.folder / SETS).is_file()
+            if (run.folder / SET_DISTANCES).is_file()
+            for network, figures in integrity.read_json(run.folder / SET_DISTANCES, REMEDY).items()
         ]
-        return pd.DataFrame(rows, columns=["arm", "seed", "fid", "kid", "kid_low", "kid_high", "n"])
+        figures = [field.name for field in fields(SetFigures)]
+        return pd.DataFrame(rows, columns=["arm", "seed", "network", *figures])
 
     @cached_property
     def conditions(self) -> pd.DataFrame:
         """ΔE₀₀ and colourfulness of each image under other conditions, with arm and seed; empty if no run was tested so."""
         parts = [
-            integrity.read_table(run.folder / CONDITIONS, ("condition", "photograph", "delta_e"), REMEDY).assign(
-                arm=run.tags["arm"], seed=int(run.tags["seed"])
-            )
+            integrity.read_table(
+                run.folder / CONDITIONS, ("condition", "photograph", "delta_e"), REMEDY
+            ).assign(arm=run.tags["arm"], seed=int(run.tags["seed"]))
             for run in self.trained
             if (run.folder / CONDITIONS).is_file()
         ]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     @property
-    def remarks(self) -> list[str]:
-        """Remarks that readers must know about single arms, and about runs that are not included."""
-        remarks = [f"{run.tags['arm']}: {text}" for run in self.cells for text in run.tags.get(REMARKS, "").splitlines()]
-        return remarks + list(self.others)
+    def finished_before(self) -> int:
+        """How many runs were finished when the rules that now hold (primary metric, margin, budget, data set) were fixed."""
+        finished = 0
+        history: list[dict[str, Any]] = self.settings.get(DECLARATIONS, [])
+        for before, after in pairwise(history):
+            if before["rules"] != after["rules"]:
+                finished = int(after["finished"])
+        return finished
 
     @property
     def outside(self) -> list[str]:
@@ -97,7 +121,9 @@ class Results:
 
     def seconds_a_seed(self, arm: str) -> float:
         """The training time of one seed of an arm, averaged over its seeds; 0 if nothing was trained."""
-        seconds = [run.metrics.get("seconds", 0.0) for run in self.trained if run.tags["arm"] == arm]
+        seconds = [
+            run.metrics.get("seconds", 0.0) for run in self.trained if run.tags["arm"] == arm
+        ]
         return sum(seconds) / len(seconds) if seconds else 0.0
 
     def runs_of(self, arm: str) -> list[Run]:
@@ -112,7 +138,10 @@ class Results:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """Validation curves: columns arm, seed, images, seconds, updates and the metrics."""
-        parts = [run.curves(CURVES).dropna().assign(arm=run.tags["arm"], seed=int(run.tags["seed"])) for run in self.trained]
+        parts = [
+            run.curves(CURVES).dropna().assign(arm=run.tags["arm"], seed=int(run.tags["seed"]))
+            for run in self.trained
+        ]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def samples(self, arm: str) -> UInt8[np.ndarray, "n h w 3"]:
@@ -144,7 +173,9 @@ class Results:
     def sample_names(self) -> list[str]:
         """The sample photographs' names, `file#tile`."""
         entries = self._test.entries()
-        return [f"{entries[position].photograph}#{entries[position].tile}" for position in self._places]
+        return [
+            f"{entries[position].photograph}#{entries[position].tile}" for position in self._places
+        ]
 
     @property
     def _test(self) -> Split:
@@ -164,23 +195,40 @@ def load(store: Store, data: Path, name: str) -> Results:
     parents = store.find(name, {"kind": "comparison"})
     if not parents:
         known = ", ".join(store.studies()) or "none yet"
-        raise ColourbenchError(f"there is no compared study {name!r}; run `colourbench compare STUDY.yaml` first (known: {known})")
-    parent = max(parents, key=lambda run: run.tags.get(COMPARED, ""))  # a study may have been run under several budgets
-    settings = integrity.read_json(parent.folder / STUDY, "run `colourbench compare STUDY.yaml` to write it again")
-    settings = {"primary": "delta_e", "margin": 0.5, **settings}  # defaults for a study that ran before these were required
-    cells = [run for run in store.find(name, {"kind": "cell"}) if _is_planned(run, settings["cells"])]
-    arms = [name for arm in settings["arms"] for name in (arm, f"{arm} {WITHOUT}")]
-    order = {arm: number for number, arm in enumerate([*settings["baselines"], *arms])}
-    cells = sorted(cells, key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"])))
+        raise ColourbenchError(
+            f"there is no compared study {name!r}; run `colourbench compare STUDY.yaml` first (known: {known})"
+        )
+    # a study may have been run under several budgets
+    parent = max(parents, key=lambda run: run.tags.get(COMPARED, ""))
+    remedy = "run `colourbench compare STUDY.yaml` to write it again"
+    settings = integrity.read_json(parent.folder / STUDY, remedy)
+    # defaults for a study that ran before these were required
+    settings = {"primary": "delta_e", "margin": 0.5, **settings}
+    cells = _cells(store, name, settings)
     if all(_is_fixed(run) for run in cells):
-        raise ColourbenchError(f"no run of the study {name!r} is finished; run `colourbench compare` again to go on")
+        raise ColourbenchError(
+            f"no run of the study {name!r} is finished; run `colourbench compare` again to go on"
+        )
     others = tuple(_other(run) for run in parents if run.id != parent.id)
     return Results(name, settings, _dataset(data, settings, cells), cells, parent, others)
 
 
+def _cells(store: Store, name: str, settings: dict[str, Any]) -> list[Run]:
+    """The study's finished runs: baselines, then arms in the study's order, then by seed."""
+    arms = [view for arm in settings["arms"] for view in (arm, f"{arm} {WITHOUT}")]
+    order = {arm: number for number, arm in enumerate([*settings["baselines"], *arms])}
+    runs = store.find(name, {"kind": "cell"})
+    cells = [run for run in runs if _is_planned(run, settings["cells"])]
+    return sorted(cells, key=lambda run: (order[run.tags["arm"]], int(run.tags["seed"])))
+
+
 def _other(run: Run) -> str:
     """Describes a comparison of the same name with other declared settings: its runs are not comparable with these."""
-    declared = ", ".join(f"{key} {run.params[key]}" for key in ("budget", "unit", "primary", "margin") if key in run.params)
+    declared = ", ".join(
+        f"{key} {run.params[key]}"
+        for key in ("budget", "unit", "primary", "margin")
+        if key in run.params
+    )
     return (
         f"This study was also run on {run.tags.get('dataset', '?')} with {declared}. Those runs are not in this report: "
         "figures under other conditions do not compare."
@@ -194,10 +242,14 @@ def _is_fixed(run: Run) -> bool:
 
 def _of_one(run: Run) -> pd.DataFrame:
     table = integrity.read_table(run.folder / PER_IMAGE, COLUMNS, REMEDY)
-    later = {name: float("nan") for name in LATER if name not in table}
-    table = table.assign(arm=run.tags["arm"], seed=int(run.tags["seed"]), fixed=_is_fixed(run), **later)
+    later = {name: float("nan") for name in MEASURED_LATER if name not in table}
+    arm = run.tags["arm"]
+    table = table.assign(arm=arm, seed=int(run.tags["seed"]), fixed=_is_fixed(run), **later)
+    table["networks"] = arm.removesuffix(f" {WITHOUT}")
     if (run.folder / PERCEPTUAL).is_file():
-        table["lpips"] = integrity.read_table(run.folder / PERCEPTUAL, ["lpips"], REMEDY)["lpips"].to_numpy()
+        table["lpips"] = integrity.read_table(run.folder / PERCEPTUAL, ["lpips"], REMEDY)[
+            "lpips"
+        ].to_numpy()
     return table
 
 

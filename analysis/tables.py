@@ -25,7 +25,9 @@ def write_large(frame: pd.DataFrame, path: Path) -> None:
 def markdown(frame: pd.DataFrame) -> str:
     """A GitHub table."""
     rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.itertuples(index=False)]
-    return "".join("| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |\n" for row in rows)
+    return "".join(
+        "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |\n" for row in rows
+    )
 
 
 def latex(frame: pd.DataFrame) -> str:
@@ -43,6 +45,23 @@ def with_half(value: float, half: float, digits: int) -> str:
     return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else "")
 
 
+def with_limits(estimate: float, low: float, high: float) -> str:
+    """`estimate [low, high]`, each with its sign; the estimate alone if there is no interval."""
+    if not math.isfinite(low):
+        return f"{estimate:+.3g}"
+    return f"{estimate:+.3g} [{low:+.3g}, {high:+.3g}]"
+
+
+def percent(share: float) -> str:
+    """A share in per cent; a dash if it is unknown."""
+    return f"{share:.0%}" if math.isfinite(share) else "–"
+
+
+def p_value(p: float) -> str:
+    """A p-value to three digits."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _latex_text(value: object) -> str:
     text = str(value)
     bold = text.startswith("**")
@@ -52,6 +71,14 @@ def _latex_text(value: object) -> str:
 
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%_#${}"}
-    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "±": r"$\pm$", "−": "$-$", "Δ": r"$\Delta$", "₀": "$_0$"}
+    | {
+        "\\": r"\textbackslash{}",
+        "^": r"\^{}",
+        "~": r"\~{}",
+        "±": r"$\pm$",
+        "−": "$-$",
+        "Δ": r"$\Delta$",
+        "₀": "$_0$",
+    }
     | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "<": "$<$", ">": "$>$", "|": "$|$"}
 )

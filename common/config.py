@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -18,7 +18,12 @@ class Settings(BaseModel):
     """Base of every settings model: frozen, strict, no unknown fields; each field's docstring is its description."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
     )
 
     @model_validator(mode="before")
@@ -27,21 +32,52 @@ class Settings(BaseModel):
         """Merges the given fields into this model's defaults, so that naming one nested field does not reset its neighbours."""
         if not isinstance(data, Mapping):
             return data
-        nested = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, BaseModel)}
-        laid = merge({name: as_json(default) for name, default in nested.items()}, data)
-        return {name: _as_tuple(cls.model_fields.get(name), value) for name, value in laid.items()}
+        nested = {
+            name: field.default
+            for name, field in cls.model_fields.items()
+            if isinstance(field.default, BaseModel)
+        }
+        merged = merge({name: as_json(default) for name, default in nested.items()}, data)
+        return {
+            name: _as_tuple(cls.model_fields.get(name), value) for name, value in merged.items()
+        }
 
 
 TAGS = ("kind", "loss")  # fields that select one of several settings models
 S = TypeVar("S", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads `1e-4` as a number, as YAML 1.2 does and PyYAML does not."""
+MERGE = "tag:yaml.org,2002:merge"  # of the key <<, which takes over another mapping
 
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML as version 1.2 has it: `1e-4` is a number, `on` and `off` are words, and no key stands twice in a mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuses a key that stands twice: plain PyYAML would drop the first value without a word."""
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == MERGE:
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key if isinstance(key, Hashable) else None)
+        return super().construct_mapping(node, deep)
+
+
+BOOLEAN = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOLEAN or first in "tTfF"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
 )
 
 
@@ -56,7 +92,9 @@ def read_yaml(text: str, origin: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ColourbenchError(f"{origin} is not valid YAML{where}: {getattr(error, 'problem', error)}") from None
+        raise ColourbenchError(
+            f"{origin} is not valid YAML{where}: {getattr(error, 'problem', error)}"
+        ) from None
     except RecursionError:
         raise ColourbenchError(f"{origin} is nested too deeply to be settings") from None
 
@@ -72,7 +110,9 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ColourbenchError(f"cannot read {path}: {error.strerror}") from None
     if not isinstance(data, dict):
-        raise ColourbenchError(f"{path} should hold fields like `name: value`, and holds {type(data).__name__}")
+        raise ColourbenchError(
+            f"{path} should hold fields like `name: value`, and holds {type(data).__name__}"
+        )
     return data
 
 
@@ -86,7 +126,9 @@ def parse(model: type[S], data: Mapping[str, Any], origin: str = "settings") -> 
         return model.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         lines = [_explain(model, data, dict(item)) for item in error.errors()]
-        raise ColourbenchError("\n".join(f"{origin}: {line}" for line in dict.fromkeys(lines))) from None
+        raise ColourbenchError(
+            "\n".join(f"{origin}: {line}" for line in dict.fromkeys(lines))
+        ) from None
 
 
 def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -95,13 +137,17 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         if not equals or not all(path.split(".")):
-            raise ColourbenchError(f"--set {assignment!r}: write it as field.field=value, for instance seed=3")
+            raise ColourbenchError(
+                f"--set {assignment!r}: write it as field.field=value, for instance seed=3"
+            )
         *parents, leaf = path.strip().split(".")
         target = result
         for name in parents:
             target = target.setdefault(name, {})
             if not isinstance(target, dict):
-                raise ColourbenchError(f"--set {assignment!r}: {name} is a single value and has no fields")
+                raise ColourbenchError(
+                    f"--set {assignment!r}: {name} is a single value and has no fields"
+                )
         target[leaf] = read_yaml(value, f"--set {assignment!r}")
     return result
 
@@ -119,7 +165,9 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     result = dict(base)
     for name, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
-        result[name] = merge(result[name], value) if both and _of_one_kind(result[name], value) else value
+        result[name] = (
+            merge(result[name], value) if both and _of_one_kind(result[name], value) else value
+        )
     return result
 
 
@@ -131,7 +179,11 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flattens a nested mapping to `{"a.b.c": value}`."""
     flat: dict[str, Any] = {}
     for name, value in data.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        flat |= (
+            flatten(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{name}": value}
+        )
     return flat
 
 
@@ -151,9 +203,14 @@ def explain_fields(settings: BaseModel, indent: str = "") -> str:
     lines = []
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        about = "; ".join(part for part in (_choices(field), _range(field), _sentence(field)) if part)
+        about = "; ".join(
+            part for part in (_choices(field), _range(field), _sentence(field)) if part
+        )
         if isinstance(value, BaseModel):
-            lines += [f"{indent}{name}:  # {about}".rstrip(" #"), explain_fields(value, indent + "  ")]
+            lines += [
+                f"{indent}{name}:  # {about}".rstrip(" #"),
+                explain_fields(value, indent + "  "),
+            ]
         else:
             plain = as_json(settings)[name]
             lines.append(f"{indent}{name}: {json.dumps(plain)}  # {about}".rstrip(" #"))
@@ -177,7 +234,12 @@ def _choices(field: FieldInfo) -> str:
 
 def _range(field: FieldInfo) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    bounds = [f"{signs[k]} {getattr(item, k)}" for item in field.metadata for k in signs if hasattr(item, k)]
+    bounds = [
+        f"{signs[k]} {getattr(item, k)}"
+        for item in field.metadata
+        for k in signs
+        if hasattr(item, k)
+    ]
     return ", ".join(bounds)
 
 
@@ -191,7 +253,9 @@ def _explain(model: type[BaseModel], data: Mapping[str, Any], error: dict[str, A
     reason = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     reason = reason[:1].lower() + reason[1:]
     given = error.get("input")
-    return f"{path}: {reason}" + (f" (given: {given!r})" if not isinstance(given, dict | list) else "")
+    return f"{path}: {reason}" + (
+        f" (given: {given!r})" if not isinstance(given, dict | list) else ""
+    )
 
 
 def _real_path(data: Any, location: tuple[Any, ...]) -> list[Any]:
@@ -215,7 +279,9 @@ def _suggestion(model: type[BaseModel], path: str) -> str:
     return did_you_mean(path, known) or did_you_mean(leaf, known)
 
 
-def _known_fields(schema: Mapping[str, Any], prefix: str = "", root: Mapping[str, Any] | None = None) -> Iterable[str]:
+def _known_fields(
+    schema: Mapping[str, Any], prefix: str = "", root: Mapping[str, Any] | None = None
+) -> Iterable[str]:
     root = root or schema
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]

@@ -22,7 +22,9 @@ class Interrupted(BaseException):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean X?`, or an empty string if no known name resembles `name`."""
     names = list(known)
-    close = [item for item in names if item.startswith(name)] or difflib.get_close_matches(name, names, n=1)
+    close = [item for item in names if item.startswith(name)] or difflib.get_close_matches(
+        name, names, n=1
+    )
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ColourbenchError
-from common.files.names import MANIFEST
+from common.system.names import MANIFEST
 from common.tracking import Store
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ class Home:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ColourbenchError(f"cannot make the home folder {path}: {error.strerror}; choose another with --home") from None
+            raise ColourbenchError(
+                f"cannot make the home folder {path}: {error.strerror}; choose another with --home"
+            ) from None
         self.path = path.resolve()
         self._store: Store | None = None
 
@@ -71,7 +73,8 @@ class Home:
             ColourbenchError: no data set has this name; the message lists those that exist.
         """
         self.check_dataset(name)
-        from common.data.shards import Dataset  # imported after the check, which does not need it
+        # imported after the check, which does not need it
+        from common.data.shards import Dataset
 
         return Dataset(self.data / name)
 

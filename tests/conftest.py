@@ -1,16 +1,21 @@
 """What all tests share: shape checks switched on, one thread, small photographs with known colours."""
 
+import ipaddress
 import multiprocessing
 import os
 import random
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ["MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"] = "false"  # one test looks at it; others need not wait for its threads
+# one test looks at it; others need not wait for its threads
+os.environ["MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"] = "false"
 os.environ["COLUMNS"] = "200"  # the help must not wrap differently on a narrow terminal
 
 from jaxtyping import install_import_hook
@@ -33,7 +38,17 @@ from common.tracking import Store
 torch.set_num_threads(1)
 
 POSTGRES = Path("/usr/lib/postgresql")
-CORPORA = Path(os.environ.get("COLOURBENCH_CORPORA", Path(__file__).resolve().parents[2] / "shared" / "corpora"))
+CORPORA = Path(
+    os.environ.get(
+        "COLOURBENCH_CORPORA", Path(__file__).resolve().parents[2] / "shared" / "corpora"
+    )
+)
+
+PUBLISHED = Path(
+    os.environ.get(
+        "COLOURBENCH_RATINGS", Path(__file__).resolve().parents[2] / "shared" / "ratings"
+    )
+)
 
 
 def photograph(seed: int, size: tuple[int, int] = (80, 96)) -> np.ndarray:
@@ -42,7 +57,9 @@ def photograph(seed: int, size: tuple[int, int] = (80, 96)) -> np.ndarray:
     height, width = size
     y, x = np.mgrid[0:height, 0:width] / max(size)
     phase = draw.uniform(0, 2 * np.pi, size=3)
-    waves = [np.sin(2 * np.pi * (draw.uniform(0.5, 2) * x + draw.uniform(0.5, 2) * y) + p) for p in phase]
+    waves = [
+        np.sin(2 * np.pi * (draw.uniform(0.5, 2) * x + draw.uniform(0.5, 2) * y) + p) for p in phase
+    ]
     rgb = 127 + 90 * np.stack(waves, axis=-1) + draw.normal(0, 4, size=(height, width, 3))
     return np.clip(rgb, 0, 255).astype(np.uint8)
 
@@ -95,7 +112,7 @@ def home(tmp_path: Path, dataset: Dataset, fresh_store: Path) -> Path:
     return tmp_path / "home"
 
 
-PRELOADED = ["mlflow.store.tracking.sqlalchemy_store", "lightning_fabric", "studies.runs.life"]
+PRELOADED = ["mlflow.store.tracking.sqlalchemy_store", "lightning_fabric", "studies.runs.train"]
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +143,53 @@ def make_photograph() -> Callable[..., np.ndarray]:
     return photograph
 
 
+@pytest.fixture(autouse=True)
+def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After it is set up the suite needs no network: a test that reaches for another machine fails, whatever it catches."""
+    reached_for: list[str] = []
+    connect = socket.socket.connect
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_this_machine(
+            str(address[0])
+        ):
+            reached_for.append(str(address))
+            raise ConnectionRefusedError(f"tests reach no other machine: {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    yield
+    assert reached_for == []
+
+
+def _is_this_machine(host: str) -> bool:
+    if host in ("localhost", socket.gethostname()):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:  # another name
+        return False
+
+
+@pytest.fixture(scope="session")
+def a_free_port() -> Callable[[], int]:
+    """Finds a port that nobody listens at."""
+    return free_port
+
+
+def free_port() -> int:
+    """A port that nobody listens at: of a range that each worker of the suite has for itself, and from which the system takes none
+    for connections that go out."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    candidates = list(range(20_000 + 500 * worker, 20_500 + 500 * worker))
+    random.SystemRandom().shuffle(candidates)
+    for port in candidates:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port between 20,000 and 30,000 is free")
+
+
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[str]:
     """A PostgreSQL server of its own, on a free port."""
@@ -138,16 +202,40 @@ def postgres(tmp_path: Path) -> Iterator[str]:
     if os.getuid() == 0:  # it refuses to run as root
         shutil.chown(folder, "postgres", "postgres")
         as_user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"]
-    port = random.SystemRandom().randint(20_000, 40_000)
+    port = free_port()
 
     def run(*command: str) -> None:
-        subprocess.run([*as_user, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp")
+        subprocess.run(
+            [*as_user, *command],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/tmp",
+        )
 
     run(str(binaries / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "colourbench")
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run(str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    run(
+        str(binaries / "pg_ctl"),
+        "-D",
+        str(folder / "data"),
+        "-w",
+        "-l",
+        str(folder / "log"),
+        "-o",
+        options,
+        "start",
+    )
     try:
         yield f"postgresql+psycopg://colourbench:secret@127.0.0.1:{port}/postgres"
     finally:
         run(str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """A folder of published ratings, where there is one: hecd/, p913/, pwcmp/."""
+    if not PUBLISHED.is_dir():
+        pytest.skip("no folder of published ratings: set COLOURBENCH_RATINGS to one")
+    return PUBLISHED

@@ -25,12 +25,16 @@ def recipe() -> dict[str, str]:
 
 def contract() -> dict[str, Callable[..., None]]:
     """The tests that every variant of the registry must pass, by name."""
-    spec = importlib.util.spec_from_file_location("contract", ROOT / "tests" / "variants" / "test_contract.py")
+    spec = importlib.util.spec_from_file_location(
+        "contract", ROOT / "tests" / "variants" / "test_contract.py"
+    )
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     tests = {name: test for name, test in vars(module).items() if name.startswith("test_")}
-    return {name: test for name, test in tests.items() if "name" in inspect.signature(test).parameters}
+    return {
+        name: test for name, test in tests.items() if "name" in inspect.signature(test).parameters
+    }
 
 
 @pytest.fixture

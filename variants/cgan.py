@@ -37,27 +37,41 @@ class CganConfig(AdversarialConfig):
         if self.penalty_weight:
             refuse_mixed_images(self.critic)
         if self.objective == "wasserstein" and not self.penalty_weight:
-            raise ValueError("objective=wasserstein without a penalty lets the critic grow without bound; set penalty_weight=10")
+            raise ValueError(
+                "objective=wasserstein without a penalty lets the critic grow without bound; set penalty_weight=10"
+            )
         if self.critic.real_label != 1 and not objectives.OBJECTIVES[self.objective].smoothable:
-            raise ValueError(f"critic.real_label has no meaning with objective={self.objective}; use vanilla or least_squares")
+            raise ValueError(
+                f"critic.real_label has no meaning with objective={self.objective}; use vanilla or least_squares"
+            )
         if self.objective == "wasserstein" and self.inflection.metric != "off":
-            raise ValueError("inflection.metric needs a game whose loss has a zero; a Wasserstein critic's drifts, so leave it off")
+            raise ValueError(
+                "inflection.metric compares losses of the critic over time, and a Wasserstein critic's loss drifts; leave it off"
+            )
+        if self.accumulation > 1 and objectives.OBJECTIVES[self.objective].compares:
+            raise ValueError(
+                "objective=relativistic compares with the mean over the whole batch; leave accumulation at 1"
+            )
         if self.critic_threshold is not None and self.objective != "vanilla":
-            raise ValueError(f"critic_threshold is a cross-entropy, and objective={self.objective} has another scale; use vanilla")
+            raise ValueError(
+                f"critic_threshold is a cross-entropy, and objective={self.objective} has another scale; use vanilla"
+            )
         return self
 
     def check(self, domain: Domain) -> None:
         """Also checks that the objective can be computed separately on each device."""
         super().check(domain)
         if ranks() > 1 and objectives.OBJECTIVES[self.objective].compares:
-            raise ColourbenchError("objective=relativistic compares with the mean over the whole batch; train it on one device")
+            raise ColourbenchError(
+                "objective=relativistic compares with the mean over the whole batch; train it on one device"
+            )
 
 
 @dataclass(frozen=True)
-class Shown:
+class Prediction:
     """A part of a batch, and the colours G(L) that the generator predicts for it."""
 
-    batch: Batch
+    part: Batch
     fake: Colours
 
 
@@ -69,60 +83,63 @@ class Cgan(AdversarialVariant):
 
     def step(self, batches: Iterator[Batch]) -> Losses:
         """Isola et al. 2017, §3.3. With `critic_threshold`, updates the critic until its loss is low enough (Antic 2018, NoGAN)."""
-        critic: list[Losses] = []
-        while self.schedule.wants_critic_update(critic):
-            shown: list[Shown] = []  # releases the graph of the previous critic update
-            shown += [self._show(part) for part in self.draw_parts(batches)]  # G(L)
-            critic.append(self.critic.update(self._critic_descent, shown))  # max_D ½ E[log D(L, ab)] + ½ E[log(1 - D(L, G(L)))]
-        return means(critic) | self.generator.update(self._generator_descent, shown)  # min_G -E[log D(L, G(L))] + λ E‖ab - G(L)‖_p
-
-    def pretrain_critic(self, batches: Iterator[Batch]) -> Losses:
-        """With a gradient penalty, uses new fakes: the penalty needs real and fake colours of the same photograph."""
-        if not self.config.penalty_weight:
-            return super().pretrain_critic(batches)
-        parts = self.draw_parts(batches)
-        self.schedule.begin_critic_pretraining()
-        return self.critic.update(self._critic_descent, [Shown(part, Colours(self.colourise_now(part))) for part in parts])
+        critic, predictions = self._update_critic(batches)
+        # min_G -E[log D(L, G(L))] + λ E‖ab - G(L)‖_p
+        return critic | self.generator.update(self._generator_descent, predictions)
 
     def critic_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
-        """The critic's loss under the configured objective."""
+        """-½ E[log D(L, ab)] - ½ E[log(1 - D(L, G(L)))], or that of another objective."""
         return self._objective.critic(real, fake, self.config.critic.real_label)
+
+    def generator_loss(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
+        """-E[log D(L, G(L))], or that of another objective."""
+        return self._objective.generator(real, fake)
+
+    @property
+    def penalty_weight(self) -> float:
+        """The weight of the gradient penalty."""
+        return self.config.penalty_weight
+
+    @property
+    def compares(self) -> bool:
+        """Whether the objective compares fakes with real photographs."""
+        return self._objective.compares
 
     def critic_accuracy(self, real: objectives.Maps, fake: objectives.Maps) -> objectives.Scalar:
         """Accuracy at the objective's decision boundary; where it has none, the share of correctly ranked pairs."""
         boundary = self._objective.boundary
-        return objectives.ranking_accuracy(real, fake) if boundary is None else objectives.accuracy(real, fake, boundary)
+        if boundary is None:
+            return objectives.ranking_accuracy(real, fake)
+        return objectives.accuracy(real, fake, boundary)
 
     @property
     def _objective(self) -> objectives.Objective:
         return objectives.OBJECTIVES[self.config.objective]
 
-    def _show(self, part: Batch) -> Shown:
+    def _update_critic(self, batches: Iterator[Batch]) -> tuple[Losses, list[Prediction]]:
+        """max_D ½ E[log D(L, ab)] + ½ E[log(1 - D(L, G(L)))], and the last predictions, which the generator's update takes."""
+        losses: list[Losses] = []
+        while True:
+            predictions = [self._predict(part) for part in self.draw_parts(batches)]  # G(L)
+            losses.append(self.critic.update(self._critic_descent, predictions))
+            if self.is_critic_good(losses):
+                return means(losses), predictions
+            del predictions  # their graph is released before the next one is made
+
+    def _predict(self, part: Batch) -> Prediction:
         """Computes G(L), and keeps its graph if the generator's update can use the same forward pass.
 
         It cannot with several parts, whose graphs are built one at a time to save memory; nor if `waiting` is evaluation, where
         the fakes for the critic are computed in evaluation mode and those for the generator's update in training mode.
         """
         one_forward = self.config.accumulation == 1 and self.config.waiting == "training"
-        with torch.set_grad_enabled(one_forward), self.waits(self.generator):
-            return Shown(part, self.generator(part.seen, part.label))
+        with torch.set_grad_enabled(one_forward), self.in_waiting_mode(self.generator):
+            return Prediction(part, self.generator(part.seen, part.label))
 
-    def _critic_descent(self, shown: Shown) -> Loss:
-        part, fake = shown.batch, shown.fake.ab.detach()  # G(L), (B, 2, H, W)
-        loss = self.critic_loss(*self.judge(part, fake))  # -½ E[log D(L, ab)] - ½ E[log(1 - D(L, G(L)))]
-        if not self.config.penalty_weight:
-            return loss, {"critic": loss}
-        penalty, norms = self.gradient_penalty(part, fake)
-        losses = {"critic": loss, "penalty": penalty, "gradient_norm": norms.mean()}
-        return loss + self.config.penalty_weight * penalty, losses
+    def _critic_descent(self, prediction: Prediction) -> Loss:
+        return self.critic_terms(prediction.part, prediction.fake.ab.detach())
 
-    def _generator_descent(self, shown: Shown) -> Loss:
-        part, fake = shown.batch, shown.fake
-        if not fake.ab.requires_grad:
-            fake = self.generator(part.seen, part.label)  # G(L) again, now with a graph
-        with self.waits(self.critic):
-            maps = self.critic(part.L, fake.ab, part.label)  # D(L, G(L)), one map of logits for each scale
-            real = self.critic(part.L, part.ab, part.label) if self._objective.compares else maps
-        adversarial, reconstruction = self._objective.generator(real, maps), self.reconstruction(fake, part)
-        loss = adversarial + self.config.reconstruction_weight * reconstruction  # -E[log D(L, G(L))] + λ E‖ab - G(L)‖_p
-        return loss, {"adversarial": adversarial, "reconstruction": reconstruction}
+    def _generator_descent(self, prediction: Prediction) -> Loss:
+        if not prediction.fake.ab.requires_grad:
+            return self.generator_descent(prediction.part)  # G(L) again, now with a graph
+        return self.generator_terms(prediction.part, prediction.fake)

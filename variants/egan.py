@@ -22,7 +22,7 @@ from common.loop.engine import Engine
 from common.loop.randomness import own_randomness
 from common.loop.training import Losses
 from variants.contract.adversarial import AdversarialConfig, AdversarialVariant
-from variants.contract.ranges import ADVERSARIAL_SPACE, orders
+from variants.contract.ranges import ADVERSARIAL_SPACE, log_range
 from variants.losses import objectives
 from variants.players.player import Loss, Player, in_float32
 
@@ -49,7 +49,7 @@ class EganConfig(AdversarialConfig):
     n_critic: int = Field(default=1, ge=1, le=100)
     """Critic updates in each step (n_D in the paper). The authors: 3."""
     evaluation_size: int | None = Field(default=None, ge=1, le=4096)
-    """Number of images on which the children are evaluated; by default as many as a training batch has."""
+    """Number of images, over all devices, on which the children are evaluated; by default as many as a training batch has."""
 
     @field_validator("mutations")
     @classmethod
@@ -61,19 +61,23 @@ class EganConfig(AdversarialConfig):
     @model_validator(mode="after")
     def _whole_batches(self) -> "EganConfig":
         if self.waiting != "training":
-            raise ValueError("waiting=evaluation would part the forward that children and critic share; leave it at training")
+            raise ValueError(
+                "waiting=evaluation has no meaning here, for children and critic share one forward pass; leave it at training"
+            )
         if self.parents > 1 and self.generator.average:
-            raise ValueError("generator.average would mix the weights of unrelated parents; use parents=1, or no average")
+            raise ValueError(
+                "generator.average would mix the weights of unrelated parents; use parents=1, or no average"
+            )
         if self.accumulation > 1:
             raise ValueError(
-                "accumulation would give each part of a batch three backwards of its own and end the shared forward; "
+                "accumulation does not work with children that share one forward pass; "
                 "use generator.recompute or smaller batches to save memory"
             )
         return self
 
 
 @dataclass(frozen=True)
-class Judge:
+class EvaluationBatch:
     """What all children are evaluated on: a batch, the seed of its dropout noise, and the critic's loss on real photographs."""
 
     batch: Batch
@@ -116,13 +120,16 @@ class Egan(AdversarialVariant):
 
     Config = EganConfig
     config: EganConfig
-    space = ADVERSARIAL_SPACE | {"variant.diversity_weight": orders(0.001, 0.5)}
-    presets = ({"variant.diversity_weight": 0.01},)  # γ, the lower end of the range in Wang et al. 2019
+    space = ADVERSARIAL_SPACE | {"variant.diversity_weight": log_range(0.001, 0.5)}
+    # γ, the lower end of the range in Wang et al. 2019
+    presets = ({"variant.diversity_weight": 0.01},)
 
     def __init__(self, config: EganConfig, engine: Engine, domain: Domain) -> None:
         super().__init__(config, engine, domain)
-        with own_randomness():
-            self.population = [self.generator] + [self.new_generator() for _ in range(config.parents - 1)]
+        with own_randomness("population"):
+            self.population = [self.generator] + [
+                self.new_generator() for _ in range(config.parents - 1)
+            ]
 
     @property
     def parents(self) -> list[Player]:
@@ -131,13 +138,16 @@ class Egan(AdversarialVariant):
 
     def step(self, batches: Iterator[Batch]) -> Losses:
         """One iteration of Algorithm 1: every parent mutates on one batch, and all children are evaluated on a second one."""
-        batch, judge = self.draw(batches), self._judge(self._evaluation_batch(batches))
+        batch = self.draw(batches)
+        evaluation = self._evaluation_batch(batches)
         survivors: list[Child] = []
         judged: list[Losses] = []
         for number, parent in enumerate(self.population):  # j = 1 … μ
-            for child in self._children(number, parent, batch, judge):  # h = 1 … n_m: variation and evaluation
+            # h = 1 … n_m: variation and evaluation
+            for child in self._children(number, parent, batch, evaluation):
                 judged.append(_figures(child))
-                survivors = sorted([*survivors, child], key=lambda c: c.fitness, reverse=True)  # sort by F
+                # sort by F
+                survivors = sorted([*survivors, child], key=lambda c: c.fitness, reverse=True)
                 del survivors[self.config.parents :]  # keep the μ fittest
         self._replace_parents(survivors)  # θ_1, …, θ_μ ← the survivors' θ_child
         self._update_critic(survivors, batches)  # w ← Adam(g_w, w), n_D times
@@ -152,62 +162,105 @@ class Egan(AdversarialVariant):
         """-½ E[log D(L, ab)] - ½ E[log(1 - D(L, G(L)))] (eq. 1, halved)."""
         return objectives.vanilla_critic(real, fake, self.config.critic.real_label)
 
-    def _evaluation_batch(self, batches: Iterator[Batch]) -> Batch:
-        """A new batch of `evaluation_size` images, on which the children are evaluated."""
+    def _evaluation_batch(self, batches: Iterator[Batch]) -> EvaluationBatch:
+        """This rank's share of `evaluation_size` new images, on which the children are evaluated."""
         drawn = [self.draw(batches)]
-        wanted = self.config.evaluation_size or len(drawn[0])
+        size = self.config.evaluation_size
+        wanted = self.engine.share_of(size) if size else len(drawn[0])
         while sum(map(len, drawn)) < wanted:
             drawn.append(self.draw(batches))
         names = ("L", "ab", "label", *(["hints"] if self.config.generator.hints else []))
-        return Batch(*(torch.cat([getattr(batch, name) for batch in drawn])[:wanted] for name in names))  # (N, …)
+        whole = {name: torch.cat([getattr(batch, name) for batch in drawn]) for name in names}
+        return self._prepared(Batch(**{name: rows[:wanted] for name, rows in whole.items()}))
 
-    def _judge(self, batch: Batch) -> Judge:
-        noise = int(torch.randint(2**62, ()))  # one seed for all children, so that they differ in their weights only
-        real_loss = objectives.vanilla_critic_real(self.critic(batch.L, batch.ab, batch.label), self.config.critic.real_label)
-        return Judge(batch, noise, real_loss.detach(), self.critic.gradients(real_loss))
+    def _prepared(self, batch: Batch) -> EvaluationBatch:
+        # one seed for all children, so that they differ in their weights only
+        noise = int(torch.randint(2**62, ()))
+        real_loss = objectives.vanilla_critic_real(
+            self.critic(batch.L, batch.ab, batch.label), self.config.critic.real_label
+        )
+        return EvaluationBatch(batch, noise, real_loss.detach(), self.critic.gradients(real_loss))
 
-    def _children(self, number: int, parent: Player, batch: Batch, judge: Judge) -> Iterator[Child]:
+    def _children(
+        self, number: int, parent: Player, batch: Batch, evaluation: EvaluationBatch
+    ) -> Iterator[Child]:
         """Variation (§3.2): all mutations share one forward pass of generator and critic; each has its own backward pass."""
         fake = parent(batch.seen, batch.label)  # G_θ(L)
         maps = self.critic(batch.L, fake.ab, batch.label)  # D(L, G_θ(L))
         reconstruction = self.reconstruction(fake, batch)
         buffers = dict(parent.network.named_buffers())
         for mutation in self.config.mutations:
-            loss = MUTATIONS[mutation](maps) + self.config.reconstruction_weight * reconstruction  # M_h + λ E‖ab - G_θ(L)‖_p
-            gradients = parent.gradients(loss, retain_graph=mutation != self.config.mutations[-1])  # g_θ
+            # M_h + λ E‖ab - G_θ(L)‖_p
+            loss = MUTATIONS[mutation](maps) + self.config.reconstruction_weight * reconstruction
+            # g_θ
+            gradients = parent.gradients(loss, retain_graph=mutation != self.config.mutations[-1])
             own_buffers = {name: buffer.clone() for name, buffer in buffers.items()}
-            judgement = self._evaluate(parent, gradients, own_buffers, judge)
-            yield Child(number, mutation, gradients, own_buffers, reconstruction.detach(), judgement)
+            judgement = self._evaluate(parent, gradients, own_buffers, evaluation)
+            yield Child(
+                number, mutation, gradients, own_buffers, reconstruction.detach(), judgement
+            )
 
-    def _evaluate(self, parent: Player, gradients: list[Tensor], buffers: dict[str, Tensor], judge: Judge) -> Judgement:
+    def _evaluate(
+        self,
+        parent: Player,
+        gradients: list[Tensor],
+        buffers: dict[str, Tensor],
+        evaluation: EvaluationBatch,
+    ) -> Judgement:
         """Evaluation (§3.3): F = F_q + γ F_d with F_q = E[σ(D(fake))] (eq. 5) and F_d = -log‖∇_D critic loss‖ (eq. 6).
 
-        Our critic loss is half of the authors', so F_d is theirs + log 2. All children share this constant; selection is unchanged.
+        Both follow the paper, with the critic's loss halved: F_d is the paper's + log 2, a constant that all children share. The
+        authors' PyTorch code differs from their paper: there F_d is +log‖∇_D‖, F_q the mean raw output of the critic, and the
+        critic's default loss is least squares.
         """
-        fake_maps = self.critic(judge.batch.L, self._colours(parent, gradients, buffers, judge), judge.batch.label)
+        fake_maps = self.critic(
+            evaluation.batch.L,
+            self._colours(parent, gradients, buffers, evaluation),
+            evaluation.batch.label,
+        )
         fake_loss = objectives.vanilla_critic_fake(fake_maps)
         fake_gradients = self.critic.gradients(fake_loss)
-        critic_gradients = [real.float() + fake.float() for real, fake in zip(judge.real_gradients, fake_gradients, strict=True)]
-        (quality,) = self.engine.average([objectives.over_scales(lambda x: torch.sigmoid(x).mean(), fake_maps).detach()])
-        norm = torch.stack([gradient.norm() for gradient in critic_gradients]).norm()  # ‖∇_D‖ over all weights
+        critic_gradients = [
+            real.float() + fake.float()
+            for real, fake in zip(evaluation.real_gradients, fake_gradients, strict=True)
+        ]
+        (quality,) = self.engine.average(
+            [objectives.over_scales(lambda x: torch.sigmoid(x).mean(), fake_maps).detach()]
+        )
+        # ‖∇_D‖ over all weights
+        norm = torch.stack([gradient.norm() for gradient in critic_gradients]).norm()
         diversity = -torch.log(norm + TINY)  # F_d
         fitness = quality + self.config.diversity_weight * diversity  # F = F_q + γ F_d
-        return Judgement(quality, diversity, fitness, judge.real_loss + fake_loss.detach(), critic_gradients)
+        return Judgement(
+            quality, diversity, fitness, evaluation.real_loss + fake_loss.detach(), critic_gradients
+        )
 
-    def _colours(self, parent: Player, gradients: list[Tensor], buffers: dict[str, Tensor], judge: Judge) -> Tensor:
+    def _colours(
+        self,
+        parent: Player,
+        gradients: list[Tensor],
+        buffers: dict[str, Tensor],
+        evaluation: EvaluationBatch,
+    ) -> Tensor:
         """A child's ab (N, 2, H, W) on the evaluation batch; the child's weights exist only inside this method."""
         weights = parent.stepped(gradients)  # θ_child ← Adam(g_θ, θ)
         devices = [self.engine.device] if self.engine.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices), self.engine.autocast():
-            torch.manual_seed(judge.noise + self.engine.rank)
-            fake = functional_call(parent.network, (weights, buffers), (judge.batch.seen, judge.batch.label))
+            torch.manual_seed(evaluation.noise + self.engine.rank)
+            fake = functional_call(
+                parent.network, (weights, buffers), (evaluation.batch.seen, evaluation.batch.label)
+            )
         ab: Tensor = in_float32(fake).ab
         return ab
 
     def _replace_parents(self, survivors: list[Child]) -> None:
         """Selection: the fittest children become the parents; a parent is copied only if several of its children survive."""
         parents = self.population
-        unused = [player for number, player in enumerate(parents) if number not in {child.parent for child in survivors}]
+        unused = [
+            player
+            for number, player in enumerate(parents)
+            if number not in {child.parent for child in survivors}
+        ]
         taken: set[int] = set()
         population: list[Player] = []
         for child in survivors:
@@ -221,7 +274,8 @@ class Egan(AdversarialVariant):
             player.step(child.gradients)  # θ_j ← θ_child
             for name, buffer in player.network.named_buffers():
                 buffer.copy_(child.buffers[name])
-        self.population, self.generator = population, population[0]
+        self.population = population
+        self.generator = population[0]
 
     def _update_critic(self, survivors: list[Child], batches: Iterator[Batch]) -> None:
         """The first update reuses the critic gradients of the survivors' evaluation, averaged; further ones use new batches.
@@ -229,31 +283,40 @@ class Egan(AdversarialVariant):
         The authors draw one batch of fakes from all survivors; with one parent (μ = 1) this is the same.
         """
         every = zip(*(child.judgement.critic_gradients for child in survivors), strict=True)
-        self.critic.step([torch.stack(gradients).mean(0) for gradients in every])  # g_w, the mean over the μ survivors
-        done = [{"critic": torch.stack([child.judgement.critic_loss for child in survivors]).mean()}]
-        while self.schedule.wants_critic_update(done, self.config.n_critic):
-            done.append(self.critic.update(self._critic_descent, [self.draw(batches)]))
+        # g_w, the mean over the μ survivors
+        self.critic.step([torch.stack(gradients).mean(0) for gradients in every])
+        done = [
+            {"critic": torch.stack([child.judgement.critic_loss for child in survivors]).mean()}
+        ]
+        while not self.is_critic_good(done, self.config.n_critic):
+            done.append(self.critic.update(self._population_descent, [self.draw(batches)]))
 
-    def _critic_descent(self, batch: Batch) -> Loss:
+    def _population_descent(self, batch: Batch) -> Loss:
         """The critic's loss on a new batch, averaged over the population."""
         losses = []
         for player in self.population:
             with torch.no_grad():
                 fake = player(batch.seen, batch.label).ab
-            losses.append(self.critic_loss(*self.judge(batch, fake)))
+            losses.append(self.critic_loss(*self.logits(batch, fake)))
         loss = torch.stack(losses).mean()
         return loss, {"critic": loss}
 
 
 def _figures(child: Child) -> Losses:
     """F_q and F_d of one child, logged under the name of its mutation."""
-    return {f"quality_{child.mutation}": child.judgement.quality, f"diversity_{child.mutation}": child.judgement.diversity}
+    return {
+        f"quality_{child.mutation}": child.judgement.quality,
+        f"diversity_{child.mutation}": child.judgement.diversity,
+    }
 
 
 def _history(survivors: list[Child], judged: list[Losses], mutations: tuple[str, ...]) -> Losses:
     """Values for the report: each mutation's share of the survivors and mean F_q and F_d, and the values of the fittest child."""
     best = survivors[0].judgement
-    shares = {name: sum(child.mutation == name for child in survivors) / len(survivors) for name in mutations}
+    shares = {
+        name: sum(child.mutation == name for child in survivors) / len(survivors)
+        for name in mutations
+    }
     names = dict.fromkeys(name for figures in judged for name in figures)
     return {
         "critic": best.critic_loss,
@@ -263,5 +326,8 @@ def _history(survivors: list[Child], judged: list[Losses], mutations: tuple[str,
         "fitness": best.fitness,
         "reconstruction": survivors[0].reconstruction,
         **{f"mutation_{name}": best.fitness.new_tensor(share) for name, share in shares.items()},
-        **{name: torch.stack([figures[name] for figures in judged if name in figures]).mean() for name in names},
+        **{
+            name: torch.stack([figures[name] for figures in judged if name in figures]).mean()
+            for name in names
+        },
     }

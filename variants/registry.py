@@ -27,7 +27,9 @@ def check_name(name: str) -> None:
         ColourbenchError: there is none; the message lists the variants.
     """
     if name not in CLASSES:
-        raise ColourbenchError(f"there is no variant {name!r}{did_you_mean(name, CLASSES)}; the variants are {', '.join(CLASSES)}")
+        raise ColourbenchError(
+            f"there is no variant {name!r}{did_you_mean(name, CLASSES)}; the variants are {', '.join(CLASSES)}"
+        )
 
 
 @cache

@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure
 
 STYLE: Any = {
     "axes.grid": True,
@@ -31,7 +31,8 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
     """Writes NAME.png, NAME.svg and NAME.pdf and returns the path of the PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.set_dpi(DPI)
-    figure.draw_without_rendering()  # computes the layout once for all formats; `savefig` would draw twice for each
+    # computes the layout once for all formats; `savefig` would draw twice for each
+    figure.draw_without_rendering()
     figure.set_layout_engine("none")
     FigureCanvasAgg(figure).print_png(folder / f"{name}.png")
     FigureCanvasSVG(figure).print_svg(folder / f"{name}.svg", metadata={"Date": None})

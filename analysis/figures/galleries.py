@@ -29,7 +29,8 @@ class Choice:
 def extremes(results: Results) -> Choice:
     """The lowest, median and highest error by the arms' mean ΔE₀₀, and the most and least colourful true photographs."""
     means = _sampled(results)
-    by_error, by_colour = means["delta_e"].sort_values().index, means["colourfulness_truth"].sort_values().index
+    by_error = means["delta_e"].sort_values().index
+    by_colour = means["colourfulness_truth"].sort_values().index
     wanted = {
         "lowest ΔE": by_error[0],
         "median ΔE": by_error[len(by_error) // 2],
@@ -40,15 +41,32 @@ def extremes(results: Results) -> Choice:
     return _choice(results, list(wanted.values()), list(wanted))
 
 
+def three(results: Results) -> Choice:
+    """For the first screen: the lowest, median and highest error."""
+    found = extremes(results)
+    return Choice(found.places[:3], found.titles[:3])
+
+
 def disputed(results: Results) -> Choice:
     """The photographs on which the arms differ most in the primary metric, each arm averaged over its seeds."""
     primary = results.settings["primary"]
     shown = _shown_arms(results)
-    by_arm = results.table[results.table["arm"].isin(shown)].groupby(["image", "arm"])[primary].mean().unstack("arm")
-    spread = by_arm.loc[by_arm.index.intersection(pd.Index(results.sample_names))].std(axis=1).sort_values(ascending=False)
+    by_arm = (
+        results.table[results.table["arm"].isin(shown)]
+        .groupby(["image", "arm"])[primary]
+        .mean()
+        .unstack("arm")
+    )
+    spread = (
+        by_arm.loc[by_arm.index.intersection(pd.Index(results.sample_names))]
+        .std(axis=1)
+        .sort_values(ascending=False)
+    )
     largest = spread.dropna().head(ROWS)
     title = METRICS[primary].label
-    return _choice(results, list(largest.index), [f"spread {value:.3g} {title}" for value in largest])
+    return _choice(
+        results, list(largest.index), [f"spread {value:.3g} {title}" for value in largest]
+    )
 
 
 def gallery(results: Results, choice: Choice) -> Figure | None:
@@ -60,28 +78,38 @@ def gallery(results: Results, choice: Choice) -> Figure | None:
         **{arm: results.samples(arm) for arm in results.arms if arm != "grey"},
         "truth": results.truth,
     }
-    rows = [[photographs[position] for photographs in columns.values()] for position in choice.places]
+    rows = [
+        [photographs[position] for photographs in columns.values()] for position in choice.places
+    ]
     return drawn(rows, choice.titles, list(columns))
 
 
 def seeds(results: Results) -> Figure | None:
     """One row per arm: the photograph on which its seeds differ most in the primary metric, as each seed colours it."""
-    primary, rows, titles = results.settings["primary"], [], []
-    names = results.sample_names
+    rows = []
+    titles = []
     for arm in _shown_arms(results):
         runs = results.runs_of(arm)[:MOST_SEEDS]
         if len(runs) < 2:
             continue
-        arm_rows = results.table[(results.table["arm"] == arm) & results.table["image"].isin(names)]
-        spread = arm_rows.groupby("image")[primary].std()
-        position = names.index(str(spread.idxmax())) if spread.notna().any() else 0
-        rows.append([results.grey[position], *[results.samples_of(run)[position] for run in runs], results.truth[position]])
+        position = _most_different(results, arm)
+        coloured = [results.samples_of(run)[position] for run in runs]
+        rows.append([results.grey[position], *coloured, results.truth[position]])
         titles.append(fill(arm, TITLE_WIDTH))
     if not rows:
         return None
     width = max(len(row) for row in rows)
     filled = [[*row[:-1], *[None] * (width - len(row)), row[-1]] for row in rows]
     return drawn(filled, titles, ["input", *[f"seed {n}" for n in range(1, width - 1)], "truth"])
+
+
+def _most_different(results: Results, arm: str) -> int:
+    """Position of the sample on which the arm's seeds differ most in the primary metric."""
+    names = results.sample_names
+    table = results.table
+    rows = table[(table["arm"] == arm) & table["image"].isin(names)]
+    spread = rows.groupby("image")[results.settings["primary"]].std()
+    return names.index(str(spread.idxmax())) if spread.notna().any() else 0
 
 
 def _sampled(results: Results) -> pd.DataFrame:
@@ -102,7 +130,9 @@ def _choice(results: Results, images: list[Any], titles: list[str]) -> Choice:
 def drawn(rows: list[list[np.ndarray | None]], titles: list[str], columns: list[str]) -> Figure:
     """Photographs in rows and columns; None leaves a place empty."""
     with mpl.rc_context(SMALL):
-        figure = Figure(figsize=(1.55 * len(columns) + 0.8, 1.6 * len(rows) + 0.3), layout="constrained")
+        figure = Figure(
+            figsize=(1.55 * len(columns) + 0.8, 1.6 * len(rows) + 0.3), layout="constrained"
+        )
         axes = figure.subplots(len(rows), len(columns), squeeze=False)
         for row, photographs in enumerate(rows):
             for column, photograph in enumerate(photographs):

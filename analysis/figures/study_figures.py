@@ -20,6 +20,7 @@ from common.tracking import Run
 PANELS = 6  # per row
 TITLE_WIDTH = 14  # characters in a line above a narrow panel
 DOTS = 1000  # photographs per arm, at most
+MUTATION = "train/mutation_"
 SMOOTHING = 25  # points in the moving average of a mutation's share
 
 
@@ -37,19 +38,33 @@ def curves(results: Results) -> Figure | None:
                 axis = axes[row, column]
                 for arm, arm_rows in table.groupby("arm", sort=False):
                     _draw_curves(axis, arm_rows, unit, metric, str(arm), colours[str(arm)])
-                axis.set_xlabel({"images": "training images drawn", "seconds": "seconds of training"}[unit])
+                axis.set_xlabel(
+                    {"images": "training images drawn", "seconds": "seconds of training"}[unit]
+                )
                 axis.set_ylabel("validation " + METRICS[metric.rpartition("/")[2]].label)
         axes[0, 0].legend(title="arm")
     return figure
 
 
-def _draw_curves(axis: Axes, table: pd.DataFrame, unit: str, metric: str, arm: str, colour: Any) -> None:
+def _draw_curves(
+    axis: Axes, table: pd.DataFrame, unit: str, metric: str, arm: str, colour: Any
+) -> None:
     for _, curve in table.groupby("seed"):
         axis.plot(curve[unit], curve[metric], color=colour, alpha=0.3, linewidth=0.8)
     looks = table.assign(look=table.groupby("seed").cumcount()).groupby("look")[[unit, metric]]
-    mean, deviation = looks.mean(), looks.std()[metric].fillna(0.0)
-    axis.fill_between(mean[unit], mean[metric] - deviation, mean[metric] + deviation, color=colour, alpha=0.15, linewidth=0)
-    axis.plot(mean[unit], mean[metric], color=colour, linewidth=2.2, marker="o", markersize=3, label=arm)
+    mean = looks.mean()
+    deviation = looks.std()[metric].fillna(0.0)
+    axis.fill_between(
+        mean[unit],
+        mean[metric] - deviation,
+        mean[metric] + deviation,
+        color=colour,
+        alpha=0.15,
+        linewidth=0,
+    )
+    axis.plot(
+        mean[unit], mean[metric], color=colour, linewidth=2.2, marker="o", markersize=3, label=arm
+    )
 
 
 def colourfulness(results: Results) -> Figure:
@@ -64,7 +79,13 @@ def colourfulness(results: Results) -> Figure:
         for axis, arm in zip(axes, arms, strict=False):
             dots = means.loc[arm].iloc[:: -(-len(means.loc[arm]) // DOTS)]
             axis.scatter(
-                dots["colourfulness_truth"], dots["colourfulness"], color=colours[arm], s=8, alpha=0.6, linewidth=0, rasterized=True
+                dots["colourfulness_truth"],
+                dots["colourfulness"],
+                color=colours[arm],
+                s=8,
+                alpha=0.6,
+                linewidth=0,
+                rasterized=True,
             )
             axis.plot([0, top], [0, top], color="0.4", linewidth=1, linestyle="--")
             axis.set(xlim=(0, top), ylim=(0, top), title=fill(arm, 2 * TITLE_WIDTH))
@@ -94,7 +115,13 @@ def distribution(results: Results) -> Figure:
         for arm in results.arms:
             values = results.scores(metric).values[arm].mean(axis=0)
             line = "--" if arm in results.baselines else "-"
-            sns.ecdfplot(x=values[np.isfinite(values)], color=colours[arm], linestyle=line, label=arm, ax=axis)
+            sns.ecdfplot(
+                x=values[np.isfinite(values)],
+                color=colours[arm],
+                linestyle=line,
+                label=arm,
+                ax=axis,
+            )
         axis.set(xlabel=METRICS[metric].label, ylabel="share of the test photographs")
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -102,14 +129,19 @@ def distribution(results: Results) -> Figure:
 
 def ab_histograms(results: Results) -> Figure:
     """The distribution of colours in the ab plane, on a log scale: the truth and every arm."""
-    shown = {"truth": results.truth, **{arm: results.samples(arm) for arm in results.arms if arm != "grey"}}
+    shown = {
+        "truth": results.truth,
+        **{arm: results.samples(arm) for arm in results.arms if arm != "grey"},
+    }
     edges = np.linspace(-100, 100, 81)
     with mpl.rc_context(STYLE):
         figure, axes = _panels(len(shown), PANELS, (2.3, 2.7))
         for axis, (name, photographs) in zip(axes, shown.items(), strict=False):
             a, b = _ab(photographs)
             counts, _, _ = np.histogram2d(b, a, bins=(edges, edges))
-            axis.imshow(np.log1p(counts), origin="lower", extent=(-100, 100, -100, 100), cmap="magma")
+            axis.imshow(
+                np.log1p(counts), origin="lower", extent=(-100, 100, -100, 100), cmap="magma"
+            )
             axis.set(title=fill(name, TITLE_WIDTH), xlabel="a")
             axis.grid(False)
         axes[0].set_ylabel("b")
@@ -118,27 +150,36 @@ def ab_histograms(results: Results) -> Figure:
 
 def mutations(results: Results) -> Figure | None:
     """The history of E-GAN: the smoothed share of survivors by mutation, and the fitness of the fittest child."""
-    runs = [run for run in results.cells if any(name.startswith("train/mutation_") for name in run.metrics)]
+    runs = [run for run in results.cells if _mutations_of(run)]
     if not runs:
         return None
     run = runs[0]
-    names = sorted(name for name in run.metrics if name.startswith("train/mutation_"))
+    names = _mutations_of(run)
     table = run.curves([*names, "train/quality", "train/diversity"])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.4), layout="constrained")
         shares, fitness = figure.subplots(1, 2)
-        smooth = table[names].rolling(min(SMOOTHING, max(1, len(table) // 4)), min_periods=1).mean()
-        labels = [name.removeprefix("train/mutation_").replace("_", " ") for name in names]
-        shares.stackplot(table["images"], smooth.to_numpy().T, labels=labels, colors=sns.color_palette("colorblind", len(names)))
-        shares.set(
-            xlabel="training images drawn", ylabel="share of survivors", ylim=(0, 1), title=f"{run.name}: surviving mutations"
-        )
-        shares.legend(loc="lower left")
+        _stack_shares(shares, table, names)
+        shares.set_title(f"{run.name}: surviving mutations")
         fitness.plot(table["images"], table["train/quality"], label="quality F_q")
         fitness.plot(table["images"], table["train/diversity"], label="diversity F_d")
         fitness.set(xlabel="training images drawn", title="fitness of the fittest child")
         fitness.legend()
     return figure
+
+
+def _mutations_of(run: Run) -> list[str]:
+    return sorted(name for name in run.metrics if name.startswith(MUTATION))
+
+
+def _stack_shares(axis: Axes, table: pd.DataFrame, names: list[str]) -> None:
+    window = min(SMOOTHING, max(1, len(table) // 4))
+    smooth = table[names].rolling(window, min_periods=1).mean()
+    labels = [name.removeprefix(MUTATION).replace("_", " ") for name in names]
+    colours = sns.color_palette("colorblind", len(names))
+    axis.stackplot(table["images"], smooth.to_numpy().T, labels=labels, colors=colours)
+    axis.set(xlabel="training images drawn", ylabel="share of survivors", ylim=(0, 1))
+    axis.legend(loc="lower left")
 
 
 def inflection(results: Results) -> Figure | None:
@@ -156,19 +197,34 @@ def inflection(results: Results) -> Figure | None:
 def _draw_inflection(axis: Axes, run: Run) -> None:
     metric = f"validation/{run.params['variant.inflection.metric']}"
     table = run.curves([metric, "train/adversarial"])
-    watched, adversarial = table.dropna(subset=[metric]), table.dropna(subset=["train/adversarial"])
+    watched = table.dropna(subset=[metric])
+    adversarial = table.dropna(subset=["train/adversarial"])
     first, second = sns.color_palette("colorblind", 2)
     axis.plot(watched["images"], watched[metric], color=first, marker="o", markersize=3)
     axis.set(xlabel="training images drawn", title=run.name)
     axis.set_ylabel("validation " + METRICS[metric.partition("/")[2]].label, color=first)
     losses = axis.twinx()
-    losses.plot(adversarial["images"], adversarial["train/adversarial"], color=second, alpha=0.8, linewidth=1)
+    losses.plot(
+        adversarial["images"],
+        adversarial["train/adversarial"],
+        color=second,
+        alpha=0.8,
+        linewidth=1,
+    )
     losses.set_ylabel("generator's adversarial loss", color=second)
     losses.grid(False)
     for name, style, text in (("best_at", "-", "best"), ("decided_at", "--", "stopped")):
         position = run.metrics[f"inflection/{name}"]
         axis.axvline(position, color="0.3", linestyle=style, linewidth=1)
-        axis.annotate(text, (position, 0.98), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8)
+        axis.annotate(
+            text,
+            (position, 0.98),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            va="top",
+            ha="right",
+            fontsize=8,
+        )
 
 
 def critic_accuracy(results: Results) -> Figure | None:
@@ -183,7 +239,14 @@ def critic_accuracy(results: Results) -> Figure | None:
         axis = figure.subplots()
         for run in runs:
             table = run.curves([name])
-            axis.plot(table["images"], table[name], color=colours[run.tags["arm"]], label=run.name, marker=".", linewidth=1)
+            axis.plot(
+                table["images"],
+                table[name],
+                color=colours[run.tags["arm"]],
+                label=run.name,
+                marker=".",
+                linewidth=1,
+            )
         axis.set(xlabel="training images drawn", ylabel="critic's accuracy", ylim=(None, 1.02))
         axis.legend(fontsize=8)
     return figure

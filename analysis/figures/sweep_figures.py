@@ -14,7 +14,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from analysis.figures.drawing import STYLE
 
 COLUMNS = 3
-DONE, PRUNED = "complete", "pruned"
+DONE = "complete"
+PRUNED = "pruned"
 DOTS: Any = {"cmap": "Blues", "s": 20, "edgecolors": "0.4", "linewidths": 0.4}
 
 
@@ -61,14 +62,17 @@ def draw(trials: Trials) -> dict[str, Figure]:
 
 def history(trials: Trials) -> Figure:
     """The value of each trial, and the best so far."""
-    table, name = trials.complete.sort_values("trial"), trials.first
+    table = trials.complete.sort_values("trial")
+    name = trials.first
     best = table[name].cummin() if trials.objectives[name] == "minimize" else table[name].cummax()
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         axis = figure.subplots()
         axis.scatter(table["trial"], table[name], s=22, label="complete")
         axis.step(table["trial"], best, where="post", color="0.25", label="best so far")
-        pruned = trials.curves[trials.curves["trial"].isin(trials.table.loc[trials.table["state"] == PRUNED, "trial"])]
+        pruned = trials.curves[
+            trials.curves["trial"].isin(trials.table.loc[trials.table["state"] == PRUNED, "trial"])
+        ]
         last = pruned.groupby("trial")["value"].last()
         axis.scatter(last.index, last, marker="x", color="0.6", s=22, label="pruned, last figure")
         axis.set(xlabel="trial", ylabel=name)
@@ -83,7 +87,11 @@ def importance(trials: Trials) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 0.8 + 0.4 * len(shares)), layout="constrained")
         axis = figure.subplots()
-        axis.barh([_short(name) for name in shares], list(shares.values()), color=sns.color_palette("colorblind")[0])
+        axis.barh(
+            [_short(name) for name in shares],
+            list(shares.values()),
+            color=sns.color_palette("colorblind")[0],
+        )
         axis.set(xlabel=f"share of the variance of {trials.first}")
     return figure
 
@@ -97,7 +105,9 @@ def slices(trials: Trials) -> Figure:
         for axis, name in zip(axes, trials.fields, strict=False):
             table = trials.complete.dropna(subset=[name])
             values = table[name] if _is_number(table[name]) else table[name].astype(str)
-            axis.scatter(values, table[trials.first], c=table["trial"], vmin=-len(trials.table) / 2, **DOTS)
+            axis.scatter(
+                values, table[trials.first], c=table["trial"], vmin=-len(trials.table) / 2, **DOTS
+            )
             axis.set_xlabel(_short(name))
             _scale(axis, table[name])
         for axis in axes[len(trials.fields) :]:
@@ -125,7 +135,11 @@ def parallel(trials: Trials) -> Figure:
                 alpha=0.25 + 0.75 * good[row] ** 2,
                 linewidth=1.4,
             )
-        axis.set_xticks(range(len(trials.fields)), [_short(name).replace(" ", "\n") for name in trials.fields], fontsize=8)
+        axis.set_xticks(
+            range(len(trials.fields)),
+            [_short(name).replace(" ", "\n") for name in trials.fields],
+            fontsize=8,
+        )
         axis.set_yticks([0, 1], ["lowest", "highest"])
         axis.set_title(f"dark: good {trials.first}")
     return figure
@@ -139,26 +153,49 @@ def pruning(trials: Trials) -> Figure:
         axis = figure.subplots()
         for number, curve in trials.curves.groupby("trial"):
             done = states.get(number) == DONE
-            style = {"color": sns.color_palette("colorblind")[0], "alpha": 0.6} if done else {"color": "0.6", "linestyle": "--"}
+            style = (
+                {"color": sns.color_palette("colorblind")[0], "alpha": 0.6}
+                if done
+                else {"color": "0.6", "linestyle": "--"}
+            )
             axis.plot(curve["images"], curve["value"], linewidth=1, **style)
             if not done:
-                axis.plot(curve["images"].iloc[-1], curve["value"].iloc[-1], "x", color="0.4", markersize=5)
+                axis.plot(
+                    curve["images"].iloc[-1],
+                    curve["value"].iloc[-1],
+                    "x",
+                    color="0.4",
+                    markersize=5,
+                )
         axis.set(xlabel="training images drawn", ylabel=trials.first)
     return figure
 
 
 def front(trials: Trials) -> Figure:
     """The first two objectives of every trial, and the Pareto front."""
-    x, y = list(trials.objectives)[1], trials.first
+    x = list(trials.objectives)[1]
+    y = trials.first
     table = trials.complete
     best = table[table["trial"].isin(trials.front)].sort_values(x)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.5, 4.4), layout="constrained")
         axis = figure.subplots()
         axis.scatter(table[x], table[y], s=22, color="0.6", label="trials")
-        axis.plot(best[x], best[y], marker="o", color=sns.color_palette("colorblind")[1], label="Pareto front")
+        axis.plot(
+            best[x],
+            best[y],
+            marker="o",
+            color=sns.color_palette("colorblind")[1],
+            label="Pareto front",
+        )
         for row in best.to_dict("records"):
-            axis.annotate(f"{row['trial']:.0f}", (row[x], row[y]), textcoords="offset points", xytext=(4, 4), fontsize=8)
+            axis.annotate(
+                f"{row['trial']:.0f}",
+                (row[x], row[y]),
+                textcoords="offset points",
+                xytext=(4, 4),
+                fontsize=8,
+            )
         axis.set(xlabel=x, ylabel=y)
         axis.legend()
     return figure
@@ -186,16 +223,24 @@ def _scale(axis: Axes, values: pd.Series) -> None:
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0), numticks=5))
         axis.xaxis.set_major_formatter(
-            FuncFormatter(lambda value, position: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e"))
+            FuncFormatter(
+                lambda value, position: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+            )
         )
         axis.xaxis.set_minor_formatter(NullFormatter())
     else:
-        axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(values)))
+        axis.xaxis.set_major_locator(
+            MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(values))
+        )
 
 
 def _placed(values: pd.Series) -> pd.Series:
     """Positions between 0 and 1: numbers by value (by logarithm if they span orders of magnitude), other values by name."""
-    codes = values if _is_number(values) else pd.Series(pd.factorize(values.astype(str), sort=True)[0], index=values.index)
+    codes = (
+        values
+        if _is_number(values)
+        else pd.Series(pd.factorize(values.astype(str), sort=True)[0], index=values.index)
+    )
     scaled = np.log(codes) if _spans_magnitudes(codes.dropna()) else codes.astype(float)
     span = scaled.max() - scaled.min()
     return (scaled - scaled.min()) / span if span > 0 else scaled * 0 + 0.5

@@ -6,10 +6,11 @@ In photographs colour mostly changes where lightness does; a colour that runs ov
 import numpy as np
 from jaxtyping import Float32
 
-from common.fast.compiled import F, kernel
+from common.fast.compiled import F, inlined, kernel
 
 ROUNDING = F(1.0)  # |∇ab| per pixel; changes up to this size count as rounding to 8 bits
-EDGE = F(3.0)  # |∇L| per pixel in units of L; from this size on, a pixel and its neighbours are an edge
+# |∇L| per pixel in units of L; from this size on, a pixel and its neighbours are an edge
+EDGE = F(3.0)
 
 
 @kernel
@@ -19,24 +20,28 @@ def off_edges(image: Float32[np.ndarray, "3 h w"]) -> float:
     Args:
         image: in Lab, at least 3 x 3 pixels.
     """
-    height, width = image.shape[1] - 2, image.shape[2] - 2
+    height = image.shape[1] - 2
+    width = image.shape[2] - 2
     is_edge = np.zeros((height + 2, width + 2), np.uint8)
     for j in range(1, height + 1):
         for i in range(1, width + 1):
-            across = (image[0, j, i + 1] - image[0, j, i - 1]) * F(0.5)
-            down = (image[0, j + 1, i] - image[0, j - 1, i]) * F(0.5)
-            if across * across + down * down >= EDGE * EDGE:
+            if _squared_gradient(image, 0, j, i) >= EDGE * EDGE:
                 is_edge[j - 1 : j + 2, i - 1 : i + 2] = 1
-    total, off = 0.0, 0.0
+    total = 0.0
+    off = 0.0
     for j in range(1, height + 1):
         for i in range(1, width + 1):
-            squares = F(0)
-            for c in (1, 2):
-                across = (image[c, j, i + 1] - image[c, j, i - 1]) * F(0.5)
-                down = (image[c, j + 1, i] - image[c, j - 1, i]) * F(0.5)
-                squares += across * across + down * down
+            squares = _squared_gradient(image, 1, j, i) + _squared_gradient(image, 2, j, i)
             change = np.sqrt(squares) if squares > ROUNDING * ROUNDING else F(0)
             total += change
             if is_edge[j, i] == 0:
                 off += change
     return off / total if total > 0 else 0.0
+
+
+@inlined
+def _squared_gradient(image: Float32[np.ndarray, "3 h w"], c: int, j: int, i: int) -> float:
+    across = (image[c, j, i + 1] - image[c, j, i - 1]) * F(0.5)
+    down = (image[c, j + 1, i] - image[c, j - 1, i]) * F(0.5)
+    squared: float = across * across + down * down
+    return squared

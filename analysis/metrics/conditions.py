@@ -17,7 +17,8 @@ from common.colour import film, hints, lab
 from common.data.shards import Split
 
 Kind = Literal["films", "hints"]
-Colourise = Callable[..., Tensor]  # L (B, 1, H, W), labels (B,) or None, and hints (B, 3, H, W) or None -> ab (B, 2, H, W)
+# L (B, 1, H, W), labels (B,) or None, and hints (B, 3, H, W) or None -> ab (B, 2, H, W)
+Colourise = Callable[..., Tensor]
 PLAIN = "none"
 HINTS = (0, 1, 2, 5, 10, 20, 50)  # points of true colour
 WORN = film.Shot(film.FILMS["orthochromatic"], grain=5.0, fading=0.35)  # an old print
@@ -34,10 +35,15 @@ def names(kinds: Sequence[Kind], takes_hints: bool) -> list[str]:
 
 @torch.no_grad()
 def measure(
-    colourise: Colourise, split: Split, conditions: Sequence[str], device: torch.device | str, labelled: bool = False
+    colourise: Colourise,
+    split: Split,
+    conditions: Sequence[str],
+    device: torch.device | str,
+    labelled: bool = False,
 ) -> pd.DataFrame:
     """One row for each image and condition: condition, image, photograph, delta_e, colourfulness."""
-    labels, entries = torch.from_numpy(split.labels()), split.entries()
+    labels = torch.from_numpy(split.labels())
+    entries = split.entries()
     parts = []
     for start in range(0, len(split), BATCH):
         places = np.arange(start, min(start + BATCH, len(split)))
@@ -60,7 +66,8 @@ def _figures(
     count = int(condition.removeprefix("hints_")) if condition.startswith("hints_") else 0
     given = hints.revealed(ab, count, places) if count else None
     predicted = colourise(_seen(rgb, L, condition, places), label, given)
-    images, truth = lab.to_photographs(L, predicted), lab.to_photographs(L, ab)
+    images = lab.to_photographs(L, predicted)
+    truth = lab.to_photographs(L, ab)
     measured = per_image.all_metrics(images, truth)
     return {name: measured[name].double().cpu().numpy() for name in METRICS}
 
@@ -68,7 +75,9 @@ def _figures(
 def _seen(rgb: Tensor, L: Tensor, condition: str, places: Sequence[int]) -> Tensor:
     """The lightness that the network is shown; grain depends on the image alone."""
     if condition == "worn_print":
-        return film.expose(rgb, [film.Shot(WORN.weights, WORN.grain, WORN.fading, place) for place in places])
+        return film.expose(
+            rgb, [film.Shot(WORN.weights, WORN.grain, WORN.fading, place) for place in places]
+        )
     if condition in film.FILMS:
         return film.expose(rgb, [film.Shot(film.FILMS[condition])] * len(rgb))
     return L

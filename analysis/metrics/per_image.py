@@ -45,7 +45,9 @@ def ssim(images: Images, truth: Images) -> PerImage:
         ValueError: the photographs are smaller than the window.
     """
     if min(images.shape[2:]) <= photograph_sums.BORDER:
-        raise ValueError(f"SSIM needs photographs of {photograph_sums.BORDER + 1} pixels and more, not {tuple(images.shape[2:])}")
+        raise ValueError(
+            f"SSIM needs photographs of {photograph_sums.BORDER + 1} pixels and more, not {tuple(images.shape[2:])}"
+        )
     return torch.tensor(_measured(photograph_sums.similarity, images, truth), dtype=torch.float64)
 
 
@@ -66,8 +68,11 @@ def colourfulness(images: Images) -> PerImage:
 
     On the paper's scale 0 is not, 15 slightly, 33 moderately, 45 averagely, 59 quite, 82 highly and 109 extremely colourful.
     """
-    sums = torch.tensor(_measured(photograph_sums.opponent_sums, images), dtype=torch.float64).view(-1, 2, 2)
-    mean, square = (sums / math.prod(images.shape[2:]) / torch.tensor([[1, 1], [2, 4]])).unbind(2)  # sums are of 2yb and (2yb)²
+    sums = torch.tensor(_measured(photograph_sums.opponent_sums, images), dtype=torch.float64).view(
+        -1, 2, 2
+    )
+    # sums are of 2yb and (2yb)²
+    mean, square = (sums / math.prod(images.shape[2:]) / torch.tensor([[1, 1], [2, 4]])).unbind(2)
     deviation = (square - mean**2).clamp(min=0).sum(dim=1).sqrt()
     values: Tensor = deviation + 0.3 * mean.norm(dim=1)
     return values
@@ -104,9 +109,12 @@ def diversity(versions: Float[Tensor, "n b 3 h w"]) -> PerImage:
 
 def all_metrics(images: Images, truth: Images) -> dict[str, PerImage]:
     """Every per-image metric of colourised photographs against the truth, on the CPU."""
-    images, truth = images.cpu(), truth.cpu()
-    images_lab, truth_lab = lab.rgb_to_lab(images), lab.rgb_to_lab(truth)
-    of_images, of_truth = colourfulness(images), colourfulness(truth)
+    images = images.cpu()
+    truth = truth.cpu()
+    images_lab = lab.rgb_to_lab(images)
+    truth_lab = lab.rgb_to_lab(truth)
+    of_images = colourfulness(images)
+    of_truth = colourfulness(truth)
     return {
         "psnr_rgb": psnr(images, truth),
         "psnr_ab": psnr_ab(images_lab, truth_lab),
@@ -127,7 +135,9 @@ def _psnr(mse: Tensor, span: float) -> Tensor:
     return 20 * math.log10(span) - 10 * torch.log10(mse)
 
 
-def _measured(kernel: Callable[..., Any], *images: Tensor, out: np.ndarray | None = None) -> list[Any]:
+def _measured(
+    kernel: Callable[..., Any], *images: Tensor, out: np.ndarray | None = None
+) -> list[Any]:
     """The value that a kernel returns for each photograph, or its output in `out`; kernels do not check array bounds.
 
     Raises:
@@ -135,7 +145,9 @@ def _measured(kernel: Callable[..., Any], *images: Tensor, out: np.ndarray | Non
     """
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1 or {shape[1] for shape in shapes} != {3}:
-        raise ValueError(f"only colour photographs of one size can be measured, not {' and '.join(map(str, shapes))}")
+        raise ValueError(
+            f"only colour photographs of one size can be measured, not {' and '.join(map(str, shapes))}"
+        )
     arrays = [image.detach().cpu().numpy() for image in images] + ([] if out is None else [out])
     return for_each(lambda *photographs: kernel(*map(np.ascontiguousarray, photographs)), *arrays)
 

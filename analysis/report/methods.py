@@ -27,7 +27,13 @@ SOURCES = {  # a metric -> its reference, if it has one
 
 def paragraph(results: Results, answer: Verdict) -> str:
     """The paragraph as plain text; `[@key]` cites an entry of `bibtex`."""
-    parts = [_what(results), _data(results), _training(results), _decision(results, answer), _statistics(results, answer)]
+    parts = [
+        _what(results),
+        _data(results),
+        _training(results),
+        _decision(results, answer),
+        _statistics(results, answer),
+    ]
     return " ".join([*parts, _outcome(answer)])
 
 
@@ -47,7 +53,9 @@ def _what(results: Results) -> str:
     kinds = dict.fromkeys(run.tags["variant"] for run in results.trained)
     named = [METHODS.get(kind, kind) for kind in kinds]
     arms = list(dict.fromkeys(run.tags["arm"] for run in results.trained))
-    others = f", beside what other programs made ({_listed(results.outside)})" if results.outside else ""
+    others = (
+        f", beside what other programs made ({_listed(results.outside)})" if results.outside else ""
+    )
     return f"We compared {_count(len(arms), 'arm')} ({_listed(arms)}), trained by {_listed(named)}{others}."
 
 
@@ -57,7 +65,7 @@ def _data(results: Results) -> str:
     photographs = results.table["photograph"].nunique()
     side = dataset.config.size
     return (
-        f"Photographs of {dataset.name} at {side} x {side} pixels were parted by whole photographs into "
+        f"The data set {dataset.name} ({side} x {side} pixels) was split by photograph into "
         f"{sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test images "
         f"({_count(photographs, 'test photograph')}). Networks saw CIE L (D65) and gave ab; every figure was computed on "
         "8-bit sRGB after that round trip."
@@ -70,7 +78,12 @@ def _training(results: Results) -> str:
     budget = results.settings["budget"]
     rule = results.settings.get("until")
     until = f" Seeds were added to all arms alike until {rule['text']}." if rule else ""
-    machines = sorted({f"{run.tags.get('processor', '?')} in {run.tags.get('precision', '?')}" for run in results.trained})
+    machines = sorted(
+        {
+            f"{run.tags.get('processor', '?')} in {run.tags.get('precision', '?')}"
+            for run in results.trained
+        }
+    )
     return (
         f"Each arm was trained with {count} seeds under a budget of {budget['amount']:,.0f} {budget['unit']} a run "
         f"({'; '.join(machines)}); all runs are counted.{until}"
@@ -78,15 +91,18 @@ def _training(results: Results) -> str:
 
 
 def _decision(results: Results, answer: Verdict) -> str:
-    metric, title = answer.primary, METRICS[answer.primary].label
+    metric = answer.primary
+    title = METRICS[answer.primary].label
     cited = f" [{SOURCES[metric]}]" if metric in SOURCES else ""
-    when = f", fixed on {answer.declared_at[:10]} before the first run" if answer.declared_at else ""
+    when = f" ({answer.fixed})" if answer.fixed else ""
     return f"The primary metric was {title}{cited}, with a margin of {answer.margin:g}{when}; all others are secondary."
 
 
 def _statistics(results: Results, answer: Verdict) -> str:
     pairs = len(answer.answers)
-    baselines = f" The baselines {_listed(results.baselines)} have no seeds." if results.baselines else ""
+    baselines = (
+        f" The baselines {_listed(results.baselines)} have no seeds." if results.baselines else ""
+    )
     return (
         "Seeds and photographs were both taken as random: differences were judged by crossed random effects, seeds nested in arms "
         "and photographs crossed with them, as in studies of several readers and cases [@obuchowski1995hypothesis; "
@@ -101,7 +117,9 @@ def _outcome(answer: Verdict) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+    return (
+        names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+    )
 
 
 def _count(number: int, noun: str) -> str:

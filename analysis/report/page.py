@@ -28,7 +28,13 @@ def embedded(path: Path) -> str:
 
 def html_table(frame: pd.DataFrame) -> Markup:
     """A table as HTML; `**text**` becomes bold."""
-    bold = frame.map(lambda value: f"<strong>{escape(value[2:-2])}</strong>" if str(value).startswith("**") else escape(str(value)))
+    bold = frame.map(
+        lambda value: (
+            f"<strong>{escape(value[2:-2])}</strong>"
+            if str(value).startswith("**")
+            else escape(str(value))
+        )
+    )
     return Markup(bold.to_html(index=False, escape=False, border=0))
 
 

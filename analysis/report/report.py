@@ -3,7 +3,8 @@
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from analysis.report import classes, conditions, methods, page, people, study_ta
 from analysis.results import Results
 from analysis.verdicts import itself
 from analysis.verdicts import verdict as verdicts
+from analysis.verdicts.conclusion import conclusion, ranked
+from analysis.verdicts.remarks import remarks
 from analysis.verdicts.verdict import Verdict
 from common.colour.metrics import METRICS
 from common.errors import ColourbenchError
-from common.files.atomic import write_atomically
-from common.files.names import VERDICT
+from common.system.atomic import write_atomically
+from common.system.names import VERDICT
 from common.tracking import Run
 
 FEW_PHOTOGRAPHS = 20
@@ -42,6 +45,7 @@ CONTENTS = (  # of the page: anchor, title, and the figure or table that the sec
     ("classes", "Labels, class by class", "per_class"),
     ("hints", "Colour hints", "hints"),
     ("film", "Old film", "films"),
+    ("conditions", "Pairs under each condition", "conditions"),
     ("pairs", "Pairs", ""),
     ("itself", "Against itself", "itself"),
     ("cost", "Cost", ""),
@@ -71,22 +75,25 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     pairs = study_tables.pairwise(results)
     answer = verdicts.verdict(results, pairs)
-    frames, readable = _tables(results, pairs, rated or {})
+    frames = _frames(results, pairs, rated or {})
+    readable = _readable(frames, answer)
+    tables.write_large(results.table, folder / "tables" / "per_image.csv")
     for name, shown in readable.items():
         tables.write(frames[name], shown, folder / "tables", name)
-    tables.write_large(results.table, folder / "tables" / "per_image.csv")
     figures = draw(results, answer) | _people(frames) | _conditions(frames) | dict(more or {})
-    drawn = {name: drawing.save(figure, folder / "figures", name) for name, figure in figures.items()}
+    drawn = _drawn(figures, folder / "figures")
     text = methods.paragraph(results, answer)
-    write_atomically(folder / VERDICT, json.dumps(answer.record(), indent=2, ensure_ascii=False).encode())
-    (folder / "methods.txt").write_text(text + "\n", encoding="utf-8")
-    (folder / "references.bib").write_text(methods.bibtex(text) + "\n", encoding="utf-8")
-    context = _said(results, answer, text, commands, missing) | {"itself": itself.summary(frames["itself"])}
-    return _pages(folder, formats, readable, drawn, context, METRICS[answer.primary].label)
+    _write_texts(folder, answer, text)
+    context = _said(results, answer, text, commands, missing)
+    context["itself"] = itself.summary(frames["itself"])
+    return _pages(folder, formats, readable, drawn, context)
 
 
 def _conditions(frames: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    drawn = {"hints": condition_figures.hints(frames["hints"]), "films": condition_figures.films(frames["films"])}
+    drawn = {
+        "hints": condition_figures.hints(frames["hints"]),
+        "films": condition_figures.films(frames["films"]),
+    }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
@@ -95,12 +102,23 @@ def _people(frames: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     return {} if rated is None else {"people": verdict_figures.people(rated, people.mean_of(rated))}
 
 
-def _tables(
+def _drawn(figures: Mapping[str, Figure], folder: Path) -> dict[str, Path]:
+    return {name: drawing.save(figure, folder, name) for name, figure in figures.items()}
+
+
+def _write_texts(folder: Path, answer: Verdict, text: str) -> None:
+    record = json.dumps(answer.record(), indent=2, ensure_ascii=False)
+    write_atomically(folder / VERDICT, record.encode())
+    (folder / "methods.txt").write_text(text + "\n", encoding="utf-8")
+    (folder / "references.bib").write_text(methods.bibtex(text) + "\n", encoding="utf-8")
+
+
+def _frames(
     results: Results, pairs: pd.DataFrame, rated: Mapping[str, pd.DataFrame]
-) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
-    """Every table in full precision, and the same tables formatted for readers."""
+) -> dict[str, pd.DataFrame]:
+    """Every table in full precision."""
     tested = conditions.by_condition(results)
-    frames = {
+    return {
         "headline": study_tables.headline(results, pairs),
         "further": study_tables.further(results),
         "not_finite": study_tables.not_finite(results),
@@ -111,28 +129,41 @@ def _tables(
         "itself": itself.against_itself(results),
         "hints": conditions.hints(tested),
         "films": conditions.films(tested),
+        "conditions": conditions.compared(results),
         **rated,
     }
-    formatters = {
+
+
+def _readable(frames: Mapping[str, pd.DataFrame], answer: Verdict) -> dict[str, pd.DataFrame]:
+    """The tables that have rows, formatted for readers."""
+    formatters: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
         "headline": study_tables.readable_headline,
         "further": study_tables.readable_further,
         "not_finite": study_tables.readable_not_finite,
-        "pairwise": study_tables.readable_pairs,
+        "pairwise": partial(study_tables.readable_pairs, answer=answer),
         "cost": study_tables.readable_cost,
         "per_class": classes.readable,
         "diversity": study_tables.readable_diversity,
         "itself": study_tables.readable_itself,
         "hints": conditions.readable,
         "films": conditions.readable,
+        "conditions": conditions.readable_pairs,
         **people.READABLE,
     }
-    return frames, {name: formatters[name](frame) for name, frame in frames.items() if len(frame)}
+    return {name: formatters[name](frame) for name, frame in frames.items() if len(frame)}
+
+
+def _contents(there: Container[str]) -> list[tuple[str, str]]:
+    """Anchor and title of each section that has something to show."""
+    return [(anchor, title) for anchor, title, needs in CONTENTS if not needs or needs in there]
 
 
 def draw(results: Results, answer: Verdict) -> dict[str, Figure]:
     """The figures of a report, by name; figures without data are left out."""
     drawn = {
-        "forest": verdict_figures.forest(answer),
+        "forest": verdict_figures.forest(answer, of_baselines=False),
+        "forest_baselines": verdict_figures.forest(answer, of_baselines=True),
+        "three": galleries.gallery(results, galleries.three(results)),
         "variance": verdict_figures.variance(results, answer),
         "gallery": galleries.gallery(results, galleries.extremes(results)),
         "disputed": galleries.gallery(results, galleries.disputed(results)),
@@ -148,21 +179,32 @@ def draw(results: Results, answer: Verdict) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _said(results: Results, answer: Verdict, text: str, commands: list[str], missing: Sequence[str]) -> dict[str, Any]:
+def _said(
+    results: Results, answer: Verdict, text: str, commands: list[str], missing: Sequence[str]
+) -> dict[str, Any]:
     return {
         "results": results,
         "answer": answer,
         "titles": {name: metric.label for name, metric in METRICS.items()},
+        "primary": METRICS[answer.primary].label,
+        "conclusion": conclusion(ranked(results), answer.answers),
+        "updates": _updates(results),
         "warnings": warnings(results),
         "missing": missing,
         "bleeding_truth": study_tables.bleeding_of_the_truth(results),
         "methods": text,
-        "bibtex": methods.bibtex(text),
         "environment": environment(),
         "runs": [_run_row(run) for run in results.cells],
-        "settings": json.dumps(results.settings, indent=2, ensure_ascii=False),
         "commands": commands,
     }
+
+
+def _updates(results: Results) -> str:
+    """Updates of the generator in a run; a range where arms differ."""
+    counts = sorted({int(run.metrics.get("updates", 0)) for run in results.trained})
+    if not counts:
+        return ""
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
 
 def _pages(
@@ -171,31 +213,44 @@ def _pages(
     shown: dict[str, pd.DataFrame],
     drawn: dict[str, Path],
     context: dict[str, Any],
-    primary: str,
 ) -> Path:
-    contents = [(anchor, title) for anchor, title, needs in CONTENTS if not needs or needs in drawn or needs in shown]
     written = []
+    for name in FORMATS:
+        (folder / f"report.{name}").unlink(missing_ok=True)  # none of an earlier state stays
+    if "html" in formats or "pdf" in formats:
+        html = _html(shown, drawn, context | {"contents": _contents({*drawn, *shown})})
+        if "html" in formats:
+            written.append(folder / "report.html")
+            written[-1].write_text(html, encoding="utf-8")
+        if "pdf" in formats:
+            written.append(folder / "report.pdf")
+            page.write_pdf(html, written[-1])
     if "md" in formats:
         written.append(folder / "report.md")
-        marked = {name: tables.markdown(table) for name, table in shown.items()}
-        pictures = {name: path.relative_to(folder).as_posix() for name, path in drawn.items()}
-        text = page.template("report.md.j2").render(tables=marked, images=pictures, **context)
-        written[-1].write_text(text, encoding="utf-8")
-    if {"html", "pdf"} & set(formats):
-        html = page.template("report.html.j2").render(
-            tables={name: page.html_table(table) for name, table in shown.items()},
-            pairs=_pairs_by_metric(shown.get("pairwise", pd.DataFrame()), primary),
-            images={name: page.embedded(path) for name, path in drawn.items()},
-            contents=contents,
-            **context,
-        )
-        if "pdf" in formats:
-            written.insert(0, folder / "report.pdf")
-            page.write_pdf(html, written[0])
-        if "html" in formats:
-            written.insert(0, folder / "report.html")
-            written[0].write_text(html, encoding="utf-8")
+        written[-1].write_text(_markdown(folder, shown, drawn, context), encoding="utf-8")
     return written[0]
+
+
+def _html(shown: dict[str, pd.DataFrame], drawn: dict[str, Path], context: dict[str, Any]) -> str:
+    return page.template("report.html.j2").render(
+        tables={name: page.html_table(table) for name, table in shown.items()},
+        pairs=_pairs_by_metric(shown.get("pairwise", pd.DataFrame()), context["primary"]),
+        images={name: page.embedded(path) for name, path in drawn.items()},
+        **context,
+    )
+
+
+def _markdown(
+    folder: Path,
+    shown: dict[str, pd.DataFrame],
+    drawn: dict[str, Path],
+    context: dict[str, Any],
+) -> str:
+    return page.template("report.md.j2").render(
+        tables={name: tables.markdown(table) for name, table in shown.items()},
+        images={name: path.relative_to(folder).as_posix() for name, path in drawn.items()},
+        **context,
+    )
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -211,12 +266,14 @@ def check_formats(formats: Sequence[str]) -> None:
 def environment() -> str:
     """Python, the packages that affect the results, and the system."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    return f"Python {platform.python_version()}, {versions}, {platform.system()} {platform.machine()}"
+    return (
+        f"Python {platform.python_version()}, {versions}, {platform.system()} {platform.machine()}"
+    )
 
 
 def warnings(results: Results) -> list[str]:
     """What a reader must know before trusting the results."""
-    return [*_few(results), *_unfinished(results), *results.remarks]
+    return [*_few(results), *_unfinished(results), *remarks(results)]
 
 
 def _few(results: Results) -> list[str]:
@@ -225,8 +282,7 @@ def _few(results: Results) -> list[str]:
     if photographs < FEW_PHOTOGRAPHS:
         texts.append(
             f"The test split holds {results.table['image'].nunique()} images cut from only {photographs} photographs. Photographs "
-            "are the unit of the statistics, so intervals are wide and hardly any difference can be significant with so few: "
-            "read this as a demonstration."
+            "are the unit of the statistics, so with so few the intervals are wide: read this as a demonstration."
         )
     seeds = results.table[~results.table["fixed"]].groupby("arm")["seed"].nunique()
     if len(seeds) and seeds.min() < 3:
@@ -239,10 +295,16 @@ def _few(results: Results) -> list[str]:
 
 
 def _unfinished(results: Results) -> list[str]:
-    expected = len(results.settings["cells"])
-    if len(results.cells) == expected:
+    planned = results.settings["cells"]
+    finished = {run.name for run in results.cells}
+    missing = [name for name in planned if name not in finished]
+    if not missing:
         return []
-    return [f"{expected - len(results.cells)} of {expected} runs are not finished; `colourbench compare` goes on with them."]
+    absent = [arm for arm in results.settings["arms"] if arm not in results.arms]
+    named = f" Nothing is finished of {', '.join(absent)}." if absent else ""
+    return [
+        f"{len(missing)} of {len(planned)} runs are not finished; `colourbench compare` goes on with them.{named}"
+    ]
 
 
 def _pairs_by_metric(frame: pd.DataFrame, primary: str) -> list[tuple[str, Markup]]:
@@ -252,7 +314,11 @@ def _pairs_by_metric(frame: pd.DataFrame, primary: str) -> list[tuple[str, Marku
     titles = sorted(dict.fromkeys(frame["metric"]), key=lambda title: title != primary)
     kinds = {title: "primary" if title == primary else "secondary" for title in titles}
     return [
-        (f"{title} ({kinds[title]})", page.html_table(frame[frame["metric"] == title].drop(columns="metric"))) for title in titles
+        (
+            f"{title} ({kinds[title]})",
+            page.html_table(frame[frame["metric"] == title].drop(columns="metric")),
+        )
+        for title in titles
     ]
 
 

@@ -20,7 +20,9 @@ from analysis.verdicts import verdict as verdicts
 from common.colour.metrics import METRICS
 
 
-def write(name: str, question: str, parts: Sequence[Results], pages: Sequence[Path], folder: Path) -> Path:
+def write(
+    name: str, question: str, parts: Sequence[Results], pages: Sequence[Path], folder: Path
+) -> Path:
     """Writes report.html with tables/ and figures/ below `folder`, and links to the report on each data set.
 
     Args:
@@ -72,9 +74,13 @@ def summary(ranking: Ranks) -> list[str]:
     if worse:
         lines.append(f"{best} ranks better than {', '.join(worse)}; {test}")
     elif ranking.p < LEVEL:
-        lines.append(f"The arms differ, and no pair of them clearly; {test}; with {ranking.data_sets} data sets {apart}")
+        lines.append(
+            f"The arms differ, and no pair of them clearly; {test}; with {ranking.data_sets} data sets {apart}"
+        )
     else:
-        lines.append(f"The arms do not differ clearly; {test}; with {ranking.data_sets} data sets {apart}")
+        lines.append(
+            f"The arms do not differ clearly; {test}; with {ranking.data_sets} data sets {apart}"
+        )
     return lines
 
 
@@ -88,10 +94,15 @@ def diagram(ranking: Ranks, title: str) -> Figure | None:
         figure = Figure(figsize=(8, 1.2 + 0.3 * len(ranking.average)), layout="constrained")
         axis = figure.subplots()
         critical_difference_diagram(
-            ranking.average, nemenyi(ranking), ax=axis, label_fmt_left="{label} {rank:.2f}", label_fmt_right="{rank:.2f} {label}"
+            ranking.average,
+            nemenyi(ranking),
+            ax=axis,
+            label_fmt_left="{label} {rank:.2f}",
+            label_fmt_right="{rank:.2f} {label}",
         )
         axis.set_title(
-            f"average rank in {title}; critical difference {ranking.critical_difference:.2f} at {LEVEL:.0%}", fontsize=10
+            f"average rank in {title}; critical difference {ranking.critical_difference:.2f} at {LEVEL:.0%}",
+            fontsize=10,
         )
     return figure
 

@@ -2,12 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from scipy import stats
 
 from analysis.statistics.crossed import LEVEL
+
+MOST_ORDERS = 20_000  # that are enumerated: up to 5 arms on 3 data sets
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Ranks:
     data_sets: int
     chi_squared: float
     F: float  # the statistic of Iman & Davenport, which is less conservative
-    p: float  # p-value of F
+    p: float  # by enumerating all orders where there are few, else that of F
     critical_difference: float
 
     @property
@@ -28,7 +33,11 @@ class Ranks:
             return []
         arms = list(self.average.index)
         pairs = [(one, other) for i, one in enumerate(arms) for other in arms[i + 1 :]]
-        return [pair for pair in pairs if self.average[pair[1]] - self.average[pair[0]] >= self.critical_difference]
+        return [
+            pair
+            for pair in pairs
+            if self.average[pair[1]] - self.average[pair[0]] >= self.critical_difference
+        ]
 
 
 def ranks(scores: pd.DataFrame, direction: int) -> Ranks:
@@ -40,17 +49,44 @@ def ranks(scores: pd.DataFrame, direction: int) -> Ranks:
     n, k = scores.shape
     table = (-direction * scores).rank(axis=1)
     average = table.mean().sort_values()
-    return from_average(average, n) if k > 1 and n > 1 else Ranks(average, n, math.nan, math.nan, 1.0, math.inf)
+    return (
+        from_average(average, n)
+        if k > 1 and n > 1
+        else Ranks(average, n, math.nan, math.nan, 1.0, math.inf)
+    )
 
 
 def from_average(average: pd.Series, data_sets: int) -> Ranks:
     """Friedman's statistic from average ranks (Demšar 2006, section 3.2.2)."""
-    k, n = len(average), data_sets
+    k = len(average)
+    n = data_sets
     chi = 12 * n / (k * (k + 1)) * (float((average**2).sum()) - k * (k + 1) ** 2 / 4)
     rest = n * (k - 1) - chi
     F = (n - 1) * chi / rest if rest > 1e-9 else math.inf
-    p = float(stats.f.sf(F, k - 1, (k - 1) * (n - 1))) if math.isfinite(F) else 1 / math.factorial(k) ** (n - 1)
+    if math.factorial(k) ** (n - 1) <= MOST_ORDERS:
+        p = _exact(k, n, float((average**2).sum()))
+    else:
+        p = (
+            float(stats.f.sf(F, k - 1, (k - 1) * (n - 1)))
+            if math.isfinite(F)
+            else 1 / math.factorial(k) ** (n - 1)
+        )
     return Ranks(average, n, chi, F, p, critical_difference(k, n))
+
+
+@cache
+def _sums_of_squares(arms: int, data_sets: int) -> Float[np.ndarray, " orders"]:
+    """Σ (average rank)² for every way in which data sets can order the arms; the first data set's order is the one that counts."""
+    orders = np.array(list(permutations(range(1, arms + 1))), dtype=float)
+    sums = orders[:1]
+    for _ in range(data_sets - 1):
+        sums = (sums[:, None] + orders[None]).reshape(-1, arms)
+    return np.asarray(((sums / data_sets) ** 2).sum(axis=1))
+
+
+def _exact(arms: int, data_sets: int, sum_of_squares: float) -> float:
+    """The share of all orders whose average ranks lie as far apart or farther: Friedman's p by enumeration (exact without ties)."""
+    return float((_sums_of_squares(arms, data_sets) >= sum_of_squares - 1e-9).mean())
 
 
 def nemenyi(ranking: Ranks) -> pd.DataFrame:
@@ -59,7 +95,9 @@ def nemenyi(ranking: Ranks) -> pd.DataFrame:
     apart = np.abs(average.to_numpy()[:, None] - average.to_numpy()[None, :])
     error = _standard_error(len(average), ranking.data_sets)
     p = stats.studentized_range.sf(apart / error * math.sqrt(2), len(average), np.inf)
-    return pd.DataFrame(p if ranking.p < LEVEL else np.ones_like(p), index=average.index, columns=average.index)
+    return pd.DataFrame(
+        p if ranking.p < LEVEL else np.ones_like(p), index=average.index, columns=average.index
+    )
 
 
 def critical_difference(arms: int, data_sets: int, level: float = LEVEL) -> float:

@@ -1,6 +1,7 @@
-"""How many seeds and photographs would settle a question, estimated from the variances of existing runs."""
+"""How many seeds and photographs would find a difference, estimated from the variances of existing runs."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,7 +17,7 @@ PHOTOGRAPHS = (0.25, 1.0, 4.0)  # as multiples of the pilot's number
 
 @dataclass(frozen=True)
 class Plan:
-    """What various designs would detect for the pair that is hardest to tell apart, and the fewest seeds that settle the margin.
+    """What various designs would find for the pair that is hardest to tell apart, and the seeds that find the margin.
 
     `designs` has one row per design: seeds, photographs, half_width, detectable, hours; `hours` counts all arms of the study.
     """
@@ -27,8 +28,10 @@ class Plan:
     pilot_seeds: int
     photographs: int
     designs: pd.DataFrame
-    seeds: int | None  # that settle the margin on the pilot's photographs; None if there are too few photographs
-    hours: float | None  # training time that the missing seeds still need
+    # a range: they find the margin with 80 % power on the pilot's photographs; None: none do
+    seeds: tuple[int, int] | None
+    # training time that the missing seeds still need, at the lower end of the range
+    hours: float | None
 
 
 def plan(results: Results, margin: float) -> Plan:
@@ -39,27 +42,49 @@ def plan(results: Results, margin: float) -> Plan:
     """
     seeds = results.table[~results.table["fixed"]].groupby("arm")["seed"].nunique()
     arms = [arm for arm in results.arms if seeds.get(arm, 0) >= 2]
+    photographs = int(results.table["photograph"].nunique())
+    _check_pilot(arms, photographs)
+    scores = results.scores(results.settings["primary"])
+    components = {pair: scores.components(*pair) for pair in combinations(arms, 2)}
+    hardest = max(components, key=lambda pair: components[pair].design(3, photographs).variance)
+    parts = components[hardest]
+    # Holm's first step over all pairs, with baselines, as in the verdict
+    level = LEVEL / math.comb(len(results.arms), 2)
+    seconds = sum(map(results.seconds_a_seed, results.arms))
+    designs = _designs(parts, photographs, level, seconds)
+    have = int(seeds[arms].min())
+    needed = parts.seeds_range(margin, photographs, 2 * (have - 1), level)
+    hours = _hours(needed, have, seconds)
+    return Plan(*hardest, parts, have, photographs, designs, needed, hours)
+
+
+def _hours(needed: tuple[int, int] | None, have: int, seconds: float) -> float | None:
+    """Hours that the seeds which are missing would take at least."""
+    return max(0, needed[0] - have) * seconds / 3600 if needed else None
+
+
+def _designs(parts: Components, photographs: int, level: float, seconds: float) -> pd.DataFrame:
+    rows = []
+    for share in PHOTOGRAPHS:
+        number = max(2, round(share * photographs))
+        rows += [_design(parts, seeds, number, level, seconds) for seeds in SEEDS]
+    return pd.DataFrame(rows)
+
+
+def _check_pilot(arms: Sequence[str], photographs: int) -> None:
     if len(arms) < 2:
         raise ColourbenchError(
             "a plan needs two trained arms with two seeds each: they show how far seeds lie apart; run the pilot"
         )
-    pairs = list(combinations(arms, 2))
-    level = LEVEL / math.comb(len(results.arms), 2)  # Holm's first step over all pairs, with baselines, as in the verdict
-    primary = results.settings["primary"]
-    photographs = int(results.table["photograph"].nunique())
     if photographs < 2:
-        raise ColourbenchError("a plan needs a test split of two photographs or more; prepare the data set with more of them")
-    components = {pair: results.scores(primary).components(*pair) for pair in pairs}
-    first, second = max(pairs, key=lambda pair: components[pair].design(3, photographs).variance)
-    parts, seconds = components[first, second], sum(map(results.seconds_a_seed, results.arms))
-    rows = [_design(parts, s, max(2, round(share * photographs)), level, seconds) for share in PHOTOGRAPHS for s in SEEDS]
-    needed = parts.seeds_for(margin, photographs, level)
-    have = int(seeds[arms].min())
-    hours = max(0, needed - have) * seconds / 3600 if needed else None
-    return Plan(first, second, parts, have, photographs, pd.DataFrame(rows), needed, hours)
+        raise ColourbenchError(
+            "a plan needs a test split of two photographs or more; prepare the data set with more of them"
+        )
 
 
-def _design(parts: Components, seeds: int, photographs: int, level: float, seconds: float) -> dict[str, float | int]:
+def _design(
+    parts: Components, seeds: int, photographs: int, level: float, seconds: float
+) -> dict[str, float | int]:
     estimate = parts.design(seeds, photographs)
     detectable = estimate.detectable(level)
     return {

@@ -9,10 +9,12 @@ from torch.nn import functional as F
 
 from common.colour import lab
 
-NEIGHBOURS = 5  # a true colour is encoded over its nearest bins (Zhang et al. 2016, §2.2; the authors' code takes 10)
+# a true colour is encoded over its nearest bins (Zhang et al. 2016, §2.2; the authors' code takes 10)
+NEIGHBOURS = 5
 SIGMA = 5.0  # … with a Gaussian of this width, in Lab units
 PIXELS_AT_ONCE = 1 << 16
-CUBE_STEP = 3  # step of the grid of sRGB values that finds the bins in gamut; a finer step finds no more
+# step of the grid of sRGB values that finds the bins in gamut; a finer step finds no more
+CUBE_STEP = 3
 
 
 class AbBins:
@@ -25,28 +27,39 @@ class AbBins:
     def __len__(self) -> int:
         return len(self.centres)
 
-    def annealed_mean(self, logits: Float[Tensor, "b q h w"], temperature: float) -> Float[Tensor, "b 2 h w"]:
+    def annealed_mean(
+        self, logits: Float[Tensor, "b q h w"], temperature: float
+    ) -> Float[Tensor, "b 2 h w"]:
         """The mean colour under softmax(logits / T), in the networks' scale of ab: T → 0 is the mode, T = 1 the mean (eq. 5)."""
         centres = _as_ab(self.centres).to(logits)
         return torch.einsum("bqhw,qc->bchw", torch.softmax(logits / temperature, dim=1), centres)
 
-    def encode(self, ab: Float[Tensor, "b 2 h w"]) -> tuple[Int[Tensor, "n 5"], Float[Tensor, "n 5"]]:
+    def encode(
+        self, ab: Float[Tensor, "b 2 h w"]
+    ) -> tuple[Int[Tensor, "n 5"], Float[Tensor, "n 5"]]:
         """The nearest bins of every pixel, nearest first, and their weights, which sum to 1; n = b·h·w in that order."""
         distance, nearest = self._nearest(_in_lab_units(ab), NEIGHBOURS)
         weights = torch.exp(-(distance**2) / (2 * SIGMA**2))
         return nearest, weights / weights.sum(dim=1, keepdim=True)
 
-    def rarity_weights(self, ab: Float[Tensor, "b 2 h w"], rebalancing: float) -> Float[Tensor, " q"]:
+    def rarity_weights(
+        self, ab: Float[Tensor, "b 2 h w"], rebalancing: float
+    ) -> Float[Tensor, " q"]:
         """w ∝ ((1 - λ) p̃ + λ/Q)⁻¹ with E_p̃[w] = 1 (eq. 4); p̃ is the smoothed share of each bin among the pixels of `ab`."""
         _, nearest = self._nearest(_in_lab_units(ab), 1)
         share = torch.bincount(nearest[:, 0], minlength=len(self)).double() / len(nearest)
-        kernel = torch.exp(-(torch.cdist(self.centres, self.centres) ** 2) / (2 * SIGMA**2)).double()
+        kernel = torch.exp(
+            -(torch.cdist(self.centres, self.centres) ** 2) / (2 * SIGMA**2)
+        ).double()
         smooth = (kernel / kernel.sum(dim=0)) @ share.cpu()
         weights = 1 / ((1 - rebalancing) * smooth + rebalancing / len(self))
         return (weights / (smooth * weights).sum()).float()
 
     def cross_entropy(
-        self, logits: Float[Tensor, "b q h w"], ab: Float[Tensor, "b 2 h w"], weights: Float[Tensor, " q"]
+        self,
+        logits: Float[Tensor, "b q h w"],
+        ab: Float[Tensor, "b 2 h w"],
+        weights: Float[Tensor, " q"],
     ) -> Float[Tensor, ""]:
         """-E[v(ab) Σ_q z_q log softmax(logits)_q], z the soft encoding and v the weight of the nearest bin (eq. 2 and 3)."""
         nearest, z = self.encode(ab)
@@ -57,8 +70,13 @@ class AbBins:
     def _nearest(self, ab: Float[Tensor, "n 2"], count: int) -> tuple[Tensor, Tensor]:
         """Distances and indices of the nearest bins, in blocks of pixels: all pixels at once would take gigabytes."""
         centres = self.centres.to(ab)
-        nearest = [torch.cdist(part, centres).topk(count, dim=1, largest=False) for part in ab.split(PIXELS_AT_ONCE)]
-        return torch.cat([part.values for part in nearest]), torch.cat([part.indices for part in nearest])
+        nearest = [
+            torch.cdist(part, centres).topk(count, dim=1, largest=False)
+            for part in ab.split(PIXELS_AT_ONCE)
+        ]
+        return torch.cat([part.values for part in nearest]), torch.cat(
+            [part.indices for part in nearest]
+        )
 
 
 def _in_lab_units(ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "n 2"]:

@@ -20,12 +20,21 @@ from common.config import Settings
 
 FilmName = Literal["blue_sensitive", "orthochromatic", "panchromatic", "red_filtered", "random"]
 FILMS: dict[str, tuple[float, float, float]] = {
-    "blue_sensitive": (0.0, 0.08, 0.92),  # wet plates and early film: blue sky is white, red and green are dark
+    "blue_sensitive": (
+        0.0,
+        0.08,
+        0.92,
+    ),  # wet plates and early film: blue sky is white, red and green are dark
     "orthochromatic": (0.02, 0.58, 0.40),  # from about 1880: red lips and red hair are dark
-    "panchromatic": (0.32, 0.36, 0.32),  # from about 1920: all colours, blue lighter than the eye sees it
+    "panchromatic": (
+        0.32,
+        0.36,
+        0.32,
+    ),  # from about 1920: all colours, blue lighter than the eye sees it
     "red_filtered": (0.88, 0.12, 0.0),  # panchromatic film behind a red filter: the sky is dark
 }
-FADED = 0.6  # lightness towards which fading draws all tones, as a share of white: blacks turn grey, whites yellow
+# lightness towards which fading draws all tones, as a share of white: blacks turn grey, whites yellow
+FADED = 0.6
 GRAIN_BLUR = 3  # pixels: grains clump
 
 
@@ -61,24 +70,35 @@ def draw_shot(config: FilmConfig, draw: np.random.Generator) -> Shot:
     if config.films:
         name = config.films[int(draw.integers(len(config.films)))]
         weights = tuple(draw.dirichlet((1, 1, 1)).tolist()) if name == "random" else FILMS[name]
-    grain, fading = draw.uniform(0, config.grain), draw.uniform(0, config.fading)
+    grain = draw.uniform(0, config.grain)
+    fading = draw.uniform(0, config.fading)
     return Shot(weights, float(grain), float(fading), int(draw.integers(2**31)))
 
 
 def expose(rgb: UInt8[Tensor, "b 3 h w"], shots: Sequence[Shot]) -> Float[Tensor, "b 1 h w"]:
     """The networks' L of photographs as their films saw them."""
     eye = lab.luminance_weights()
-    weights = torch.tensor([shot.weights or eye for shot in shots], device=rgb.device)  # (b, 3)
+    # (b, 3)
+    weights = torch.tensor([shot.weights or eye for shot in shots], device=rgb.device)
     t = (lab.lightness(rgb, weights) + 1.0) / 2.0  # (b, 1, h, w) in [0, 1]
     fading = torch.tensor([shot.fading for shot in shots], device=rgb.device).view(-1, 1, 1, 1)
     t = t + fading * (FADED - t)
     for image, shot in zip(t, shots, strict=True):
         if shot.grain:
-            image += (shot.grain / 100) * _grain(image.shape, shot.seed).to(image) * (4 * image * (1 - image)).clamp(min=0)
+            image += (
+                (shot.grain / 100)
+                * _grain(image.shape, shot.seed).to(image)
+                * (4 * image * (1 - image)).clamp(min=0)
+            )
     return t.clamp(0.0, 1.0) * 2.0 - 1.0
 
 
 def _grain(shape: Sequence[int], seed: int) -> Float[Tensor, "1 h w"]:
-    """Noise with standard deviation 1 whose neighbours hang together; strongest in the midtones, as silver grain is."""
-    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(tuple(shape), dtype=np.float32))
-    return F.avg_pool2d(noise[None], GRAIN_BLUR, 1, GRAIN_BLUR // 2, count_include_pad=False)[0] * GRAIN_BLUR
+    """Spatially correlated noise with standard deviation 1; strongest in the midtones, as silver grain is."""
+    noise = torch.from_numpy(
+        np.random.default_rng(seed).standard_normal(tuple(shape), dtype=np.float32)
+    )
+    return (
+        F.avg_pool2d(noise[None], GRAIN_BLUR, 1, GRAIN_BLUR // 2, count_include_pad=False)[0]
+        * GRAIN_BLUR
+    )

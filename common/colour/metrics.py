@@ -12,7 +12,8 @@ class Metric:
     unit: str = ""
     is_headline: bool = True  # shown in a report's first table
     digits: int = 2
-    needs_weights: bool = False  # of a published network; measured where these are available
+    # of a published network; measured where these are available
+    needs_weights: bool = False
 
     @property
     def label(self) -> str:
@@ -39,6 +40,8 @@ METRICS = {
     "lpips": Metric("LPIPS (AlexNet)", -1, is_headline=False, needs_weights=True),
 }
 HEADLINE = tuple(name for name, metric in METRICS.items() if metric.is_headline)
-MEASURED = tuple(name for name, metric in METRICS.items() if not metric.needs_weights)  # at every validation
-DECIDING = tuple(name for name in MEASURED if METRICS[name].direction)  # what a sweep or a study can use as its criterion
+# at every validation
+MEASURED = tuple(name for name, metric in METRICS.items() if not metric.needs_weights)
+# what a sweep or a study can use as its criterion
+DECIDING = tuple(name for name in MEASURED if METRICS[name].direction)
 SHOWN = ("delta_e", "colourfulness")  # beside a progress bar

@@ -83,15 +83,27 @@ class Batches(Iterator[Batch]):
     """
 
     def __init__(
-        self, split: Split, config: BatchConfig, seed: int, device: torch.device | str = "cpu", rank: int = 0, ranks: int = 1
+        self,
+        split: Split,
+        config: BatchConfig,
+        seed: int,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         if len(split) == 0:
             raise ColourbenchError(f"the data set {split.dataset.name} has no images in this split")
         if config.size % ranks:
-            raise ColourbenchError(f"batch.size {config.size} does not divide among {ranks} devices")
+            raise ColourbenchError(
+                f"batch.size {config.size} does not divide among {ranks} devices"
+            )
         self.images = 0
-        self._split, self._config, self._seed = split, config, seed
-        self._device, self._rank, self._ranks = torch.device(device), rank, ranks
+        self._split = split
+        self._config = config
+        self._seed = seed
+        self._device = torch.device(device)
+        self._rank = rank
+        self._ranks = ranks
         self._labels = split.labels()
         used = max(1, round(config.share * len(split)))
         self._used = np.sort(np.random.default_rng([seed, SUBSET]).permutation(len(split))[:used])
@@ -107,7 +119,8 @@ class Batches(Iterator[Batch]):
             if self._is_mirrored(int(place)):
                 mirror(image) if switch.is_on() else np.copyto(image, image[:, ::-1].copy())
         labels = self._labels[[self._position(int(place)) for place in places]]
-        pixels = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(0, 3, 1, 2)  # (b, 3, s, s)
+        # (b, 3, s, s)
+        pixels = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(0, 3, 1, 2)
         L, ab = lab.to_network(pixels)
         if self._config.film.is_on:
             L = film.expose(pixels, [self._shot(int(place)) for place in places])
@@ -124,7 +137,9 @@ class Batches(Iterator[Batch]):
             ColourbenchError: the state belongs to another seed.
         """
         if state["seed"] != self._seed:
-            raise ColourbenchError(f"the checkpoint's stream has seed {state['seed']}, this run has {self._seed}")
+            raise ColourbenchError(
+                f"the checkpoint's stream has seed {state['seed']}, this run has {self._seed}"
+            )
         self.images = state["images"]
 
     def _position(self, place: int) -> int:
@@ -137,11 +152,15 @@ class Batches(Iterator[Batch]):
 
     def _shot(self, place: int) -> film.Shot:
         epoch, position = divmod(place, len(self._used))
-        return film.draw_shot(self._config.film, np.random.default_rng([self._seed, epoch, position, SHOT]))
+        return film.draw_shot(
+            self._config.film, np.random.default_rng([self._seed, epoch, position, SHOT])
+        )
 
     def _crop(self, place: int) -> UInt8[np.ndarray, "s s 3"]:
         draws, position = self._draws(place)
-        size, top, left = self._split.dataset.config.size, draws.top[position], draws.left[position]
+        size = self._split.dataset.config.size
+        top = draws.top[position]
+        left = draws.left[position]
         return self._split.image(int(draws.order[position]))[top : top + size, left : left + size]
 
     def _draws(self, place: int) -> tuple[_Epoch, int]:
@@ -150,7 +169,8 @@ class Batches(Iterator[Batch]):
         return self._epoch(epoch), position
 
     def _shuffle(self, epoch: int) -> _Epoch:
-        n, margin = len(self._used), self._split.dataset.config.margin
+        n = len(self._used)
+        margin = self._split.dataset.config.margin
         draw = np.random.default_rng([self._seed, epoch])
         order = self._used[draw.permutation(n)]
         top, left = draw.integers(0, margin + 1, size=(2, n))

@@ -10,7 +10,8 @@ from common.colour import lab
 from common.data.batches import Batch, BatchConfig, Batches
 from common.data.shards import Dataset
 
-SAMPLE_IMAGES = 256  # their pixels give the prior over colours; Zhang et al. 2016 use all of ImageNet's
+# their pixels give the prior over colours; Zhang et al. 2016 use all of ImageNet's
+SAMPLE_IMAGES = 256
 
 
 def _nothing() -> Tensor:
@@ -23,6 +24,7 @@ class Domain:
 
     `sample_ab` returns ab (b, 2, h, w) of some training photographs, in the networks' scale. `stream` takes a batch size and
     yields the training images from the first on, the same at each call; None without photographs. `images` is their number.
+    `batch` is the number of images in a training batch, over all ranks.
     """
 
     size: int
@@ -30,11 +32,13 @@ class Domain:
     sample_ab: Callable[[], Float[Tensor, "b 2 h w"]] = _nothing
     stream: Callable[[int], Iterator[Batch]] | None = None
     images: int | None = None
+    batch: int = BatchConfig().size
 
 
 def domain_of(dataset: Dataset, batches: BatchConfig | None = None, seed: int = 0) -> Domain:
     """The domain of a prepared data set; its images are drawn as a run draws them, and read only when they are needed."""
-    train, drawn = dataset.split("train"), batches or BatchConfig()
+    train = dataset.split("train")
+    drawn = batches or BatchConfig()
 
     def sample_ab() -> Tensor:
         return lab.to_network(train.photographs(train.spread(SAMPLE_IMAGES)))[1]
@@ -42,4 +46,11 @@ def domain_of(dataset: Dataset, batches: BatchConfig | None = None, seed: int = 
     def stream(size: int) -> Iterator[Batch]:
         return Batches(train, drawn.model_copy(update={"size": size}), seed)
 
-    return Domain(dataset.config.size, len(dataset.labels), sample_ab, stream, len(train))
+    return Domain(
+        size=dataset.config.size,
+        classes=len(dataset.labels),
+        sample_ab=sample_ab,
+        stream=stream,
+        images=len(train),
+        batch=drawn.size,
+    )

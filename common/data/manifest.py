@@ -3,14 +3,14 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.config import Settings, sha256
-from common.data.filters import FilterConfig
+from common.data.decoding.filters import FilterConfig
 from common.errors import ColourbenchError
-from common.files import integrity
+from common.system import integrity
 
 SCHEMA = 2
 SPLITS = ("train", "validation", "test")
@@ -26,9 +26,11 @@ class ShardConfig(Settings):
     tile: int | None = Field(default=None, ge=16)
     """Cut each photograph into squares with this side in pixels first; null takes the centre square of each."""
     validation: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of the photographs held out for choosing hyper-parameters."""
+    """Share of the photographs held out for choosing hyper-parameters; of the published training set where there is one."""
     test: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of the photographs held out for the comparison."""
+    """Share of the photographs held out for the comparison, where the source has no test split of its own."""
+    splits: Literal["official", "content"] = "official"
+    """official: the splits that the source comes in (`train`, `val`, `test` folders), where it has them; content: by content."""
     filters: FilterConfig = FilterConfig()
     """Thresholds of the filters that remove images."""
 
@@ -81,7 +83,8 @@ class Manifest(BaseModel):
     shards: list[Shard]
     images: list[Entry]
     removed: list[Removal]
-    source: str = ""  # where the photographs came from, a name of `sources.SOURCES`; earlier versions did not note it
+    # where the photographs came from, a name of `sources.SOURCES`; earlier versions did not note it
+    source: str = ""
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -96,16 +99,24 @@ def read_manifest(path: Path) -> Manifest:
         try:
             raw |= {"schema": SCHEMA, "removed": [_with_kind(item) for item in raw["removed"]]}
         except (KeyError, TypeError, AttributeError):
-            raise integrity.Damaged(f"{path} is damaged: its list of removed files; {remedy}") from None
+            raise integrity.Damaged(
+                f"{path} is damaged: its list of removed files; {remedy}"
+            ) from None
     if raw.get("schema") != SCHEMA:
-        raise ColourbenchError(f"{path} was written by another version (schema {raw.get('schema')}); {remedy}")
+        raise ColourbenchError(
+            f"{path} was written by another version (schema {raw.get('schema')}); {remedy}"
+        )
     try:
         manifest = Manifest.model_validate_json(json.dumps(raw))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise integrity.Damaged(f"{path} is damaged: {where}: {first['msg'].lower()}; {remedy}") from None
-    if wrong := _contradiction(manifest) or ("" if sha256([raw["shards"], raw["images"]]) == manifest.sha256 else "its checksum"):
+        raise integrity.Damaged(
+            f"{path} is damaged: {where}: {first['msg'].lower()}; {remedy}"
+        ) from None
+    if wrong := _contradiction(manifest) or (
+        "" if sha256([raw["shards"], raw["images"]]) == manifest.sha256 else "its checksum"
+    ):
         raise integrity.Damaged(f"{path} is damaged: {wrong} does not fit the rest; {remedy}")
     return manifest
 

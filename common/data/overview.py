@@ -18,17 +18,22 @@ WIDTH = 90  # characters of examples on a line
 
 def description(dataset: Dataset) -> list[str]:
     """Lines that say what was kept, in which split, and what was removed and why."""
-    lines, size = [], dataset.config.size
+    lines = []
+    size = dataset.config.size
     for name in SPLITS:
         split = dataset.split(name)
         photographs = {entry.photograph for entry in split.entries()}
         shown = ": " + ", ".join(sorted(photographs)) if len(photographs) <= FEW else ""
-        lines.append(f"  {name:<11}{len(split):>6} images of {size} px from {len(photographs)} photographs{shown}")
+        lines.append(
+            f"  {name:<11}{len(split):>6} images of {size} px from {len(photographs)} photographs{shown}"
+        )
     removed = dataset.manifest.removed
     lines.append(f"  removed    {len(removed):>6} files" + (":" if removed else ""))
     for kind, count in Counter(item.kind for item in removed).most_common():
         examples = ", ".join(item.photograph for item in removed if item.kind == kind)
-        lines.append(f"    {count} {kind}: {examples if len(examples) < WIDTH else examples[: WIDTH - 3] + '…'}")
+        lines.append(
+            f"    {count} {kind}: {examples if len(examples) < WIDTH else examples[: WIDTH - 3] + '…'}"
+        )
     return lines
 
 
@@ -55,6 +60,10 @@ def preview(colourise: Callable[[Tensor], Tensor], photographs: Tensor, path: Pa
     from torchvision.utils import make_grid, save_image  # takes seconds to import
 
     L, ab = lab.to_network(photographs)
-    rows = [lab.to_photographs(L, ab * 0), lab.to_photographs(L, colourise(L)), lab.to_photographs(L, ab)]
+    rows = [
+        lab.to_photographs(L, ab * 0),
+        lab.to_photographs(L, colourise(L)),
+        lab.to_photographs(L, ab),
+    ]
     grid = make_grid(torch.cat(rows).float() / 255, nrow=len(photographs), padding=2, pad_value=1.0)
     save_image(grid, path)

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from common.config import as_json, sha256
-from common.data import filters
+from common.data.decoding import filters
+from common.data.decoding.copies import Copies
 from common.data.decoding.cutting import Cut, Cutting
 from common.data.decoding.examiners import Examiners
 from common.data.decoding.images import BadImage
 from common.data.manifest import SCHEMA, SPLITS, Entry, Removal, ShardConfig
 from common.data.shards import Dataset, ShardWriter
 from common.data.sources import SourceFile
+from common.data.splits import assign_splits, tests_first
 from common.errors import ColourbenchError
-from common.files.atomic import sync_folder, write_atomically
-from common.files.locks import locked
-from common.files.names import MANIFEST
+from common.system.atomic import sync_folder, write_atomically
+from common.system.locks import locked
+from common.system.names import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,12 @@ def prepare(
     Raises:
         ColourbenchError: too few photographs were left; the message counts the reasons.
     """
-    with locked(folder.with_name(f".{folder.name}.lock"), f"the data set {folder.name} is being prepared by another process"):
-        work, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+    with locked(
+        folder.with_name(f".{folder.name}.lock"),
+        f"the data set {folder.name} is being prepared by another process",
+    ):
+        work = folder.with_name(f".{folder.name}.part")
+        old = folder.with_name(f".{folder.name}.old")
         _recover(folder, old)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
@@ -79,15 +85,21 @@ def _recover(folder: Path, old: Path) -> None:
         old.replace(folder)
 
 
-def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: Callable[[int], None]) -> dict[str, Any]:
+def _write(
+    files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: Callable[[int], None]
+) -> dict[str, Any]:
     """Writes the shards and returns the manifest without its name."""
     removed: list[Removal] = []
     stored: list[Stored] = []
     writer = ShardWriter(work)
+    # of two copies in official splits the one that tests stays
+    files = tests_first(files, config)
     for item in _without_duplicates(_examine_all(files, config, seen), removed):
         for square in item.cut.squares:
             writer.add(square)
-        stored.append(Stored(item.file, len(item.cut.squares), item.cut.content_hash, item.cut.remarks))
+        stored.append(
+            Stored(item.file, len(item.cut.squares), item.cut.content_hash, item.cut.remarks)
+        )
     if len(stored) < len(SPLITS):
         raise ColourbenchError(_too_few(len(files), len(stored), removed))
     shards = writer.close()
@@ -104,7 +116,9 @@ def _write(files: Sequence[SourceFile], work: Path, config: ShardConfig, seen: C
     }
 
 
-def _examine_all(files: Sequence[SourceFile], config: ShardConfig, seen: Callable[[int], None]) -> Iterator[Examined | Removal]:
+def _examine_all(
+    files: Sequence[SourceFile], config: ShardConfig, seen: Callable[[int], None]
+) -> Iterator[Examined | Removal]:
     """Cuts the files on all cores and applies the filters, in order, with a bounded number in memory."""
     with Examiners(Cutting(config.tile, config.stored)) as examiners:
         for file, result in zip(files, examiners.examine(file.path for file in files), strict=True):
@@ -116,45 +130,41 @@ def _judged(file: SourceFile, result: Cut | BadImage, config: ShardConfig) -> Ex
     if isinstance(result, BadImage):
         return Removal(file.name, "unreadable", str(result))
     verdict = filters.judge(result.small, config.filters, (result.height, result.width))
-    return Removal(file.name, verdict.reason, figures=verdict.figures) if verdict.reason else Examined(file, result)
+    return (
+        Removal(file.name, verdict.reason, figures=verdict.figures)
+        if verdict.reason
+        else Examined(file, result)
+    )
 
 
-def _without_duplicates(items: Iterator[Examined | Removal], removed: list[Removal]) -> Iterator[Examined]:
+def _without_duplicates(
+    items: Iterator[Examined | Removal], removed: list[Removal]
+) -> Iterator[Examined]:
     """Yields each photograph once; removals are added to `removed`, duplicates with the name of the first copy."""
     contents: dict[str, str] = {}
-    looks: dict[str, str] = {}
+    copies = Copies()
     for item in items:
         if isinstance(item, Removal):
             removed.append(item)
-        elif twin := contents.get(item.cut.content_hash) or looks.get(item.cut.look_hash):
-            kind = "duplicate" if item.cut.content_hash in contents else "near duplicate"
-            removed.append(Removal(item.file.name, kind, twin))
+        elif twin := contents.get(item.cut.content_hash):
+            removed.append(Removal(item.file.name, "duplicate", twin))
+        elif twin := copies.original_of(item.cut.fingerprint):
+            removed.append(Removal(item.file.name, "near duplicate", twin))
         else:
-            contents[item.cut.content_hash] = looks[item.cut.look_hash] = item.file.name
+            contents[item.cut.content_hash] = item.file.name
+            copies.add(item.file.name, item.cut.fingerprint)
             yield item
 
 
-def _entries(stored: Sequence[Stored], labels: Sequence[str], config: ShardConfig) -> Iterator[Entry]:
+def _entries(
+    stored: Sequence[Stored], labels: Sequence[str], config: ShardConfig
+) -> Iterator[Entry]:
     numbers = {label: number for number, label in enumerate(labels)}
-    splits = _splits([item.content_hash for item in stored], config)
+    splits = assign_splits([(item.content_hash, item.file.split) for item in stored], config)
     for item, split in zip(stored, splits, strict=True):
         label = numbers.get(item.file.label or "", -1)
         for tile in range(item.tiles):
             yield Entry(item.file.name, tile, label, split, item.remarks)
-
-
-def _splits(hashes: Sequence[str], config: ShardConfig) -> list[str]:
-    """Assigns whole photographs to splits in the order of their content hashes: random, yet the same on every machine."""
-    order = sorted(range(len(hashes)), key=lambda i: hashes[i])
-    test = max(1, round(config.test * len(hashes)))
-    validation = max(1, round(config.validation * len(hashes)))
-    splits = ["train"] * len(hashes)
-    for position, i in enumerate(order):
-        if position < test:
-            splits[i] = "test"
-        elif position < test + validation:
-            splits[i] = "validation"
-    return splits
 
 
 def _too_few(files: int, kept: int, removed: Sequence[Removal]) -> str:

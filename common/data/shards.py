@@ -14,9 +14,9 @@ from torch import Tensor
 
 from common.data.manifest import Entry, Shard, read_manifest
 from common.errors import ColourbenchError, first_line
-from common.files.atomic import write_atomically
-from common.files.integrity import file_sha256
-from common.files.names import MANIFEST
+from common.system.atomic import write_atomically
+from common.system.integrity import file_sha256
+from common.system.names import MANIFEST
 
 CHECKED = ".checked.json"  # size and time of the shards whose checksums were right
 SHARD_IMAGES = 4096
@@ -34,18 +34,28 @@ class Dataset:
     def __init__(self, folder: Path) -> None:
         manifest = folder / MANIFEST
         if not manifest.is_file():
-            raise ColourbenchError(f"there is no data set in {folder}; make it with `colourbench data prepare`")
+            raise ColourbenchError(
+                f"there is no data set in {folder}; make it with `colourbench data prepare`"
+            )
         self.folder = folder
         self.manifest = read_manifest(manifest)
-        self.name, self.fingerprint = self.manifest.name, self.manifest.sha256
-        self.config, self.labels, self.entries = self.manifest.config, self.manifest.labels, self.manifest.images
+        self.name = self.manifest.name
+        self.fingerprint = self.manifest.sha256
+        self.config = self.manifest.config
+        self.labels = self.manifest.labels
+        self.entries = self.manifest.images
         self._shards = [self._open(shard) for shard in self.manifest.shards]
         self._is_checked = False
 
     def split(self, name: str) -> "Split":
         """One of "train", "validation", "test"."""
         self._check_once()
-        return Split(self, np.array([i for i, entry in enumerate(self.entries) if entry.split == name], dtype=np.int64))
+        return Split(
+            self,
+            np.array(
+                [i for i, entry in enumerate(self.entries) if entry.split == name], dtype=np.int64
+            ),
+        )
 
     def read(self, indices: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
         """Stored images by their index in the manifest."""
@@ -61,13 +71,18 @@ class Dataset:
         """Compares every shard with its checksum."""
         for shard in self.manifest.shards:
             if file_sha256(self.folder / shard.file) != shard.sha256:
-                raise ColourbenchError(f"{self.folder / shard.file} is damaged; prepare the data set {self.name} again")
+                raise ColourbenchError(
+                    f"{self.folder / shard.file} is damaged; prepare the data set {self.name} again"
+                )
 
     def _check_once(self) -> None:
         """Checks the shards on first use; their size and time are recorded beside them, if permitted, to skip later checks."""
         if self._is_checked:
             return
-        known = {shard.file: [shard.sha256, *_size_and_time(self.folder / shard.file)] for shard in self.manifest.shards}
+        known = {
+            shard.file: [shard.sha256, *_size_and_time(self.folder / shard.file)]
+            for shard in self.manifest.shards
+        }
         memory = self.folder / CHECKED
         if _remembered(memory) != known:
             self.check()
@@ -81,7 +96,9 @@ class Dataset:
         try:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
-            raise ColourbenchError(f"{path} is missing or damaged; prepare the data set {self.name} again") from None
+            raise ColourbenchError(
+                f"{path} is missing or damaged; prepare the data set {self.name} again"
+            ) from None
         if mapped.shape != expected or mapped.dtype != np.uint8:
             raise ColourbenchError(
                 f"{path} holds {mapped.dtype} {mapped.shape} and should hold uint8 {expected}; prepare {self.name} again"
@@ -109,7 +126,8 @@ class Split:
 
     def centres(self, positions: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n s s 3"]:
         """Images as evaluation sees them: the centre of the stored square."""
-        size, offset = self.dataset.config.size, self.dataset.config.margin // 2
+        size = self.dataset.config.size
+        offset = self.dataset.config.margin // 2
         return self.read(positions)[:, offset : offset + size, offset : offset + size]
 
     def photographs(self, positions: Int[np.ndarray, " n"]) -> UInt8[Tensor, "n 3 h w"]:
@@ -173,5 +191,7 @@ class ShardWriter:
             raise ColourbenchError(
                 f"cannot write the data set into {self._folder.parent}: {reason}; free some space there, or choose another --home"
             ) from None
-        self._shards.append({"file": path.name, "images": len(self._pending), "sha256": file_sha256(path)})
+        self._shards.append(
+            {"file": path.name, "images": len(self._pending), "sha256": file_sha256(path)}
+        )
         self._pending = []

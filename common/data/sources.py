@@ -7,16 +7,31 @@ from pathlib import Path
 
 from common.data.decoding.images import SUFFIXES
 from common.errors import ColourbenchError
-from common.files.text import as_text
+from common.system.text import as_text
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source: `name` is its path inside the source, as text (see `files.as_text`), `label` its class or None."""
+    """One file of a source.
+
+    `name` is its path inside the source, as text (see `files.as_text`), `label` its class or None, and `split` the split that its
+    publishers put it into ("train", "validation" or "test") or None.
+    """
 
     path: Path
     name: str
     label: str | None = None
+    split: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", as_text(self.name))
@@ -33,17 +48,39 @@ class Source:
 
 
 def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
-    """All image files below `root`; where they lie in class folders, the first folder's name is the label."""
+    """All image files below `root`; the first folder's name is the label.
+
+    Where `root` holds a folder `train` and a folder `test` or `val`, these are splits, and the folder below them is the label.
+    """
     root = _existing(root, "folder")
-    names = {path.relative_to(root).as_posix(): path for path in images_below(root)}
-    if not names:
-        raise ColourbenchError(f"{root} holds no image files ({', '.join(SUFFIXES)}, in small or capital letters)")
-    nested = all("/" in name for name in names)
-    return [SourceFile(path, name, name.partition("/")[0] if nested else None) for name, path in names.items()]
+    paths = list(images_below(root))
+    if not paths:
+        raise ColourbenchError(
+            f"{root} holds no image files ({', '.join(SUFFIXES)}, in small or capital letters)"
+        )
+    folders = {path.relative_to(root).parts[0] for path in paths if path.parent != root}
+    splits = {
+        name: SPLIT_FOLDERS[name.lower()] for name in folders if name.lower() in SPLIT_FOLDERS
+    }
+    if len(set(splits.values())) < 2 or "train" not in splits.values():
+        splits = {}  # a class may be called "train"
+    return [_in_folder(path, root, splits) for path in paths]
+
+
+def _in_folder(path: Path, root: Path, splits: dict[str, str]) -> SourceFile:
+    relative = path.relative_to(root)
+    folders = list(relative.parts[:-1])
+    split = splits.get(folders[0]) if folders else None
+    if split:
+        del folders[0]
+    return SourceFile(path, relative.as_posix(), label=folders[0] if folders else None, split=split)
 
 
 def packaged(root: Path | None = None, download: bool = False) -> list[SourceFile]:
-    """The photographs that come with scikit-image, scikit-learn and matplotlib, grey ones included: the filter removes those."""
+    """The photographs beside this file, and those that come with scikit-image, scikit-learn and matplotlib.
+
+    Some of the latter are grey: the filter removes them.
+    """
     folders = {
         ("skimage", "data"): {
             "people": ["astronaut.png"],
@@ -61,13 +98,16 @@ def packaged(root: Path | None = None, download: bool = False) -> list[SourceFil
         for label, names in labels.items()
         for name in names
     ]
-    return [file for file in files if file.path.exists()]
+    own = [SourceFile(path, path.name, path.parent.name) for path in images_below(PHOTOGRAPHS)]
+    return own + [file for file in files if file.path.exists()]
 
 
 def oxford_pets(root: Path | None, download: bool = False) -> list[SourceFile]:
     """Oxford-IIIT Pet: `oxford-iiit-pet/images/Breed_name_12.jpg`; the breed is the label."""
     root = _fetched(root, "OxfordIIITPet", "oxford-iiit-pet/images", download)
-    return [SourceFile(path, path.name, path.stem.rpartition("_")[0]) for path in images_below(root)]
+    return [
+        SourceFile(path, path.name, path.stem.rpartition("_")[0]) for path in images_below(root)
+    ]
 
 
 def flowers102(root: Path | None, download: bool = False) -> list[SourceFile]:
@@ -77,7 +117,9 @@ def flowers102(root: Path | None, download: bool = False) -> list[SourceFile]:
     images = _fetched(root, "Flowers102", "flowers-102/jpg", download)
     labels = loadmat(images.parent / "imagelabels.mat")["labels"].ravel()
     numbers = [(path, int(path.stem.rpartition("_")[2])) for path in images_below(images)]
-    return [SourceFile(path, path.name, f"class_{labels[number - 1]:03d}") for path, number in numbers]
+    return [
+        SourceFile(path, path.name, f"class_{labels[number - 1]:03d}") for path, number in numbers
+    ]
 
 
 def places365(root: Path | None, download: bool = False) -> list[SourceFile]:
@@ -89,37 +131,55 @@ def places365(root: Path | None, download: bool = False) -> list[SourceFile]:
         Places365(str(root), split="val", small=True, download=True)
     for name in ("data_256_standard", "data_256", "val_256"):
         if (root / name).is_dir():
-            return _labelled_by_parent(root / name)
-    raise ColourbenchError(f"{root} holds neither data_256_standard nor val_256; add --download, or unpack Places365 there")
+            return [_of_places(path, root / name) for path in images_below(root / name)]
+    raise ColourbenchError(
+        f"{root} holds neither data_256_standard nor val_256; add --download, or unpack Places365 there"
+    )
 
 
 def stanford_dogs(root: Path | None, download: bool = False) -> list[SourceFile]:
     """Stanford Dogs: `Images/n02085620-Chihuahua/*.jpg`; the breed is the label. There is no automatic download."""
     images = _existing(root, "stanford-dogs") / "Images"
     if not images.is_dir():
-        raise ColourbenchError(f"there is no {images}; unpack images.tar of Stanford Dogs into {images.parent}")
+        raise ColourbenchError(
+            f"there is no {images}; unpack images.tar of Stanford Dogs into {images.parent}"
+        )
     return [
-        SourceFile(path, path.relative_to(images).as_posix(), path.parent.name.partition("-")[2]) for path in images_below(images)
+        SourceFile(path, path.relative_to(images).as_posix(), path.parent.name.partition("-")[2])
+        for path in images_below(images)
     ]
 
 
 def coco(root: Path | None, download: bool = False) -> list[SourceFile]:
     """COCO: every `train*`, `val*`, `test*` or `unlabeled*` folder of images. Photographs have no single class, so no label."""
     root = _existing(root, "coco")
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name.startswith(("train", "val", "test", "unl"))]
-    files = [SourceFile(path, path.relative_to(root).as_posix()) for folder in folders for path in images_below(folder)]
+    folders = [
+        path
+        for path in sorted(root.iterdir())
+        if path.is_dir() and path.name.startswith(("train", "val", "test", "unl"))
+    ]
+    files = [
+        SourceFile(path, path.relative_to(root).as_posix())
+        for folder in folders
+        for path in images_below(folder)
+    ]
     if not files:
-        raise ColourbenchError(f"{root} holds no train2017, val2017 … folders with images; unpack COCO's archives there")
+        raise ColourbenchError(
+            f"{root} holds no train2017, val2017 … folders with images; unpack COCO's archives there"
+        )
     return files
 
 
+PHOTOGRAPHS = Path(__file__).with_name("photographs")
 PLACES = "research and education, not commercial; the photographs' owners keep their rights"
 SOURCES = {
-    "folder": Source("any folder of photographs, with or without class folders (--root DIR)", folder),
+    "folder": Source(
+        "any folder of photographs, with or without class folders (--root DIR)", folder
+    ),
     "packaged": Source(
-        "13 images that come with scikit-image, scikit-learn and matplotlib",
+        "40 photographs that come with colourbench, scikit-image, scikit-learn and matplotlib",
         packaged,
-        "those of the packages, most in the public domain or CC0",
+        "27 are CC0 or in the public domain (EVIDENCE.tsv beside them); the others are the packages', most of them so too",
     ),
     "oxford-pets": Source(
         "Oxford-IIIT Pet, 37 breeds of cats and dogs (--root DIR, --download)",
@@ -127,11 +187,19 @@ SOURCES = {
         "CC BY-SA 4.0; the photographs' owners keep their rights",
     ),
     "flowers102": Source(
-        "VGG Flowers, 102 classes (--root DIR, --download)", flowers102, "none stated; collected from the web for research"
+        "VGG Flowers, 102 classes (--root DIR, --download)",
+        flowers102,
+        "none stated; collected from the web for research",
     ),
-    "places365": Source("Places365 at 256 px, 365 scenes (--root DIR, --download fetches the validation set)", places365, PLACES),
+    "places365": Source(
+        "Places365 at 256 px, 365 scenes (--root DIR, --download fetches the validation set)",
+        places365,
+        PLACES,
+    ),
     "stanford-dogs": Source(
-        "Stanford Dogs, 120 breeds (--root DIR)", stanford_dogs, "ImageNet's terms: research and education, not commercial"
+        "Stanford Dogs, 120 breeds (--root DIR)",
+        stanford_dogs,
+        "ImageNet's terms: research and education, not commercial",
     ),
     "coco": Source(
         "COCO photographs, no classes (--root DIR)",
@@ -165,7 +233,16 @@ def _package(name: str) -> Path:
 
 def images_below(root: Path) -> Iterator[Path]:
     """Image files in a folder and all folders below it, sorted; links to folders are followed, except in a cycle."""
-    return (path for path in sorted(_files_below(root, set())) if path.suffix.lower() in SUFFIXES and path.is_file())
+    return (
+        path
+        for path in sorted(_files_below(root, set()))
+        if path.suffix.lower() in SUFFIXES and not is_a_systems(path) and path.is_file()
+    )
+
+
+def is_a_systems(path: Path) -> bool:
+    """Whether a file is no photograph but an operating system's own: macOS keeps `._NAME` beside NAME on foreign disks."""
+    return path.name.startswith("._")
 
 
 def _files_below(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
@@ -196,9 +273,15 @@ def _fetched(root: Path | None, dataset: str, images: str, download: bool) -> Pa
 
         getattr(torchvision.datasets, dataset)(str(root), download=True)
     if not (root / images).is_dir():
-        raise ColourbenchError(f"there is no {root / images}; add --download to fetch {dataset}, or unpack it there")
+        raise ColourbenchError(
+            f"there is no {root / images}; add --download to fetch {dataset}, or unpack it there"
+        )
     return root / images
 
 
-def _labelled_by_parent(root: Path) -> list[SourceFile]:
-    return [SourceFile(path, path.relative_to(root).as_posix(), path.parent.name) for path in images_below(root)]
+def _of_places(path: Path, root: Path) -> SourceFile:
+    """One file of Places365: `b/bazaar/indoor/00000001.jpg` has the label bazaar/indoor; the validation set has no folders."""
+    folders = path.relative_to(root).parts[:-1]
+    if len(folders) > 1 and len(folders[0]) == 1:
+        folders = folders[1:]  # the first letter of the class
+    return SourceFile(path, path.relative_to(root).as_posix(), label="/".join(folders) or None)

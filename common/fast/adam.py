@@ -33,12 +33,16 @@ class FusedAdam:
         copies: Sequence[Tensor | None],
         rates: Sequence[float],
     ) -> None:
-        self.learning_rate, self._betas, self._weight_decay = learning_rate, betas, weight_decay
-        self._weights, self._copies = [flat(w) for w in weights], [None if c is None else flat(c) for c in copies]
+        self.learning_rate = learning_rate
+        self._betas = betas
+        self._weight_decay = weight_decay
+        self._weights = [flat(w) for w in weights]
+        self._copies = [None if c is None else flat(c) for c in copies]
         self._rates = list(rates)
         self._kernel_of_torch = torch._fused_adamw_ if weight_decay else torch._fused_adam_
         self._shapes = [w.detach() for w in weights]
-        self._m: list[Tensor] = []  # allocated on first use: a network that does not learn yet needs no memory for them
+        # allocated on first use: a network that does not learn yet needs no memory for them
+        self._m: list[Tensor] = []
         self._v: list[Tensor] = []
         self._t = torch.zeros((), device=weights[0].device if weights else None)
 
@@ -52,9 +56,14 @@ class FusedAdam:
             self._step_at_once(flat_gradients)
             return
         for i, g in enumerate(flat_gradients):
-            w, m, v, copy = self._weights[i], self._m[i], self._v[i], self._copies[i]
+            w = self._weights[i]
+            m = self._m[i]
+            v = self._v[i]
+            copy = self._copies[i]
             for piece in _pieces(w):
-                self._kernel(self._rates[i], [w[piece]], [g[piece].float()], [m[piece]], [v[piece]], self._t)
+                self._kernel(
+                    self._rates[i], [w[piece]], [g[piece].float()], [m[piece]], [v[piece]], self._t
+                )
                 if copy is not None:
                     copy[piece].copy_(w[piece])
 
@@ -81,8 +90,11 @@ class FusedAdam:
         if state["m"]:
             self._begin()
         else:
-            self._m, self._v = [], []
-        for own, saved in zip([*self._m, *self._v, self._t], [*state["m"], *state["v"], state["t"]], strict=True):
+            self._m = []
+            self._v = []
+        for own, saved in zip(
+            [*self._m, *self._v, self._t], [*state["m"], *state["v"], state["t"]], strict=True
+        ):
             own.copy_(saved)
 
     def _begin(self) -> None:
@@ -105,22 +117,43 @@ class FusedAdam:
             equal = [i for i, rate in enumerate(self._rates) if rate == share]
             w, m, v = ([tensors[i] for i in equal] for tensors in (self._weights, self._m, self._v))
             self._kernel(share, w, [gradients[i].float() for i in equal], m, v, self._t)
-        pairs = [(copy, weight) for copy, weight in zip(self._copies, self._weights, strict=True) if copy is not None]
+        pairs = [
+            (copy, weight)
+            for copy, weight in zip(self._copies, self._weights, strict=True)
+            if copy is not None
+        ]
         if pairs:
             torch._foreach_copy_([copy for copy, _ in pairs], [weight for _, weight in pairs])
 
-    def _kernel(self, share: float, w: list[Tensor], g: list[Tensor], m: list[Tensor], v: list[Tensor], t: Tensor) -> None:
+    def _kernel(
+        self,
+        share: float,
+        w: list[Tensor],
+        g: list[Tensor],
+        m: list[Tensor],
+        v: list[Tensor],
+        t: Tensor,
+    ) -> None:
         """Calls the kernel behind torch.optim.Adam(fused=True) directly: the optimiser's overhead exceeds the time of a piece."""
         beta1, beta2 = self._betas
         rate = self.learning_rate * share
-        fixed: dict[str, Any] = {"weight_decay": self._weight_decay, "eps": EPSILON, "amsgrad": False, "maximize": False}
-        self._kernel_of_torch(w, g, m, v, [], [t] * len(w), lr=rate, beta1=beta1, beta2=beta2, **fixed)
+        fixed: dict[str, Any] = {
+            "weight_decay": self._weight_decay,
+            "eps": EPSILON,
+            "amsgrad": False,
+            "maximize": False,
+        }
+        self._kernel_of_torch(
+            w, g, m, v, [], [t] * len(w), lr=rate, beta1=beta1, beta2=beta2, **fixed
+        )
 
     def _flat_gradient(self, i: int, gradient: Tensor) -> Tensor:
         """The gradient (n,) in the weight's memory order: the kernel walks both in that order and never compares strides."""
         like = self._shapes[i]
         same = gradient.stride() == like.stride()
-        return flat(gradient if same else torch.empty_like(like, dtype=gradient.dtype).copy_(gradient))
+        return flat(
+            gradient if same else torch.empty_like(like, dtype=gradient.dtype).copy_(gradient)
+        )
 
 
 def flat(tensor: Tensor) -> Tensor:

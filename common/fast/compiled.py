@@ -30,7 +30,9 @@ def kernel(function: Function) -> Function:
     because the cache does not notice changes in another file.
     """
     plain = _unchecked(function)
-    compiled = numba.njit(cache=_is_kept(Path(inspect.getfile(plain))), nogil=True, error_model="numpy")(plain)
+    compiled = numba.njit(
+        cache=_is_kept(Path(inspect.getfile(plain))), nogil=True, error_model="numpy"
+    )(plain)
 
     @wraps(plain)
     def run(*arguments: Any) -> Any:
@@ -65,8 +67,14 @@ def _is_kept(source: Path) -> bool:
     numba does not lock its folder. Each version of the source and each processor has its own folder, so that processes that
     compile at the same time, on hosts that share a home, write the same content.
     """
-    host = [numba.__version__, llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()]
-    version = sha256(source.read_bytes() + Path(__file__).read_bytes() + " ".join(host).encode()).hexdigest()[:16]
+    host = [
+        numba.__version__,
+        llvmlite.binding.get_host_cpu_name(),
+        llvmlite.binding.get_host_cpu_features().flatten(),
+    ]
+    version = sha256(
+        source.read_bytes() + Path(__file__).read_bytes() + " ".join(host).encode()
+    ).hexdigest()[:16]
     try:
         folder = _cache() / version
         folder.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,11 @@ from torch.nn import functional as F
 
 from common.fast import switch
 
-ROWS = 256  # the most positions in all maps of a batch, on the convolution's smaller side, for the matrix product
-SMALL = 64  # the most positions of one map, where the product is in bfloat16
+# the most positions in all maps of a batch, on the convolution's smaller side, for the matrix product
+ROWS = 256
+SMALL = 64  # the most positions of one map, where the product is in bfloat16 …
+# … and has at most so many rows: at batch size 64 oneDNN wins from 8x8 on
+BFLOAT16_ROWS = 1024
 FEW = 4  # the most output channels
 
 
@@ -24,37 +27,62 @@ class Conv2d(nn.Conv2d):
     """torch's Conv2d; unusual ones, with groups, dilation, rectangular kernels …, are left to torch at every size."""
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d m n"]:
+        # read once: under spectral norm each read makes a power iteration
+        weight = self.weight
         if not _is_ours(self, input):
-            return super().forward(input)
-        (k, _), (stride, _), padding = self.kernel_size, self.stride, cast(tuple[int, int], self.padding)[0]
+            return cast(Tensor, self._conv_forward(input, weight, self.bias))
+        k = self.kernel_size[0]
+        stride = self.stride[0]
+        padding = cast(tuple[int, int], self.padding)[0]
         m, n = ((side + 2 * padding - k) // stride + 1 for side in input.shape[2:])
         if stride == 1 and self.out_channels <= FEW:
-            weight = self.weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # convolving is spreading with the mirrored kernel
-            return _spread(input, self.weight, weight, self.bias, (k, 1, k - 1 - padding, m, n))
-        if not _is_small(input, self.weight, m * n):
-            return super().forward(input)
-        patches = cast(Tensor, _Gather.apply(_in_rows(input, self.weight), k, stride, padding))
-        y = F.linear(patches.flatten(3), _as_matrix(self.weight), self.bias)  # (b, m, n, d)
-        return y.permute(0, 3, 1, 2)
+            # the adjoint of a convolution has the mirrored kernel
+            mirrored = weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)
+            return _spread(input, weight, mirrored, self.bias, (k, 1, k - 1 - padding, m, n))
+        if not _is_small(input, weight, m * n):
+            return cast(Tensor, self._conv_forward(input, weight, self.bias))
+        return _as_product(input, weight, self.bias, (k, stride, padding))
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
     """torch's ConvTranspose2d; unusual ones are left to torch at every size."""
 
-    def forward(self, input: Float[Tensor, "b c h w"], output_size: list[int] | None = None) -> Float[Tensor, "b d m n"]:
+    def forward(
+        self, input: Float[Tensor, "b c h w"], output_size: list[int] | None = None
+    ) -> Float[Tensor, "b d m n"]:
         if output_size is not None or not _is_ours(self, input):
             return super().forward(input, output_size)
+        # read once: under spectral norm each read makes a power iteration
+        weight = self.weight
         h, w = input.shape[2:]
-        if self.out_channels > FEW and not _is_small(input, self.weight, h * w):
-            return super().forward(input)
-        (k, _), (stride, _), padding = self.kernel_size, self.stride, cast(tuple[int, int], self.padding)[0]
+        stride = self.stride[0]
+        padding = cast(tuple[int, int], self.padding)[0]
+        if self.out_channels > FEW and not _is_small(input, weight, h * w):
+            return F.conv_transpose2d(input, weight, self.bias, stride, padding)
+        k = self.kernel_size[0]
         m, n = ((side - 1) * stride + k - 2 * padding for side in (h, w))
-        return _spread(input, self.weight, _as_matrix(self.weight), self.bias, (k, stride, padding, m, n))
+        return _spread(input, weight, _as_matrix(weight), self.bias, (k, stride, padding, m, n))
 
 
-def _spread(x: Tensor, like: Tensor, matrix: Tensor, bias: Tensor | None, geometry: tuple[int, int, int, int, int]) -> Tensor:
+def _as_product(
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[int, int, int]
+) -> Tensor:
+    """(b, c, h, w) -> (b, d, m, n): a matrix product with all patches; geometry is (k, stride, padding)."""
+    patches = cast(Tensor, _Gather.apply(_in_rows(x, weight), *geometry))
+    y = F.linear(patches.flatten(3), _as_matrix(weight), bias)  # (b, m, n, d)
+    return y.permute(0, 3, 1, 2)
+
+
+def _spread(
+    x: Tensor,
+    like: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None,
+    geometry: tuple[int, int, int, int, int],
+) -> Tensor:
     """(b, c, h, w) -> (b, d, m, n): positions become patches, overlaps are added; geometry is (k, stride, padding, m, n)."""
-    rows, k = _in_rows(x, like), geometry[0]
+    rows = _in_rows(x, like)
+    k = geometry[0]
     patches = (rows @ matrix.to(rows.dtype)).unflatten(-1, (k * k, -1))
     y = cast(Tensor, _Scatter.apply(patches, *geometry))
     y = y if bias is None else y + bias.to(y)
@@ -95,22 +123,41 @@ class _Gather(Function):
         return _Scatter.apply(gradients[0], *ctx.geometry), None, None, None
 
 
+def _added_blocks(patches: Tensor, k: int, stride: int) -> Tensor:
+    """(b, m, n, k·k, c) -> blocks of stride x stride pixels (b, m + r, n + r, stride·stride·c), where overlaps are added.
+
+    A patch reaches over r + 1 blocks in each direction; they are added one after another.
+    """
+    b, m, n, _, c = patches.shape
+    reach = -(-k // stride)
+    beyond = reach - 1
+    missing = reach * stride - k
+    parts = F.pad(patches.unflatten(3, (k, k)), (0, 0, 0, missing, 0, missing))
+    parts = parts.reshape(b, m, n, reach, stride, reach, stride, c)
+    # sums of bfloat16 would lose what the product kept
+    exact = torch.promote_types(patches.dtype, torch.float32)
+    blocks = patches.new_zeros(b, m + beyond, n + beyond, stride * stride * c, dtype=exact)
+    for i in range(reach):
+        for j in range(reach):
+            # padding is faster than adding to a slice in place
+            part = parts[:, :, :, i, :, j].flatten(3)
+            blocks += F.pad(part, (0, 0, j, beyond - j, i, beyond - i))
+    return blocks.to(patches.dtype)
+
+
 class _Scatter(Function):
     """Adds the patches (b, m, n, k·k, c) at their positions: -> (b, h, w, c)."""
 
     @staticmethod
-    def forward(ctx: Any, patches: Tensor, k: int, stride: int, padding: int, h: int, w: int) -> Tensor:
+    def forward(
+        ctx: Any, patches: Tensor, k: int, stride: int, padding: int, h: int, w: int
+    ) -> Tensor:
         ctx.geometry = (k, stride, padding)
-        b, m, n, _, c = patches.shape
-        reach = -(-k // stride)  # blocks of stride x stride that a patch reaches over; they are added one after another
-        parts = F.pad(patches.unflatten(3, (k, k)), (0, 0, 0, reach * stride - k, 0, reach * stride - k))
-        parts = parts.reshape(b, m, n, reach, stride, reach, stride, c)
-        blocks = patches.new_zeros(b, m + reach - 1, n + reach - 1, stride * stride * c)
-        for i in range(reach):
-            for j in range(reach):  # padding is faster than adding to a slice in place
-                blocks += F.pad(parts[:, :, :, i, :, j].flatten(3), (0, 0, j, reach - 1 - j, i, reach - 1 - i))
-        rows = blocks.unflatten(3, (stride, stride, c)).transpose(2, 3)
-        return _window(rows.reshape(b, (m + reach - 1) * stride, (n + reach - 1) * stride, c), padding, h, w)
+        blocks = _added_blocks(patches, k, stride)
+        b, rows, columns, _ = blocks.shape
+        pixels = blocks.unflatten(3, (stride, stride, patches.shape[-1])).transpose(2, 3)
+        whole = pixels.reshape(b, rows * stride, columns * stride, patches.shape[-1])
+        return _window(whole, padding, h, w)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
@@ -119,14 +166,17 @@ class _Scatter(Function):
 
 def _window(image: Tensor, padding: int, h: int, w: int) -> Tensor:
     """Crops the padding off an image (b, ·, ·, c): -> (b, h, w, c); rows that no patch reached are 0."""
-    missing = [max(0, side + padding - size) for side, size in ((w, image.shape[2]), (h, image.shape[1]))]
+    missing = [
+        max(0, side + padding - size) for side, size in ((w, image.shape[2]), (h, image.shape[1]))
+    ]
     image = F.pad(image, (0, 0, 0, missing[0], 0, missing[1])) if any(missing) else image
     return image[:, padding : padding + h, padding : padding + w]
 
 
 def _is_ours(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
     """Whether the matrix product may be used: on a CPU, with usual settings; exported programs keep torch's, for any batch size."""
-    k, padding = layer.kernel_size[0], layer.padding[0]
+    k = layer.kernel_size[0]
+    padding = layer.padding[0]
     usual = (
         layer.kernel_size == (k, k)
         and layer.stride == (layer.stride[0],) * 2
@@ -137,13 +187,21 @@ def _is_ours(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
         and layer.padding_mode == "zeros"
         and cast(int, padding) < k
     )
-    return switch.is_on() and usual and x.dim() == 4 and x.device.type == "cpu" and not torch.compiler.is_compiling()
+    return (
+        switch.is_on()
+        and usual
+        and x.dim() == 4
+        and x.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+    )
 
 
 def _is_small(x: Tensor, weight: Tensor, positions: int) -> bool:
     if positions < 1:
         return False
-    return x.shape[0] * positions <= ROWS or (positions <= SMALL and _product_dtype(weight) == torch.bfloat16)
+    rows = x.shape[0] * positions
+    in_bfloat16 = _product_dtype(weight) == torch.bfloat16
+    return rows <= ROWS or (in_bfloat16 and positions <= SMALL and rows <= BFLOAT16_ROWS)
 
 
 def _product_dtype(weight: Tensor) -> torch.dtype:

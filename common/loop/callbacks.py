@@ -48,7 +48,9 @@ class DivergedError(ColourbenchError):
     """A loss is NaN or infinite."""
 
 
-def every(amount: float, unit: Unit, progress: Progress, act: Callable[[Progress], None]) -> Callback:
+def every(
+    amount: float, unit: Unit, progress: Progress, act: Callable[[Progress], None]
+) -> Callback:
     """Calls `act` each time the run passes a multiple of `amount` of `unit`, counted from where `progress` is now."""
 
     def marks(now: Progress) -> int:
@@ -68,8 +70,18 @@ def every(amount: float, unit: Unit, progress: Progress, act: Callable[[Progress
 class LogLosses:
     """Averages losses over some steps, stops the run if one is not finite, and buffers them for the tracker."""
 
-    def __init__(self, run: Run, steps: int, last_good: Callable[[], str]) -> None:
-        self._run, self._steps, self._last_good = run, steps, last_good
+    def __init__(
+        self,
+        run: Run,
+        steps: int,
+        last_good: Callable[[], str],
+        average: Callable[[list[Tensor]], list[Tensor]] = list,
+    ) -> None:
+        self._run = run
+        self._steps = steps
+        self._last_good = last_good
+        # over ranks, so that what is logged is of the whole batch and all ranks stop at a NaN
+        self._average = average
         self._rows: list[Losses] = []
 
     def __call__(self, progress: Progress, losses: Losses) -> None:
@@ -86,7 +98,8 @@ class LogLosses:
         if not self._rows:
             return
         names = sorted({name for row in self._rows for name in row})
-        means = torch.stack([_mean_of(name, self._rows) for name in names]).tolist()
+        (averaged,) = self._average([torch.stack([_mean_of(name, self._rows) for name in names])])
+        means = averaged.tolist()
         self._rows = []
         for name, value in zip(names, means, strict=True):
             if not np.isfinite(value):
@@ -119,27 +132,44 @@ class Checkpointer:
     """Saves the whole state of a run, at intervals of time and on demand."""
 
     def __init__(
-        self, folder: Path, seconds: float, state: Callable[[], dict[str, Any]], saved: Callable[[], None], writes: bool = True
+        self,
+        folder: Path,
+        seconds: float,
+        state: Callable[[], dict[str, Any]],
+        saved: Callable[[], None],
+        writes: bool = True,
+        agree: Callable[[bool], bool] = bool,
     ) -> None:
-        self._folder, self._seconds, self._state, self._saved, self._writes = folder, seconds, state, saved, writes
+        self._folder = folder
+        self._seconds = seconds
+        self._state = state
+        self._saved = saved
+        self._writes = writes
+        # every rank's state belongs to a checkpoint, so all save after the same step
+        self._agree = agree
         self._last = time.monotonic()
         self.path: Path | None = None
 
     def __call__(self, progress: Progress, losses: Losses) -> None:
-        if time.monotonic() - self._last >= self._seconds:
+        if self._agree(self._writes and time.monotonic() - self._last >= self._seconds):
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
         """Writes a checkpoint, then lets the tracker log what the checkpoint already holds; only one rank writes."""
+        state = self._state()
         if not self._writes:
             return
-        self.path = checkpoint.save(self._folder, self._state(), progress.images)
+        self.path = checkpoint.save(self._folder, state, progress.images)
         self._saved()
         self._last = time.monotonic()
 
     def last_good(self) -> str:
         """Names the last good checkpoint, for error messages."""
-        return f"the last good checkpoint is {self.path}" if self.path else "no checkpoint had been written yet"
+        return (
+            f"the last good checkpoint is {self.path}"
+            if self.path
+            else "no checkpoint had been written yet"
+        )
 
 
 def _mean_of(name: str, rows: list[Losses]) -> Tensor:
@@ -150,9 +180,11 @@ class ProgressBar:
     """Shows a run's progress in its budget's unit, its speed, and the latest validation."""
 
     def __init__(self, name: str, budget: Budget, progress: Progress) -> None:
-        self._name, self._budget = name, budget
+        self._name = name
+        self._budget = budget
         self._console = Console(file=sys.stderr, quiet=not is_first_rank())
-        self._first, self._started = progress.images, time.monotonic()
+        self._first = progress.images
+        self._started = time.monotonic()
         self._note = ""
         columns = (
             TextColumn("{task.description}"),
@@ -161,19 +193,32 @@ class ProgressBar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        self._bar = RichProgress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task(name, total=budget.amount, completed=int(progress.count(budget.unit)), note="")
+        self._bar = RichProgress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        )
+        self._task = self._bar.add_task(
+            name, total=budget.amount, completed=int(progress.count(budget.unit)), note=""
+        )
 
     def __enter__(self) -> "ProgressBar":
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._bar.stop()
 
     def __call__(self, progress: Progress, losses: Losses) -> None:
         speed = (progress.images - self._first) / max(time.monotonic() - self._started, 1e-9)
-        self._bar.update(self._task, completed=progress.count(self._budget.unit), note=f"{speed:.0f} images/s {self._note}")
+        self._bar.update(
+            self._task,
+            completed=progress.count(self._budget.unit),
+            note=f"{speed:.0f} images/s {self._note}",
+        )
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
@@ -181,7 +226,9 @@ class ProgressBar:
 
     def show(self, progress: Progress, metrics: dict[str, float]) -> None:
         """Shows a validation's metrics: beside the bar in a terminal, elsewhere as a line for each validation."""
-        self._note = ", ".join(f"{METRICS[name].title} {metrics[name]:.{METRICS[name].digits}f}" for name in SHOWN)
+        self._note = ", ".join(
+            f"{METRICS[name].title} {metrics[name]:.{METRICS[name].digits}f}" for name in SHOWN
+        )
         if not self._console.is_terminal:
             done = progress.count(self._budget.unit)
             self.say(f"{done:,.0f} of {self._budget.amount:,.0f} {self._budget.unit}, {self._note}")

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from common.errors import ColourbenchError, first_line
-from common.files.atomic import TEMPORARY, clear_temporary, sync_folder
-from common.files.integrity import file_sha256
+from common.system.atomic import TEMPORARY, clear_temporary, sync_folder
+from common.system.integrity import file_sha256
 
 State = dict[str, Any]  # tensors and plain values only
 KEPT = 2
@@ -58,6 +58,11 @@ def latest(folder: Path, device: torch.device | str = "cpu") -> tuple[Path | Non
     return None, None
 
 
+def exists(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint, whole or not."""
+    return bool(_newest_first(folder))
+
+
 def load(path: Path, device: torch.device | str = "cpu") -> State:
     """Loads tensors and plain values; code in a malicious file does not run.
 
@@ -72,10 +77,13 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
         raise DamagedCheckpoint(f"{path} is damaged: its checksum does not match its name")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns about odd pickles before it refuses them
+            # torch warns about odd pickles before it refuses them
+            warnings.simplefilter("ignore")
             state: Any = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
-        raise DamagedCheckpoint(f"{path} is no checkpoint of tensors and plain values: {first_line(error)}") from None
+        raise DamagedCheckpoint(
+            f"{path} is no checkpoint of tensors and plain values: {first_line(error)}"
+        ) from None
     if not isinstance(state, dict):
         raise DamagedCheckpoint(f"{path} holds {type(state).__name__} in place of a checkpoint")
     return state
@@ -116,7 +124,8 @@ class _HashingFile(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
         self.hash = hashlib.sha256()
-        self.failure: OSError | None = None  # torch turns it into an error that does not say what happened
+        # torch turns it into an error that does not say what happened
+        self.failure: OSError | None = None
 
     def writable(self) -> bool:
         return True
@@ -149,14 +158,25 @@ def _write(path: Path, state: State) -> str:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    checkpoints = [(int(match[1]), path) for path in folder.glob("checkpoint-*.pt") if (match := _NAME.match(path.name))]
-    return [path for _, path in sorted(checkpoints, key=lambda item: (item[0], item[1].stat().st_mtime), reverse=True)]
+    checkpoints = [
+        (int(match[1]), path)
+        for path in folder.glob("checkpoint-*.pt")
+        if (match := _NAME.match(path.name))
+    ]
+    return [
+        path
+        for _, path in sorted(
+            checkpoints, key=lambda item: (item[0], item[1].stat().st_mtime), reverse=True
+        )
+    ]
 
 
 def _refuse_non_finite(state: State) -> None:
     for name, tensor in _tensors(state):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ColourbenchError(f"{name} holds NaN or infinity; no checkpoint was written, the one before is good")
+            raise ColourbenchError(
+                f"{name} holds NaN or infinity; no checkpoint was written, the one before is good"
+            )
 
 
 def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

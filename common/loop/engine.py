@@ -6,6 +6,7 @@ E-GAN work the same on one device and on many. Gradients are averaged over ranks
 
 import atexit
 import logging
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,10 +21,10 @@ from common.config import Settings
 from common.errors import ColourbenchError
 from common.fast import switch
 from common.fast.memory import keep_freed_memory
-from common.loop.costs import forget_process_peak, peak_memory
-from common.loop.processor import processor
 from common.loop.randomness import noise_of_rank
-from common.networks.shared_norm import share_statistics
+from common.loop.shared_norm import share_statistics
+from common.system.costs import forget_process_peak, peak_memory
+from common.system.processor import processor
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Precision = Literal["32-true", "bf16-mixed"]
 
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the run's own log says which precision was chosen
+# the run's own log says which precision was chosen
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 class EngineConfig(Settings):
@@ -73,7 +75,8 @@ class Engine:
             if config.fast:
                 keep_freed_memory()
             forget_process_peak()
-        self.rank, self.ranks = self._fabric.global_rank, self._fabric.world_size
+        self.rank = self._fabric.global_rank
+        self.ranks = self._fabric.world_size
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which networks run forward."""
@@ -83,11 +86,22 @@ class Engine:
         """The mean of each tensor over all ranks; on one rank the tensors themselves."""
         if self.ranks == 1:
             return list(tensors)
-        return [cast(Tensor, self._fabric.all_reduce(tensor.float(), reduce_op="mean")) for tensor in tensors]
+        return [
+            cast(Tensor, self._fabric.all_reduce(tensor.float(), reduce_op="mean"))
+            for tensor in tensors
+        ]
 
     def broadcast(self, value: T) -> T:
         """Returns rank 0's value on every rank."""
         return value if self.ranks == 1 else self._fabric.broadcast(value)
+
+    def gather(self, value: T) -> list[T]:
+        """Every rank's value, by rank, on rank 0; nothing on the others. Tensors in it must lie on the CPU."""
+        if self.ranks == 1:
+            return [value]
+        gathered: list[Any] | None = [None] * self.ranks if self.rank == 0 else None
+        torch.distributed.gather_object(value, gathered)
+        return gathered or []
 
     def any(self, flag: bool) -> bool:
         """Whether a flag is set on any rank."""
@@ -104,6 +118,10 @@ class Engine:
     def own_noise(self) -> AbstractContextManager[None]:
         """A context in which random draws differ between ranks, for dropout; the stream that all ranks share stays in step."""
         return nullcontext() if self.ranks == 1 else noise_of_rank(self.rank, self.device)
+
+    def share_of(self, images: int) -> int:
+        """How many of so many images fall to this rank; all ranks have equally many, so a rest is rounded up."""
+        return math.ceil(images / self.ranks)
 
     def share(self, network: nn.Module) -> nn.Module:
         """Makes a network's batch norms, in place, use the images of all ranks."""
@@ -142,19 +160,30 @@ def is_first_rank() -> bool:
 
 def _fabric(kind: str, precision: Precision) -> "Fabric":
     with _without_torchmetrics():
-        from lightning_fabric import Fabric  # it takes seconds to import, and settings are checked without it
+        # it takes seconds to import, and settings are checked without it
+        from lightning_fabric import (
+            Fabric,
+        )
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, which the run says itself
+    # it announces the precision, which the run says itself
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
     if ranks() == 1:
         # without this Fabric takes a Slurm job, or merely a machine that has `srun`, for a launch on several nodes
-        return Fabric(accelerator=kind, devices=1, precision=precision, plugins=[LightningEnvironment()])
+        return Fabric(
+            accelerator=kind, devices=1, precision=precision, plugins=[LightningEnvironment()]
+        )
     local = int(os.environ["LOCAL_WORLD_SIZE"])
     started: list[Any] = [TorchElasticEnvironment()]
     fabric = Fabric(
-        accelerator=kind, devices=local, num_nodes=ranks() // local, strategy="ddp", precision=precision, plugins=started
+        accelerator=kind,
+        devices=local,
+        num_nodes=ranks() // local,
+        strategy="ddp",
+        precision=precision,
+        plugins=started,
     )
     fabric.launch()
     atexit.register(_leave)
@@ -182,6 +211,10 @@ def _leave() -> None:
 
 def _precision(wanted: str, kind: str) -> Precision:
     if wanted == "auto":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False) if kind == "cuda" else processor().multiplies_bf16
+        fast = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if kind == "cuda"
+            else processor().multiplies_bf16
+        )
         return "bf16-mixed" if fast else "32-true"
     return "bf16-mixed" if wanted == "bf16" else "32-true"

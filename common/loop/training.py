@@ -40,7 +40,8 @@ class Phase:
     name: str
     step: Callable[[Iterator[Batch]], Losses]
     amount: float
-    updates: Callable[[], tuple[int, int]]  # of the generator and of the critic since the run's start
+    # of the generator and of the critic since the run's start
+    updates: Callable[[], tuple[int, int]]
     ended: Callable[[], bool] = _never
     looks_first: bool = False
 
@@ -50,7 +51,8 @@ class Progress:
     """How far a run is. `images` counts over all ranks; `seconds` is time inside steps."""
 
     phase: int = 0
-    phase_start: float = 0.0  # the count of the budget's unit at which this phase was to start
+    # the count of the budget's unit at which this phase was to start
+    phase_start: float = 0.0
     phase_begun: bool = False  # whether it has made a step
     images: int = 0
     updates: int = 0
@@ -59,10 +61,13 @@ class Progress:
 
     def count(self, unit: Unit) -> float:
         """The progress in one unit."""
-        return float({"images": self.images, "updates": self.updates, "seconds": self.seconds}[unit])
+        return float(
+            {"images": self.images, "updates": self.updates, "seconds": self.seconds}[unit]
+        )
 
 
-Callback = Callable[[Progress, Losses], None]  # called after each step; it may raise to stop the run
+# called after each step; it may raise to stop the run
+Callback = Callable[[Progress, Losses], None]
 
 
 def train(
@@ -91,8 +96,11 @@ def train(
             for callback in callbacks:
                 callback(progress, losses)
         ended_early = _left(phase, progress, unit) > 0
-        progress.phase_start = progress.count(unit) if ended_early else progress.phase_start + phase.amount
-        progress.phase, progress.phase_begun = progress.phase + 1, False
+        progress.phase_start = (
+            progress.count(unit) if ended_early else progress.phase_start + phase.amount
+        )
+        progress.phase = progress.phase + 1
+        progress.phase_begun = False
     return progress
 
 

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from common.colour.ab_bins import AbBins
+from common.networks.layers import full_precision
 
 
 class Colours(NamedTuple):
@@ -30,11 +31,14 @@ class BinsHead(nn.Module):
     def __init__(self, bins: AbBins, temperature: float) -> None:
         super().__init__()
         self.channels = len(bins)
-        self._bins, self._temperature = bins, temperature
+        self._bins = bins
+        self._temperature = temperature
 
     def forward(self, x: Float[Tensor, "b q h w"]) -> Colours:
         logits = x.float()
-        return Colours(self._bins.annealed_mean(logits, self._temperature), logits)
+        with full_precision(logits):
+            return Colours(self._bins.annealed_mean(logits, self._temperature), logits)
 
 
-Head = TanhHead | BinsHead  # a generator's last module; its input has `channels` feature maps
+# a generator's last module; its input has `channels` feature maps
+Head = TanhHead | BinsHead

@@ -18,18 +18,21 @@ def build_network(
     size: int,
     classes: int = 0,
     head: Head | None = None,
-    forgetful: bool = False,
+    recomputes: bool = False,
     hinted: bool = False,
 ) -> GeneratorNetwork:
     """Builds a new generator for images with a side of `size` pixels.
 
     Args:
         classes: number of class labels that it is conditioned on; 0 makes it unconditional.
-        forgetful: recompute activations in the backward pass instead of storing them (gradient checkpointing).
-        hinted: whether it also takes colour hints; the U-Net only.
+        recomputes: computes activations again in the backward pass, instead of storing them (gradient checkpointing).
+        hinted: whether it also takes colour hints.
     """
-    network = UNet(config, size, classes, head, hinted) if isinstance(config, UNetConfig) else BackboneUNet(config, classes, head)
-    if forgetful:
+    if isinstance(config, UNetConfig):
+        network: GeneratorNetwork = UNet(config, size, classes, head, hinted)
+    else:
+        network = BackboneUNet(config, classes, head, hinted)
+    if recomputes:
         recompute(network)
     return network
 

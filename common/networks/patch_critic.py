@@ -40,7 +40,10 @@ class Critic(nn.Module):
         self.scales = nn.ModuleList(PatchCritic(config, classes) for _ in range(config.scales))
 
     def forward(
-        self, L: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"], label: Int[Tensor, " b"] | None = None
+        self,
+        L: Float[Tensor, "b 1 h w"],
+        ab: Float[Tensor, "b 2 h w"],
+        label: Int[Tensor, " b"] | None = None,
     ) -> list[Tensor]:
         maps = []
         for number, critic in enumerate(self.scales):
@@ -69,19 +72,25 @@ class PatchCritic(nn.Module):
                 blocks.append(norm(config.norm, outgoing))
             blocks.append(nn.LeakyReLU(0.2))
         self.blocks = nn.Sequential(*blocks, Conv2d(widths[-1], 1, 4, 1, 1))
-        self.embedding = nn.Embedding(classes + 1, widths[-1]) if config.projection else None  # its last row: no label
+        # its last row: no label
+        self.embedding = nn.Embedding(classes + 1, widths[-1]) if config.projection else None
         initialise(self)
         if config.spectral_norm:
             spectral_norm(self)
 
     def forward(
-        self, L: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"], label: Int[Tensor, " b"] | None = None
+        self,
+        L: Float[Tensor, "b 1 h w"],
+        ab: Float[Tensor, "b 2 h w"],
+        label: Int[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b 1 m n"]:
-        features = self.blocks[:-1](torch.cat([L, ab], dim=1))  # (B, 3, H, W) -> (B, c, h, w)
+        # (B, 3, H, W) -> (B, c, h, w)
+        features = self.blocks[:-1](torch.cat([L, ab], dim=1))
         logits: Tensor = self.blocks[-1](features)
         if self.embedding is None:
             return logits
         label = no_labels(L) if label is None else label
         embedded = self.embedding(label % self.embedding.num_embeddings)
-        fit: Tensor = (embedded * features.mean(dim=(2, 3))).sum(dim=1).view(-1, 1, 1, 1)  # (B, 1, 1, 1)
+        # (B, 1, 1, 1)
+        fit: Tensor = (embedded * features.mean(dim=(2, 3))).sum(dim=1).view(-1, 1, 1, 1)
         return logits + fit

@@ -25,7 +25,9 @@ def recompute(network: nn.Module) -> int:
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
     """Members of a Sequential or ModuleList that contain layers of their own."""
     for child in module.children():
-        if isinstance(module, nn.Sequential | nn.ModuleList) and any(True for _ in child.children()):
+        if isinstance(module, nn.Sequential | nn.ModuleList) and any(
+            True for _ in child.children()
+        ):
             yield child
         else:
             yield from _blocks(child)
@@ -34,7 +36,9 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 def _forgetful(block: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*inputs)
-    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _AsItWas(block)))
+    return checkpoint(
+        forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _AsItWas(block))
+    )
 
 
 class _AsItWas:
@@ -52,9 +56,16 @@ class _AsItWas:
         for module, weights in self._weights:
             module._parameters.update(weights)
         self._kept = [(module, dict(module._buffers)) for module in self._block.modules()]
-        self._spectral = [m for m in self._block.modules() if isinstance(m, _SpectralNorm) and m.training]
+        self._spectral = [
+            m for m in self._block.modules() if isinstance(m, _SpectralNorm) and m.training
+        ]
         for module, buffers in self._kept:
-            module._buffers.update({name: None if buffer is None else buffer.clone() for name, buffer in buffers.items()})
+            module._buffers.update(
+                {
+                    name: None if buffer is None else buffer.clone()
+                    for name, buffer in buffers.items()
+                }
+            )
         for power_iteration in self._spectral:
             power_iteration.eval()
 

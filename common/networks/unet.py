@@ -11,11 +11,12 @@ from common.config import Settings
 from common.errors import ColourbenchError
 from common.fast.convolution import Conv2d, ConvTranspose2d, joined
 from common.networks.colours import Colours, Head, TanhHead
-from common.networks.layers import FiLM, NormName, initialise, no_labels, norm
+from common.networks.layers import FiLM, FullPrecision, NormName, initialise, no_labels, norm
 
 SIZES = (32, 64, 128, 256, 512)
 WIDEST = 8  # channels grow from base_width to 8 x base_width: 64 to 512
-DROPOUT_BLOCKS = 3  # up blocks 0, 1, 2 from the bottom; the authors' PyTorch code uses 1, 2, 3: allow for that with their weights
+# up blocks 0, 1, 2 from the bottom; the authors' PyTorch code uses 1, 2, 3: allow for that with their weights
+DROPOUT_BLOCKS = 3
 
 
 class UNetConfig(Settings):
@@ -41,21 +42,38 @@ class UNet(nn.Module):
         ColourbenchError: `size` is not a power of two from 32 to 512.
     """
 
-    def __init__(self, config: UNetConfig, size: int, classes: int = 0, head: Head | None = None, hinted: bool = False) -> None:
+    def __init__(
+        self,
+        config: UNetConfig,
+        size: int,
+        classes: int = 0,
+        head: Head | None = None,
+        hinted: bool = False,
+    ) -> None:
         super().__init__()
         if size not in SIZES:
-            raise ColourbenchError(f"the U-Net is made for images of {', '.join(map(str, SIZES))} pixels, not {size}")
+            raise ColourbenchError(
+                f"the U-Net is made for images of {', '.join(map(str, SIZES))} pixels, not {size}"
+            )
         depth = size.bit_length() - 1
         widths = [config.base_width * min(2**i, WIDEST) for i in range(depth)]
         self.stride = size
         self.inputs = 1 + hints.CHANNELS * hinted
-        self.downs = nn.ModuleList(_down(i, [self.inputs, *widths], depth, config) for i in range(depth))
+        self.downs = nn.ModuleList(
+            _down(i, [self.inputs, *widths], depth, config) for i in range(depth)
+        )
         self.head = head or TanhHead()
-        self.ups = nn.ModuleList(_up(i, widths, self.head.channels, config) for i in reversed(range(depth)))
-        self.films = nn.ModuleList(FiLM(classes, width) for width in reversed(widths)) if classes else None
+        self.ups = nn.ModuleList(
+            _up(i, widths, self.head.channels, config) for i in reversed(range(depth))
+        )
+        self.films = (
+            nn.ModuleList(FiLM(classes, width) for width in reversed(widths)) if classes else None
+        )
         initialise(self)
 
-    def forward(self, L: Float[Tensor, "b c h w"], label: Int[Tensor, " b"] | None = None) -> Colours:
+    def forward(
+        self, L: Float[Tensor, "b c h w"], label: Int[Tensor, " b"] | None = None
+    ) -> Colours:
         skips: list[Tensor] = []
         x = L
         for down in self.downs:
@@ -63,7 +81,8 @@ class UNet(nn.Module):
             skips.append(x)
         label = no_labels(L) if label is None else label
         x = self.ups[0](self._modulated(0, skips.pop(), label))
-        for level, up in enumerate(self.ups[1:], 1):  # each up block also sees the encoder's features of its own resolution
+        # each up block also sees the encoder's features of its own resolution
+        for level, up in enumerate(self.ups[1:], 1):
             x = up(joined(skips.pop(), self._modulated(level, x, label)))
         colours: Colours = self.head(x)
         return colours
@@ -76,18 +95,20 @@ class UNet(nn.Module):
 
 def _down(i: int, widths: list[int], depth: int, config: UNetConfig) -> nn.Sequential:
     """Down block i: halves the resolution. The outermost and innermost blocks have no norm."""
-    bare = i in (0, depth - 1)
+    lacks_norm = i in (0, depth - 1)
     layers: list[nn.Module] = [] if i == 0 else [nn.LeakyReLU(0.2)]
-    bias = config.norm in ("instance", "none")  # a norm with its own shift makes a bias useless
+    # a norm with its own shift makes a bias useless
+    bias = config.norm in ("instance", "none")
     layers.append(Conv2d(widths[i], widths[i + 1], 4, 2, 1, bias=bias))
-    if not bare:
+    if not lacks_norm:
         layers.append(norm(config.norm, widths[i + 1]))
     return nn.Sequential(*layers)
 
 
 def _up(i: int, widths: list[int], last: int, config: UNetConfig) -> nn.Sequential:
-    """Up block i, the mirror of down block i: doubles the resolution. The outermost block has no norm."""
-    innermost, outermost = i == len(widths) - 1, i == 0
+    """Up block i, the mirror of down block i: doubles the resolution. The outermost block has no norm, and gives colours."""
+    innermost = i == len(widths) - 1
+    outermost = i == 0
     incoming = widths[i] if innermost else 2 * widths[i]
     outgoing = last if outermost else widths[i - 1]
     bias = outermost or config.norm in ("instance", "none")
@@ -95,6 +116,10 @@ def _up(i: int, widths: list[int], last: int, config: UNetConfig) -> nn.Sequenti
     if not outermost:
         layers.append(norm(config.norm, outgoing))
     from_bottom = len(widths) - 1 - i
-    if from_bottom < DROPOUT_BLOCKS and outgoing == WIDEST * config.base_width and config.dropout > 0:
+    if (
+        from_bottom < DROPOUT_BLOCKS
+        and outgoing == WIDEST * config.base_width
+        and config.dropout > 0
+    ):
         layers.append(nn.Dropout(config.dropout))
-    return nn.Sequential(*layers)
+    return FullPrecision(*layers) if outermost else nn.Sequential(*layers)

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from common.files.names import DATABASE
+from common.system.names import DATABASE
 
 
 def studies_in(home: Path) -> set[str] | None:
@@ -25,7 +25,9 @@ def run_exists(home: Path, reference: str) -> bool | None:
         )
         rows = _rows(home, query, study, name, name)
     else:
-        rows = _rows(home, "SELECT 1 FROM runs WHERE substr(run_uuid, 1, ?) = ?", len(reference), reference)
+        rows = _rows(
+            home, "SELECT 1 FROM runs WHERE substr(run_uuid, 1, ?) = ?", len(reference), reference
+        )
     return None if rows is None else bool(rows)
 
 

@@ -16,6 +16,8 @@ from common.tracking.names import SYSTEM
 if TYPE_CHECKING:
     import pandas as pd
 
+# of the path of a run's files below the home's artifacts: study, run, "artifacts"
+FOLDER_PARTS = 3
 LOG_BATCH = 1000  # the most metrics that MLflow accepts in one call
 PARAM_BATCH = 100
 
@@ -44,7 +46,8 @@ class Run:
 
     def __init__(self, connection: Connection, run: Any) -> None:
         self.home = connection.home
-        self._client, self._uri = connection.client, connection.uri
+        self._client = connection.client
+        self._uri = connection.uri
         self.id: str = run.info.run_id
         self.name: str = run.info.run_name
         self.status: str = run.info.status
@@ -58,9 +61,31 @@ class Run:
     @property
     def folder(self) -> Path:
         """The local folder of the run's files: MLflow's own where that is local, else one that `finish` uploads."""
-        path = Path(url2pathname(urlsplit(self._artifact_uri).path)) if self._is_local else self.home / "artifacts" / self.id
+        if not self._is_local:
+            path = self.home / "artifacts" / self.id
+        else:
+            path = self._here(Path(url2pathname(urlsplit(self._artifact_uri).path)))
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def _here(self, noted: Path) -> Path:
+        """The folder of files that MLflow noted; where the home was moved since, the same folder below its new place."""
+        if noted.is_relative_to(self.home) or len(noted.parts) < FOLDER_PARTS:
+            return noted
+        moved = self.home / "artifacts" / Path(*noted.parts[-FOLDER_PARTS:])
+        return moved if moved.is_dir() else noted
+
+    def publish(self, folder: Path) -> str:
+        """Puts a folder of files where MLflow's registry finds it; returns its URI there."""
+        if self._is_local:
+            return folder.as_uri()
+        self._client.log_artifacts(self.id, str(folder), folder.name)
+        return f"{self._artifact_uri}/{folder.name}"
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether the store holds metrics of its training, beside those of the machine."""
+        return bool(_own(self.metrics))
 
     @property
     def _is_local(self) -> bool:
@@ -79,7 +104,9 @@ class Run:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(name, digest[:36], "local", source, profile=profile)
-        self._client.log_inputs(self.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "train")])])
+        self._client.log_inputs(
+            self.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "train")])]
+        )
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Buffers metric values; `step` is images seen."""
@@ -112,14 +139,22 @@ class Run:
         """Logs the buffered rows synchronously; what an earlier process logged for the same step is not logged again."""
         from mlflow.entities import Metric
 
-        fresh = (row for row in self._pending if math.isfinite(row.value) and row.step not in self._logged.get(row.key, ()))
-        for batch in _batches([Metric(row.key, row.value, row.time, row.step) for row in fresh], LOG_BATCH):
+        fresh = (
+            row
+            for row in self._pending
+            if math.isfinite(row.value) and row.step not in self._logged.get(row.key, ())
+        )
+        for batch in _batches(
+            [Metric(row.key, row.value, row.time, row.step) for row in fresh], LOG_BATCH
+        ):
             self._client.log_batch(self.id, metrics=batch)
         self._pending = []
 
     def remember(self) -> None:
         """Records which steps the store already holds: a process that died may have logged beyond its last checkpoint."""
-        self._logged = {key: {value.step for value in self.history(key)} for key in _own(self.metrics)}
+        self._logged = {
+            key: {value.step for value in self.history(key)} for key in _own(self.metrics)
+        }
 
     def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Logs the rows saved in a checkpoint, which never reached the store if the process was killed before logging them."""
@@ -128,20 +163,32 @@ class Run:
 
     def history(self, key: str) -> list[Any]:
         """All values of a metric, with `step`, `value` and `timestamp`, by step."""
-        return sorted(self._client.get_metric_history(self.id, key), key=lambda item: (item.step, item.timestamp))
+        return sorted(
+            self._client.get_metric_history(self.id, key),
+            key=lambda item: (item.step, item.timestamp),
+        )
 
     def curves(self, keys: Iterable[str]) -> "pd.DataFrame":
         """Metric histories as a table: one row a step, one column a metric."""
         import pandas as pd
 
-        columns = {key: pd.Series({item.step: item.value for item in self.history(key)}, dtype=float) for key in keys}
+        columns = {
+            key: pd.Series({item.step: item.value for item in self.history(key)}, dtype=float)
+            for key in keys
+        }
         return pd.DataFrame(columns).rename_axis("images").reset_index()
 
     def logged(self) -> list[dict[str, Any]]:
         """Every metric value of the run so far, in the form that `restore` accepts."""
         self.flush()
-        values = {key: self.history(key) for key in _own(self._client.get_run(self.id).data.metrics)}
-        return [asdict(Row(key, item.value, item.step, item.timestamp)) for key, items in values.items() for item in items]
+        values = {
+            key: self.history(key) for key in _own(self._client.get_run(self.id).data.metrics)
+        }
+        return [
+            asdict(Row(key, item.value, item.step, item.timestamp))
+            for key, items in values.items()
+            for item in items
+        ]
 
     def tag(self, **tags: Any) -> None:
         """Sets tags."""

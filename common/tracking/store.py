@@ -2,23 +2,29 @@
 
 import logging
 import os
+import re
 import shutil
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from common.errors import ColourbenchError, first_line
-from common.files.atomic import appear_whole
-from common.files.locks import locked
-from common.files.names import DATABASE
+from common.system.atomic import appear_whole
+from common.system.locks import locked
+from common.system.names import DATABASE
 from common.tracking.names import CHAMPION, VALIDATION
 from common.tracking.run import Connection, Listener, Run
+from common.tracking.server import check_answers, redacted
+from common.tracking.views import TAG, view
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# by default a dead server is waited for for minutes, without a word
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 BEST = f"{VALIDATION}delta_e"  # chooses among the seeds of an arm
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
@@ -37,35 +43,46 @@ class Store:
 
         home.mkdir(parents=True, exist_ok=True)
         self.home = home.resolve()
-        embedded = f"sqlite:///{self.home / DATABASE}"
+        embedded = f"sqlite:///{quote(str(self.home / DATABASE))}"
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or embedded
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         try:
-            _answers(self.uri)
-            with locked(self.home / ".mlflow.lock"):  # two processes must not migrate a fresh store at once
+            check_answers(self.uri)
+            # two processes must not migrate a fresh store at once
+            with locked(self.home / ".mlflow.lock"):
                 if self.uri == embedded:
                     appear_whole(self.home / DATABASE, _make_database)
                 # never set_tracking_uri: it would also affect every later store of this process
                 self._client = mlflow.MlflowClient(self.uri)
                 self._connection = Connection(self._client, self.uri, self.home)
                 self._client.search_experiments(max_results=1)
-        except Exception as error:  # drivers raise their own types for a wrong host, password or schema
+        except (
+            Exception
+        ) as error:  # drivers raise their own types for a wrong host, password or schema
             reason = first_line(error)[:200].replace(self.uri, "the store")
-            if "already exists" in reason:  # some tables exist, but not the mark that all of them do
+            # some tables exist, but not the mark that all of them do
+            if "already exists" in reason:
                 reason = f"it was only half made ({reason}); if it holds no runs that you need, move the file away for a new one"
-            raise ColourbenchError(f"cannot open MLflow's store {redacted(self.uri)}: {reason}") from None
+            raise ColourbenchError(
+                f"cannot open MLflow's store {redacted(self.uri)}: {reason}"
+            ) from None
 
     def experiment(self, name: str) -> str:
         """The id of the experiment `name`, which is created if it is missing."""
         with locked(self.home / ".mlflow.lock"):
             experiment = self._client.get_experiment_by_name(name)
             if experiment is not None and experiment.lifecycle_stage == "deleted":
-                raise ColourbenchError(f"the experiment {name!r} was deleted in MLflow's UI; restore it there, or use another name")
+                raise ColourbenchError(
+                    f"the experiment {name!r} was deleted in MLflow's UI; restore it there, or use another name"
+                )
             if experiment is not None:
                 return str(experiment.experiment_id)
-            location = (self.home / "artifacts" / name).as_uri() if self.uri.startswith("sqlite") else None
-            kind = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens on its page for language models
+            location = (
+                None if self.uri.startswith("http") else (self.home / "artifacts" / name).as_uri()
+            )
+            # else the UI opens on its page for language models
+            kind = {"mlflow.experimentKind": "custom_model_development"}
             return str(self._client.create_experiment(name, artifact_location=location, tags=kind))
 
     def open_run(
@@ -83,13 +100,18 @@ class Store:
             mark: whether to mark an existing, unfinished run as running; a caller that must first wait for a lock calls `go_on`.
         """
         experiment = self.experiment(study)
-        with locked(self.home / ".mlflow.lock"):  # the same command twice at once must not make two runs
+        # the same command twice at once must not make two runs
+        with locked(self.home / ".mlflow.lock"):
             existing = self.find_one(study, name, str(tags.get("config_sha256", "")))
             if existing:
                 return self.go_on(existing) if mark and existing.status != "FINISHED" else existing
-            all_tags = {**tags, "study": study, **({"mlflow.parentRunId": parent.id} if parent else {})}
+            all_tags = {**tags, "study": study}
+            if parent:
+                all_tags["mlflow.parentRunId"] = parent.id
             text = {key: str(value) for key, value in all_tags.items()}
-            run = Run(self._connection, self._client.create_run(experiment, run_name=name, tags=text))
+            run = Run(
+                self._connection, self._client.create_run(experiment, run_name=name, tags=text)
+            )
         run.log_params(params)
         return run
 
@@ -98,6 +120,14 @@ class Store:
         self._client.update_run(run.id, status="RUNNING")
         run.remember()
         return run
+
+    def retire(self, run: Run) -> None:
+        """Deletes a run, as MLflow's UI does: it can be restored there. Its figures belong to weights that are gone."""
+        self._client.delete_run(run.id)
+
+    def is_replaced(self, run: Run) -> bool:
+        """Whether a run was retired since it was read."""
+        return bool(self._client.get_run(run.id).info.lifecycle_stage == "deleted")
 
     def fresh(self, run: Run) -> Run:
         """The run, read from the store again."""
@@ -109,16 +139,15 @@ class Store:
         if experiment is None:
             return []
         query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        runs: list[Run] = []
-        token: str | None = None
-        while True:
-            page = self._client.search_runs(
-                [experiment.experiment_id], query, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
-            )
-            runs += [Run(self._connection, item) for item in page]
-            token = page.token
-            if not token:
-                return runs
+        order = ["attributes.start_time ASC"]
+        search = partial(
+            self._client.search_runs,
+            [experiment.experiment_id],
+            query,
+            max_results=1000,
+            order_by=order,
+        )
+        return [Run(self._connection, item) for item in _all_pages(search)]
 
     def find_one(self, study: str, name: str, identity: str) -> Run | None:
         """The run of `study` with this name and `config_sha256`, if there is one."""
@@ -138,13 +167,24 @@ class Store:
             return self._crowned(name)
         if name:
             matches = self.find(study, {"mlflow.runName": name}) or self._best_of_arm(study, name)
+        elif re.fullmatch(r"[0-9a-f]{32}", reference):
+            matches = self._by_id(reference)
         else:
-            matches = [run for item in self.studies() for run in self.find(item, {}) if run.id.startswith(reference)]
+            matches = [
+                run
+                for item in self.studies()
+                for run in self.find(item, {})
+                if run.id.startswith(reference)
+            ]
         if len(matches) == 1:
             return matches[0]
         if not matches:
-            raise ColourbenchError(f"there is no run {reference!r} in {self.home}; `colourbench runs` lists them")
-        raise ColourbenchError(f"{reference!r} fits {len(matches)} runs: {', '.join(run.id[:8] for run in matches[:5])} …")
+            raise ColourbenchError(
+                f"there is no run {reference!r} in {self.home}; `colourbench runs` lists them"
+            )
+        raise ColourbenchError(
+            f"{reference!r} fits {len(matches)} runs: {', '.join(run.id[:8] for run in matches[:5])} …"
+        )
 
     def register(self, name: str, run: Run, network: "nn.Module", example: "Tensor") -> str:
         """Makes a run's network a version of a registered model, with its signature; returns the version.
@@ -161,15 +201,33 @@ class Store:
             signature = infer_signature(example.numpy(), network(example).numpy())
         path = run.folder / "model"
         shutil.rmtree(path, ignore_errors=True)
-        pytorch.save_model(network, str(path), signature=signature, input_example=example.numpy(), pip_requirements=[])
-        if name not in {model.name for model in self._client.search_registered_models()}:
+        pytorch.save_model(
+            network,
+            str(path),
+            signature=signature,
+            input_example=example.numpy(),
+            pip_requirements=[],
+        )
+        if name not in {model.name for model in _all_pages(self._client.search_registered_models)}:
             self._client.create_registered_model(name)
-        version = self._client.create_model_version(name, source=path.as_uri(), run_id=run.id)
+        version = self._client.create_model_version(name, source=run.publish(path), run_id=run.id)
         return str(version.version)
+
+    def _by_id(self, run_id: str) -> list[Run]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return [Run(self._connection, self._client.get_run(run_id))]
+        except MlflowException:
+            return []
 
     def _best_of_arm(self, study: str, arm: str) -> list[Run]:
         """The finished run of an arm with the lowest ΔE₀₀ on the validation split, alone in a list."""
-        runs = [run for run in self.find(study, {"arm": arm}) if run.status == "FINISHED" and BEST in run.metrics]
+        runs = [
+            run
+            for run in self.find(study, {"arm": arm})
+            if run.status == "FINISHED" and BEST in run.metrics
+        ]
         if len({run.tags.get("dataset_sha256") for run in runs}) > 1:
             raise ColourbenchError(
                 f"{study}/{arm} was trained on several data sets, whose figures do not compare; name a run (`colourbench runs`)"
@@ -178,12 +236,20 @@ class Store:
 
     def _crowned(self, dataset: str) -> Run:
         """The champion of a data set; without a data set, the only champion."""
-        models = [model.name for model in self._client.search_registered_models() if CHAMPION in model.aliases]
+        models = [
+            model.name
+            for model in _all_pages(self._client.search_registered_models)
+            if CHAMPION in model.aliases
+        ]
         wanted = [name for name in models if not dataset or name == model_name(dataset)]
         if len(wanted) != 1:
             qualifier = f" of the data set {dataset!r}" if dataset and not wanted else ""
-            known = ", ".join(f"{CHAMPION}/{name.removeprefix(model_name(''))}" for name in models) or "none: a sweep crowns one"
-            raise ColourbenchError(f"there is {'no' if not wanted else 'more than one'} champion{qualifier}; there are {known}")
+            if not models:
+                raise ColourbenchError("there is no champion yet; run a sweep first")
+            known = ", ".join(f"{CHAMPION}/{name.removeprefix(model_name(''))}" for name in models)
+            raise ColourbenchError(
+                f"there is {'no' if not wanted else 'more than one'} champion{qualifier}; there are {known}"
+            )
         champion = self.champion(wanted[0])
         if champion is None:
             raise ColourbenchError(f"the run behind the champion of {wanted[0]} is gone")
@@ -207,24 +273,41 @@ class Store:
         """The run object for a rank that does not write."""
         return Listener(self._connection, self._client.get_run(run_id))
 
+    def share_view(self, study: str) -> str:
+        """Gives a study's experiment the view in which the UI opens it; returns the experiment's id.
+
+        Raises:
+            ColourbenchError: there is no such study.
+        """
+        experiment = self._client.get_experiment_by_name(study)
+        if experiment is None:
+            known = ", ".join(self.studies()) or "none yet"
+            raise ColourbenchError(f"there is no study {study!r} (known: {known})")
+        by_arm = bool(self.find(study, {"kind": "comparison"}))
+        self._client.set_experiment_tag(experiment.experiment_id, TAG, view(by_arm))
+        return str(experiment.experiment_id)
+
     def studies(self) -> list[str]:
         """The names of all experiments that hold runs of this suite."""
-        return sorted(item.name for item in self._client.search_experiments() if item.name != "Default")
+        names = [experiment.name for experiment in _all_pages(self._client.search_experiments)]
+        return sorted(name for name in names if name != "Default")
+
+
+def _all_pages(search: Callable[..., Any]) -> list[Any]:
+    """All that a search finds: MLflow gives it page by page."""
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = search(page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def model_name(dataset: str) -> str:
     """The registered model of the generators for a data set."""
     return f"colouriser-{dataset}"
-
-
-def ui_command(store: Store, port: int) -> list[str]:
-    """The command that serves MLflow's UI on a store, on this machine only."""
-    uri = store.uri
-    if "://" in uri and uri.startswith("http"):
-        raise ColourbenchError(f"the runs are on a server already: open {redacted(uri)} in a browser")
-    artifacts = (store.home / "artifacts").as_uri()
-    served = ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
-    return [sys.executable, "-m", "mlflow", "server", *served, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
 def load_backend() -> None:
@@ -239,23 +322,3 @@ def _make_database(path: Path) -> None:
     uri = f"sqlite:///{path}"
     store = SqlAlchemyStore(uri, str(path.parent / "artifacts"))
     store._dispose_engine()
-
-
-def _answers(uri: str) -> None:
-    """Tries to connect to a database server, and raises its error: MLflow would retry for 100 seconds before it reports one."""
-    if uri.startswith(("sqlite", "http", "file", "/")) or "://" not in uri:
-        return
-    from sqlalchemy import create_engine
-
-    engine = create_engine(uri)
-    try:
-        engine.connect().close()
-    finally:
-        engine.dispose()
-
-
-def redacted(uri: str) -> str:
-    """A URI without its password."""
-    scheme, separator, rest = uri.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{credentials.partition(':')[0]}:…@{host}" if at else uri

@@ -49,9 +49,14 @@ class Result:
         return asdict(self) | {"is_met": self.is_met}
 
 
-def of_times(name: str, plain: str, times: Alternated, count: int, target: float | None, checked: str) -> Result:
+def of_times(
+    name: str, plain: str, times: Alternated, count: int, target: float | None, checked: str
+) -> Result:
     """Returns the result for two implementations that process `count` images, or other items, at a time."""
-    medians = [(plain, statistics.median(times.plain)), ("product", statistics.median(times.product))]
+    medians = [
+        (plain, statistics.median(times.plain)),
+        ("product", statistics.median(times.product)),
+    ]
     sides = [Side(side, seconds, count / seconds) for side, seconds in medians]
     return Result(name, sides, times.ratio, target, checked=checked)
 
@@ -60,12 +65,17 @@ def table(result: Result) -> Table:
     """Returns a table with one line for each side."""
     shown = Table()
     shown.add_column("")
-    columns = [column for column in COLUMNS if any(getattr(side, column.field) is not None for side in result.sides)]
+    columns = [
+        column
+        for column in COLUMNS
+        if any(getattr(side, column.field) is not None for side in result.sides)
+    ]
     for column in columns:
         shown.add_column(column.title, justify="right")
     for side in result.sides:
         values = [(getattr(side, column.field), column.form) for column in columns]
-        shown.add_row(side.name, *("" if value is None else form.format(value) for value, form in values))
+        cells = ["" if value is None else form.format(value) for value, form in values]
+        shown.add_row(side.name, *cells)
     return shown
 
 

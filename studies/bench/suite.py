@@ -6,15 +6,16 @@ from dataclasses import dataclass
 import torch
 
 from common.errors import ColourbenchError, did_you_mean
-from common.loop.costs import is_out_of_memory
 from common.loop.engine import Engine, EngineConfig, device_kind
-from common.loop.processor import processor
+from common.system.costs import is_out_of_memory
+from common.system.processor import processor
 from studies.bench.measurements import photographs
 from studies.bench.measurements.logging_cost import logging_and_checkpoints
 from studies.bench.measurements.parts import layers, others
 from studies.bench.measurements.report_cost import report_of
 from studies.bench.measurements.sweep_cost import trials_per_second
 from studies.bench.measurements.training_steps import against_plain, evolution_against_cgan
+from studies.bench.measurements.whole_run import IMAGES_A_VALIDATION, whole_run
 from studies.bench.result import Result
 from studies.bench.tasks import Task
 
@@ -45,7 +46,9 @@ class Plan:
 
     def target(self, value: float) -> float | None:
         """Returns the target, or None where it does not hold: targets are for two CPU cores of the kind they were measured on."""
-        return value if not self.quick and self.device == "cpu" and is_of_the_targets_kind() else None
+        return (
+            value if not self.quick and self.device == "cpu" and is_of_the_targets_kind() else None
+        )
 
 
 def is_of_the_targets_kind() -> bool:
@@ -74,6 +77,24 @@ def egan(plan: Plan) -> Iterator[Result]:
     for batch, rounds in ((1, plan.rounds), (8, 3)):
         yield against_plain(plan.task("egan", batch), rounds, plan.target(2.7))
         yield from evolution_against_cgan(plan.task("egan", batch), rounds, limits)
+
+
+def small(plan: Plan) -> Iterator[Result]:
+    """Measures steps where people train on a CPU: 64 px, small networks, small and usual batches."""
+    widths = (16,) if plan.quick else (16, 32)
+    for width in widths:
+        for batch in (16,) if plan.quick else (16, 64):
+            for variant, target in (("cgan", 1.5), ("egan", 2.0)):
+                task = Task(variant, 64, batch, width, device=plan.device)
+                yield against_plain(task, plan.rounds, plan.target(target))
+
+
+def whole(plan: Plan) -> Iterator[Result]:
+    """Measures what a whole run takes beside its steps."""
+    images = 640 if plan.quick else IMAGES_A_VALIDATION
+    for variant in ("cgan", "egan"):
+        task = Task(variant, 64, 64, 16, device=plan.device)
+        yield whole_run(task, plan.target(0.9), images)
 
 
 def lab(plan: Plan) -> Iterator[Result]:
@@ -116,7 +137,9 @@ def logging(plan: Plan) -> Iterator[Result]:
 
 def sweep(plan: Plan) -> Iterator[Result]:
     """Measures several workers on one store."""
-    yield trials_per_second((1, 2) if plan.quick else (1, 2, 4), 4 if plan.quick else 16, plan.storage)
+    yield trials_per_second(
+        (1, 2) if plan.quick else (1, 2, 4), 4 if plan.quick else 16, plan.storage
+    )
 
 
 def report(plan: Plan) -> Iterator[Result]:
@@ -128,6 +151,8 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Result]]] = {
     "train": train,
     "wgan-gp": wgan_gp,
     "egan": egan,
+    "small": small,
+    "whole": whole,
     "lab": lab,
     "data": data,
     "metrics": metrics,

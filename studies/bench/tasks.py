@@ -40,11 +40,15 @@ def plain_step(task: Task, like: Variant | None = None) -> Step:
     """Returns the plain training step, with the weights of `like` if it is given."""
     device = torch.device(task.device)
     generator = PlainGenerator(task.size, task.base_width, task.dropout).to(device)
-    critic = PlainCritic(task.base_width, "layer" if task.variant == "wgan_gp" else "batch").to(device)
+    critic = PlainCritic(task.base_width, "layer" if task.variant == "wgan_gp" else "batch").to(
+        device
+    )
     if like is not None:
         take_weights(generator, like.generator.network.parameters())
         take_weights(critic, like.critic.network.parameters())  # type: ignore[attr-defined]
-    L, ab, judge_L, judge_ab = (tensor for batch in photographs(task, 2) for tensor in (batch.L, batch.ab))
+    L, ab, judge_L, judge_ab = (
+        tensor for batch in photographs(task, 2) for tensor in (batch.L, batch.ab)
+    )
     if task.variant == "wgan_gp":
         return partial(PlainWganCritic(generator, critic).step, L, ab)
     if task.variant == "egan":
@@ -55,19 +59,29 @@ def plain_step(task: Task, like: Variant | None = None) -> Step:
 def product_variant(task: Task) -> Variant:
     """Builds the product's variant, with the settings that users get."""
     network = {"network": {"base_width": task.base_width}}
-    fields = {"generator": {"network": {"base_width": task.base_width, "dropout": task.dropout}}, "critic": network}
-    return build(parse(variant_class(task.variant).Config, fields), _engine(task), Domain(task.size))
+    fields = {
+        "generator": {"network": {"base_width": task.base_width, "dropout": task.dropout}},
+        "critic": network,
+    }
+    return build(
+        parse(variant_class(task.variant).Config, fields), _engine(task), Domain(task.size)
+    )
 
 
 def _engine(task: Task) -> Engine:
-    return Engine(parse(EngineConfig, {"device": task.device, "precision": task.precision, "threads": task.threads}))
+    return Engine(
+        parse(
+            EngineConfig,
+            {"device": task.device, "precision": task.precision, "threads": task.threads},
+        )
+    )
 
 
 def product_step(task: Task, variant: Variant) -> Step:
     """Returns the product's training step: WGAN-GP's critic update alone, the other variants' whole step."""
     batches = photographs(task, 2)
     if isinstance(variant, WganGp):
-        return partial(variant.critic_step, batches[:1])
+        return partial(variant.critic.update, variant.critic_descent, batches[:1])
     return lambda: variant.step(iter(copy.copy(batches)))
 
 
@@ -77,8 +91,11 @@ def photographs(task: Task, count: int) -> list[Batch]:
     shape = (task.batch, 1, task.size, task.size)
 
     def one() -> Batch:
-        L, ab = torch.rand(shape, generator=draw) * 2 - 1, torch.rand(task.batch, 2, *shape[2:], generator=draw) - 0.5
-        return Batch(L.to(task.device), ab.to(task.device), torch.full((task.batch,), -1, device=task.device))
+        L = torch.rand(shape, generator=draw) * 2 - 1
+        ab = torch.rand(task.batch, 2, *shape[2:], generator=draw) - 0.5
+        return Batch(
+            L.to(task.device), ab.to(task.device), torch.full((task.batch,), -1, device=task.device)
+        )
 
     return [one() for _ in range(count)]
 
@@ -91,17 +108,22 @@ def difference(task: Task, steps: int = 3) -> float:
     seed_everything(0)
     exact = replace(task, precision="32", dropout=0.0)
     variant = product_variant(exact)
-    plain, product = plain_step(exact, variant), product_step(exact, variant)
+    plain = plain_step(exact, variant)
+    product = product_step(exact, variant)
     for number in range(steps):
         for step in (plain, product):
             seed_everything(number)  # both draw the same ε
             step()
     owner: Any = plain.func.__self__  # type: ignore[attr-defined]
-    pairs = [*zip(_generator(owner).parameters(), variant.generator.network.parameters(), strict=True)]
+    pairs = [
+        *zip(_generator(owner).parameters(), variant.generator.network.parameters(), strict=True)
+    ]
     pairs += [*zip(owner.critic.parameters(), variant.critic.network.parameters(), strict=True)]  # type: ignore[attr-defined]
     return max(float(((a - b).abs() > 2e-5).float().mean()) for a, b in pairs)
 
 
 def _generator(owner: Any) -> torch.nn.Module:
-    network: torch.nn.Module = owner.parents[0][0] if isinstance(owner, NaiveEgan) else owner.generator
+    network: torch.nn.Module = (
+        owner.parents[0][0] if isinstance(owner, NaiveEgan) else owner.generator
+    )
     return network

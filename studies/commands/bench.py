@@ -17,15 +17,24 @@ if TYPE_CHECKING:
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="train, wgan-gp, egan, lab, data, metrics, parts, logging, sweep, report; all."),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="train, wgan-gp, egan, small, whole, lab, data, metrics, parts, logging, sweep, report; all.",
+        ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Small images and networks, few rounds, no targets.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small images and networks, few rounds, no targets.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     storage: Annotated[str, typer.Option(help="Optuna store for `sweep`; by default SQLite.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one record a line instead of tables.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one record a line instead of tables.")
+    ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Instead, measure how speed and memory scale; write table and figure into this folder."),
+        typer.Option(
+            help="Instead, measure how speed and memory scale; write table and figure into this folder."
+        ),
     ] = None,
 ) -> None:
     """Measures the hot paths against plain reference implementations, timed in alternation after a check that results are equal.
@@ -42,10 +51,13 @@ def bench(
     from studies.bench import suite  # imported late, so that --help is fast
 
     one_process("bench")
-    wanted, plan = suite.chosen(names or []), suite.Plan(suite.device_for(device), quick, storage)
+    wanted = suite.chosen(names or [])
+    plan = suite.Plan(suite.device_for(device), quick, storage)
     if plot:
         if names or as_json:
-            raise ColourbenchError("--plot measures how all variants scale, and writes a table; leave names and --json out")
+            raise ColourbenchError(
+                "--plot measures how all variants scale, and writes a table; leave names and --json out"
+            )
         _scaling(plan, plot)
         return
     if not as_json:
@@ -58,7 +70,7 @@ def bench(
 def _show(result: "Result", as_json: bool) -> None:
     from rich.console import Console
 
-    from common.loop.processor import processor
+    from common.system.processor import processor
     from studies.bench.result import table, verdict
 
     if as_json:
@@ -70,7 +82,7 @@ def _show(result: "Result", as_json: bool) -> None:
 def _say_where(plan: "Plan") -> None:
     import torch
 
-    from common.loop.processor import processor
+    from common.system.processor import processor
     from studies.bench.suite import TARGETS_OF, is_of_the_targets_kind
 
     say(f"{processor()}, {torch.get_num_threads()} threads; training steps on {plan.device}")
@@ -83,7 +95,8 @@ def _scaling(plan: "Plan", folder: Path) -> None:
     from analysis.figures import drawing, scaling_figures
     from studies.bench.measurements.scaling import scaling
 
-    folder.mkdir(parents=True, exist_ok=True)  # before measuring: a folder that cannot be made would lose the results
+    # before measuring: a folder that cannot be made would lose the results
+    folder.mkdir(parents=True, exist_ok=True)
     base = plan.task("cgan", 8)
     table = scaling(base, say)
     if table.empty:

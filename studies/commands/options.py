@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from common.errors import ColourbenchError
+from common.system.names import STARTER
 from common.tracking.names import CHAMPION
 from variants.registry import CLASSES
 
@@ -24,21 +25,43 @@ if TYPE_CHECKING:
     from studies.runs.configuration import RunConfig
 
 HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="COLOURBENCH_HOME", help="Folder that holds everything colourbench writes.")
+    Path,
+    typer.Option(
+        "--home", envvar="COLOURBENCH_HOME", help="Folder that holds everything colourbench writes."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="a.b=v", help="Change a field, as often as needed; `colourbench config VARIANT` lists them."),
+    typer.Option(
+        "--set",
+        metavar="a.b=v",
+        help="Change a field, as often as needed; `colourbench config VARIANT` lists them.",
+    ),
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with fields of a run; --set wins over it.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML file with fields of a run; --set wins over it."),
+]
 DataOption = Annotated[str | None, typer.Option("--data", help="A prepared data set.")]
-StudyDataOption = Annotated[str | None, typer.Option("--data", help="Use this data set instead of the file's.")]
+StudyDataOption = Annotated[
+    str | None, typer.Option("--data", help="Use this data set instead of the file's.")
+]
 StudyArgument = Annotated[Path, typer.Argument(help="A study's YAML file.")]
 ImagesOption = Annotated[
-    int | None, typer.Option("--images", help="Short for --set budget.amount=N --set budget.unit=images; 100,000 by default.")
+    int | None,
+    typer.Option(
+        "--images",
+        help="Short for --set budget.amount=N --set budget.unit=images; 100,000 by default.",
+    ),
 ]
-StorageOption = Annotated[str, typer.Option("--storage", help="Optuna store; by default an SQLite file in the home folder.")]
-RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train finished runs again whose files are gone or damaged.")]
+StorageOption = Annotated[
+    str,
+    typer.Option("--storage", help="Optuna store; by default an SQLite file in the home folder."),
+]
+RetrainOption = Annotated[
+    bool,
+    typer.Option("--retrain", help="Train finished runs again whose files are gone or damaged."),
+]
 VariantArgument = Annotated[str, typer.Argument(help=f"{', '.join(CLASSES)}.")]
 RunArgument = Annotated[
     str,
@@ -94,14 +117,28 @@ def run_settings(
     from variants.registry import check_name
 
     check_name(variant)
-    given: dict[str, Any] = merge(merge(base or {}, read_yaml_file(file) if file else {}), {"variant": {"name": variant}})
-    short = {"dataset": data, "seed": seed, "budget": {"amount": images, "unit": "images"} if images is not None else None}
-    fields = override(merge(given, {key: value for key, value in short.items() if value is not None}), changes or [])
+    given: dict[str, Any] = merge(
+        merge(base or {}, read_yaml_file(file) if file else {}), {"variant": {"name": variant}}
+    )
+    short = {
+        "dataset": data,
+        "seed": seed,
+        "budget": {"amount": images, "unit": "images"} if images is not None else None,
+    }
+    fields = override(
+        merge(given, {key: value for key, value in short.items() if value is not None}),
+        changes or [],
+    )
     if "dataset" not in fields:
-        raise ColourbenchError("no data set is named; add --data DATASET (`colourbench data list` shows those that are prepared)")
+        raise ColourbenchError(
+            "no data set is named; add --data DATASET (`colourbench data list` shows those that are prepared)"
+        )
     if home:
         open_home(home).check_dataset(str(fields["dataset"]))
-    from studies.runs.configuration import RunConfig  # after the checks that do not need it: torch takes seconds to import
+    # after the checks that do not need it: torch takes seconds to import
+    from studies.runs.configuration import (
+        RunConfig,
+    )
 
     return parse(RunConfig, fields, str(file) if file and not changes else "settings")
 
@@ -116,7 +153,9 @@ def check_study(home: Path, study: str) -> None:
 
     known = studies_in(home)
     if known is not None and study not in known:
-        raise ColourbenchError(f"there is no study {study!r} in {home} (known: {', '.join(sorted(known)) or 'none yet'})")
+        raise ColourbenchError(
+            f"there is no study {study!r} in {home} (known: {', '.join(sorted(known)) or 'none yet'})"
+        )
 
 
 def check_run(home: Path, reference: str) -> None:
@@ -127,18 +166,22 @@ def check_run(home: Path, reference: str) -> None:
     """
     from common.tracking.lookup import run_exists
 
+    if reference == STARTER:
+        return
     if reference.endswith(".safetensors"):
         check_exists(Path(reference))
         return
     if not is_champion(reference) and run_exists(home, reference) is False:
-        raise ColourbenchError(f"there is no run {reference!r} in {home}; `colourbench runs` lists them")
+        raise ColourbenchError(
+            f"there is no run {reference!r} in {home}; `colourbench runs` lists them"
+        )
 
 
 def check_device(device: str) -> None:
-    """Checks that the device has a name that is known.
+    """Checks the device's name.
 
     Raises:
-        ColourbenchError: it has not.
+        ColourbenchError: it is unknown.
     """
     if device not in DEVICES:
         raise ColourbenchError(f"--device {device}: choose {', '.join(DEVICES)}")
@@ -169,7 +212,9 @@ def valid_name(name: str) -> str:
     from studies.home import NAME
 
     if not re.match(NAME, name):
-        raise ColourbenchError(f"{name!r} cannot be a name: use letters, digits, '.', '_' and '-'; choose one with --name")
+        raise ColourbenchError(
+            f"{name!r} cannot be a name: use letters, digits, '.', '_' and '-'; choose one with --name"
+        )
     return name
 
 
@@ -181,8 +226,13 @@ def with_options_of(model: type[BaseModel], **flags: str) -> Callable[[Verb], Ve
     """
 
     def add(verb: Verb) -> Verb:
-        own = [p for p in inspect.signature(verb).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        made = [_option(name, field, flags.get(name, f"--{name.replace('_', '-')}")) for name, field in model.model_fields.items()]
+        own = [
+            p for p in inspect.signature(verb).parameters.values() if p.kind is not p.VAR_KEYWORD
+        ]
+        made = [
+            _option(name, field, flags.get(name, f"--{name.replace('_', '-')}"))
+            for name, field in model.model_fields.items()
+        ]
         verb.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
         verb.__annotations__ |= {parameter.name: parameter.annotation for parameter in made}
         return verb
@@ -201,7 +251,14 @@ def _option(name: str, field: FieldInfo, flag: str) -> inspect.Parameter:
     }
     choices = [value for value in get_args(field.annotation) if isinstance(value, str)]
     default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
-    text = " ".join([str(field.description), *([f"One of {', '.join(choices)}."] if choices else [])])
+    text = " ".join(
+        [str(field.description), *([f"One of {', '.join(choices)}."] if choices else [])]
+    )
     shown = "" if default in (None, "") or default is False else f" [default: {default}]"
-    annotation: Any = Annotated[kinds.get(field.annotation, str | None), typer.Option(flag, help=text + shown, show_default=False)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    annotation: Any = Annotated[
+        kinds.get(field.annotation, str | None),
+        typer.Option(flag, help=text + shown, show_default=False),
+    ]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )

@@ -6,13 +6,25 @@ from typing import Annotated, Any, cast
 import typer
 
 from common.errors import ColourbenchError
-from common.files.names import KEY
-from studies.commands.options import DEFAULT_HOME, HomeOption, check_exists, open_home, say, valid_name
-from studies.commands.ratings import TestOption, design_of, print_tables
+from common.system.names import KEY
+from studies.commands.options import (
+    DEFAULT_HOME,
+    HomeOption,
+    check_exists,
+    open_home,
+    say,
+    valid_name,
+)
+from studies.commands.rating_options import TestOption
+from studies.commands.ratings import design_of, print_tables
 
 ColumnOption = Annotated[
     list[str] | None,
-    typer.Option("--column", metavar="OURS=THEIRS", help="Which of the file's columns is ours, as often as needed."),
+    typer.Option(
+        "--column",
+        metavar="OURS=THEIRS",
+        help="Which of the file's columns is ours, as often as needed.",
+    ),
 ]
 
 
@@ -22,7 +34,10 @@ def import_answers(
     test: TestOption = "opinion",
     columns: ColumnOption = None,
     values: Annotated[
-        list[str] | None, typer.Option("--value", metavar="THEIRS=OURS", help="What an answer means, such as 1=left.")
+        list[str] | None,
+        typer.Option(
+            "--value", metavar="THEIRS=OURS", help="What an answer means, such as 1=left."
+        ),
     ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -32,13 +47,15 @@ def import_answers(
     --column arm=condition_A --column other=condition_B --column response=is_A_selected --value 1=left --value 0=right
     """
     check_exists(file)
-    from analysis.ratings.answers import imports, results
+    from studies.people import imports, results
 
     folder = open_home(home).ratings(valid_name(study))
     if (folder / KEY).exists():
         raise ColourbenchError(f"{study} is a study of this home; choose another name")
     design = design_of(test, 0, 4, 0)
-    tidy = imports.read(file, design.test, _pairs(columns, "--column"), _pairs(values, "--value"), study)
+    tidy = imports.read(
+        file, design.test, _pairs(columns, "--column"), _pairs(values, "--value"), study
+    )
     folder.mkdir(parents=True, exist_ok=True)
     tidy.to_csv(folder / "responses.csv", index=False)
     frames = results.judge(tidy, design.test)
@@ -48,10 +65,19 @@ def import_answers(
 
 
 def metrics(
-    scores: Annotated[Path, typer.Argument(help="CSV file with a picture and its score a row: columns reference, image, score.")],
-    pictures: Annotated[Path, typer.Option("--images", help="Folder of the pictures and their references.")],
+    scores: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV file with a picture and its score a row: columns reference, image, score."
+        ),
+    ],
+    pictures: Annotated[
+        Path, typer.Option("--images", help="Folder of the pictures and their references.")
+    ],
     columns: ColumnOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the tables as CSV, Markdown and LaTeX.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables as CSV, Markdown and LaTeX.")
+    ] = None,
 ) -> None:
     """Says which metric agrees with people: rank correlations within each scene, and whether a combination agrees better.
 
@@ -61,13 +87,19 @@ def metrics(
     --column "image=Recolour File" --column "score=Mean zScore"
     """
     check_exists(scores, pictures)
-    from analysis.ratings.answers import imports, judged_images, results
+    from analysis.people import judged_images
     from common.colour.metrics import MEASURED
+    from studies.people import imports, results
 
     table = imports.read_scores(scores, _pairs(columns, "--column"))
     measured = judged_images.measure(table[table["image"] != table["reference"]], pictures)
-    frames = {"by_scene": judged_images.by_scene(measured, MEASURED), "compared": judged_images.compared(measured, MEASURED)}
-    wide = frames["by_scene"].pivot(index="metric", columns="scene", values="spearman").reset_index()
+    frames = {
+        "by_scene": judged_images.by_scene(measured, MEASURED),
+        "compared": judged_images.compared(measured, MEASURED),
+    }
+    wide = (
+        frames["by_scene"].pivot(index="metric", columns="scene", values="spearman").reset_index()
+    )
     print_tables({"spearman_by_scene": wide, "over_the_scenes": frames["compared"]})
     if out:
         results.write_frames(frames | {"pictures": measured}, out)

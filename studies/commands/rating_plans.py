@@ -1,5 +1,6 @@
 """Verbs around a human study: how many raters it needs, and whether it may stop."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,22 +8,49 @@ import typer
 
 from common.errors import ColourbenchError
 from studies.commands.options import DEFAULT_HOME, HomeOption, open_home, say
-from studies.commands.ratings import AnswersOption, FolderOption, TestOption, design_of, store_of
+from studies.commands.rating_options import AnswersOption, FolderOption, TestOption
+from studies.commands.ratings import design_of, store_of
 
 POINTS = 100.0
 
 
+DifferenceOption = Annotated[
+    float,
+    typer.Option(help="The smallest difference that matters: points of a rate, or of a 1–5 score."),
+]
+RatersOption = Annotated[
+    int | None, typer.Option(min=2, help="Only the power of this many raters.")
+]
+TrialsOption = Annotated[
+    int,
+    typer.Option(min=4, max=1000, help="Questions for each rater, control questions included."),
+]
+PhotographsOption = Annotated[
+    int, typer.Option(min=2, help="Photographs in the study; a comparison keeps up to 64.")
+]
+ArmsOption = Annotated[int, typer.Option(min=2, max=20, help="Arms that are rated.")]
+SeedsOption = Annotated[int, typer.Option(min=1, help="Seeds of each arm.")]
+PilotOption = Annotated[
+    str | None,
+    typer.Option(help="A human study whose answers tell how people and photographs differ."),
+]
+StudiesOption = Annotated[
+    int, typer.Option(min=20, help="Simulated studies for each number of raters.")
+]
+SeedOption = Annotated[int, typer.Option(help="Of the simulation.")]
+
+
 def plan(
-    difference: Annotated[float, typer.Option(help="The smallest difference that matters: points of a rate, or of a 1–5 score.")],
+    difference: DifferenceOption,
     test: TestOption = "pair",
-    raters: Annotated[int | None, typer.Option(min=2, help="Only the power of this many raters.")] = None,
-    trials: Annotated[int, typer.Option(min=4, max=1000, help="Questions for each rater, control questions included.")] = 40,
-    photographs: Annotated[int, typer.Option(min=2, help="Photographs in the study; a comparison keeps up to 64.")] = 60,
-    arms: Annotated[int, typer.Option(min=2, max=20, help="Arms that are rated.")] = 4,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each arm.")] = 5,
-    pilot: Annotated[str | None, typer.Option(help="A human study whose answers tell how people and photographs differ.")] = None,
-    studies: Annotated[int, typer.Option(min=20, help="Simulated studies for each number of raters.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the simulation.")] = 0,
+    raters: RatersOption = None,
+    trials: TrialsOption = 40,
+    photographs: PhotographsOption = 60,
+    arms: ArmsOption = 4,
+    seeds: SeedsOption = 5,
+    pilot: PilotOption = None,
+    studies: StudiesOption = 200,
+    seed: SeedOption = 0,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Says how many raters see a difference: the share of simulated studies that find it at 5 %, by the number of raters.
@@ -31,27 +59,45 @@ def plan(
 
     Example: colourbench ratings plan --difference 10 --pilot demo
     """
-    from analysis.ratings.planning import power
+    from analysis.people.planning import power
 
     design = design_of(test, raters or 0, trials, seed)
-    people = power.from_pilot(_answers(home, pilot), design.test) if pilot else power.assumed(design.test)
+    people = (
+        power.from_pilot(_answers(home, pilot), design.test)
+        if pilot
+        else power.assumed(design.test)
+    )
     real = difference if design.test == "opinion" else difference / POINTS
     if not 0 < real < 4:
         raise ColourbenchError(f"--difference {difference}: give a positive number of points")
-    say(f"{'from the pilot ' + pilot if pilot else 'assumed'}: {people}")
+    source = f"From the pilot {pilot}" if pilot else "Assumed"
+    say(f"{source}: {people.in_words(design.test)}")
     shape = (photographs, arms, seeds, real, people, studies, seed)
-    powers = [(raters, power.power(design, *shape))] if raters else power.raters_needed(design, *shape)
-    reached = 0.0
-    for number, reached in powers:
-        say(f"{number:4} raters x {trials} trials: found in {reached:.0%} of the studies")
+    powers = power.raters_needed(design, *shape)
+    if raters:
+        powers = iter([(raters, power.power(design, *shape))])
+    reached = _say_powers(powers, trials)
     if not raters and reached < power.ENOUGH:
-        say(f"no realistic number of raters reaches {power.ENOUGH:.0%}: raise --seeds, --photographs or --difference")
+        say(
+            f"no realistic number of raters reaches {power.ENOUGH:.0%}: raise --seeds, --photographs or --difference"
+        )
+
+
+def _say_powers(powers: Iterator[tuple[int, float]], trials: int) -> float:
+    """Prints each number of raters with its power, and returns the last power."""
+    reached = 0.0
+    for raters, reached in powers:
+        say(f"{raters:4} raters x {trials} trials: found in {reached:.0%} of the studies")
+    return reached
 
 
 def status(
     study: Annotated[str, typer.Argument(help="A human study that runs.")],
     difference: Annotated[
-        float, typer.Option(min=0.01, help="The smallest difference that matters: points of a rate, or of a score.")
+        float,
+        typer.Option(
+            min=0.01, help="The smallest difference that matters: points of a rate, or of a score."
+        ),
     ] = 5.0,
     folder: FolderOption = None,
     answers: AnswersOption = "",
@@ -63,17 +109,20 @@ def status(
 
     Example: colourbench ratings status demo --difference 5
     """
-    from analysis.ratings.planning import stopping
-    from analysis.ratings.study import RatingStudy
+    from analysis.people.planning import stopping
+    from studies.people.study import RatingStudy
 
     opened = RatingStudy(folder or open_home(home).ratings(study))
-    from analysis.ratings.answers.collection import tidy
+    from studies.people.collection import tidy
 
-    test, given = opened.key.design.test, tidy(opened, store_of(opened, answers))
+    test = opened.key.design.test
+    given = tidy(opened, store_of(opened, answers))
     if test == "preference":
-        raise ColourbenchError("status is for pair, single and opinion tests; use `ratings tables` once, at the planned end")
+        raise ColourbenchError(
+            "status is for pair, single and opinion tests; use `ratings tables` once, at the planned end"
+        )
     scale = 1.0 if test == "opinion" else POINTS
-    looks = stopping.looks(given, test, difference / scale)
+    looks = stopping.standings(given, test, difference / scale)
     say(f"{given['rater'].nunique()} raters, {len(given)} answers")
     for look in looks:
         say(
@@ -81,7 +130,9 @@ def status(
             f"{look.state}"
         )
     if not looks:
-        say(f"too early: a decision needs {stopping.FEWEST_RATERS} raters at least, who saw each arm on several photographs")
+        say(
+            f"too early: a decision needs {stopping.FEWEST_RATERS} raters at least, who saw each arm on several photographs"
+        )
     elif all(look.state != stopping.GO_ON for look in looks):
         say("every pair is settled: the study may stop")
 
@@ -92,5 +143,7 @@ def _answers(home: Path, study: str) -> Any:
 
     path = open_home(home).ratings(study) / "responses.csv"
     if not path.exists():
-        raise ColourbenchError(f"{study} has no answers yet, at {path}; see `colourbench ratings tables --help`")
+        raise ColourbenchError(
+            f"{study} has no answers yet, at {path}; see `colourbench ratings tables --help`"
+        )
     return pd.read_csv(path, keep_default_na=True)

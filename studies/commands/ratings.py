@@ -8,48 +8,43 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from common.errors import ColourbenchError
-from common.files.names import KEY
-from studies.commands.options import DEFAULT_HOME, HomeOption, check_exists, check_study, open_home, say
+from common.system.names import KEY
+from studies.commands.options import (
+    DEFAULT_HOME,
+    HomeOption,
+    check_exists,
+    check_study,
+    open_home,
+    say,
+)
+from studies.commands.rating_options import (
+    AnswersOption,
+    ArmsOption,
+    CompletionUrlOption,
+    ConsentOption,
+    ExposureOption,
+    FolderOption,
+    HostNameOption,
+    HostOption,
+    MostRatersOption,
+    OutOption,
+    PageTest,
+    PortOption,
+    PracticeOption,
+    RequireIdOption,
+    SeedOption,
+    ServeSeedOption,
+    ServeTrialsOption,
+    StudyName,
+    TestOption,
+    TrialsOption,
+)
 
 if TYPE_CHECKING:
-    from analysis.ratings.design import Design
-    from analysis.ratings.page.settings import PageSettings
-    from analysis.ratings.store import ResponseStore
-    from analysis.ratings.study import RatingStudy
+    from analysis.people.design import Design
     from analysis.results import Results
-
-StudyName = Annotated[str, typer.Argument(help="A study that was compared.")]
-TestOption = Annotated[
-    str,
-    typer.Option(
-        help="`pair`: which of two is real; `single`: real or made by a computer; `opinion`: naturalness from 1 to 5; "
-        "`preference`: which of two arms."
-    ),
-]
-PageTest = typer.Option("--test", help="pair (the default), single, opinion or preference; see `ratings sheets --help`.")
-PracticeOption = Annotated[
-    int | None, typer.Option(min=0, max=50, help="Trials with feedback before a rater's first block; by default 4.")
-]
-TrialsOption = Annotated[
-    int, typer.Option(min=4, max=1000, help="Questions in a block, control questions included and practice not.")
-]
-SeedOption = Annotated[int, typer.Option(help="Decides order, sides and who sees what.")]
-ArmsOption = Annotated[
-    list[str] | None, typer.Option("--arm", help="Rate this arm, as often as needed; by default all but the baselines.")
-]
-FolderOption = Annotated[Path | None, typer.Option("--from", help="Folder with key.json; by default runs/ratings/STUDY.")]
-OutOption = Annotated[Path | None, typer.Option(help="Folder to write to; by default runs/ratings/STUDY.")]
-ExposureOption = Annotated[
-    int | None,
-    typer.Option(min=0, max=60_000, help="Milliseconds that a picture is shown, 0 without limit; by default 1000 for pairs."),
-]
-HostOption = Annotated[str, typer.Option(help="Address to listen on; other machines reach the page only if you change it.")]
-HostNameOption = Annotated[
-    list[str] | None, typer.Option("--name", help="A host name under which raters reach the page, such as behind a proxy.")
-]
-AnswersOption = Annotated[
-    str, typer.Option("--answers", metavar="URL", help="Store of the answers; by default an SQLite file in the study's folder.")
-]
+    from studies.people.store import ResponseStore
+    from studies.people.study import RatingStudy
 
 
 def sheets(
@@ -68,7 +63,14 @@ def sheets(
 
     Example: colourbench ratings sheets demo --test opinion --raters 15 --trials 30
     """
-    opened = _begin(study, design_of(test, raters, trials, seed), out or open_home(home).ratings(study), arms, home, sheets=True)
+    opened = _begin(
+        study,
+        design_of(test, raters, trials, seed),
+        out or open_home(home).ratings(study),
+        arms,
+        home,
+        sheets=True,
+    )
     counts = {trial.rater for trial in opened.key.trials}
     say(f"sheets for {len(counts)} raters, {len(opened.key.trials)} trials: {opened.sheets}")
     say(f"the key, which raters must not see: {opened.folder / KEY}")
@@ -78,16 +80,17 @@ def sheets(
 def serve(
     study: StudyName,
     test: Annotated[str | None, PageTest] = None,
-    trials: Annotated[int | None, typer.Option(min=4, max=1000, help="Questions in a block; by default 40.")] = None,
+    trials: ServeTrialsOption = None,
     practice: PracticeOption = None,
     exposure: ExposureOption = None,
-    seed: Annotated[int | None, typer.Option(help="Decides order, sides and who sees what; by default 0.")] = None,
+    seed: ServeSeedOption = None,
     arms: ArmsOption = None,
-    consent: Annotated[Path | None, typer.Option(help="Text file that raters agree to, instead of the suite's.")] = None,
-    completion_url: Annotated[str, typer.Option(help="Where raters go at the end, such as a recruiting service's page.")] = "",
-    most_raters: Annotated[int, typer.Option(min=1, help="Accept no more raters than these.")] = 10_000,
+    consent: ConsentOption = None,
+    completion_url: CompletionUrlOption = None,
+    most_raters: MostRatersOption = None,
+    require_id: RequireIdOption = None,
     host: HostOption = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8000,
+    port: PortOption = 8000,
     name: HostNameOption = None,
     out: OutOption = None,
     answers: AnswersOption = "",
@@ -95,18 +98,38 @@ def serve(
 ) -> None:
     """Serves the study as a web page until Ctrl-C; every answer is on the disk before the rater sees the next picture.
 
-    The first call begins the study; later calls go on with it, and take --test, --trials, --practice, --exposure from its key.
+    The first call begins the study; later calls go on with it, and take --test, --trials, --practice, --exposure from its key,
+    and consent, completion address, limit and required id from the call before, unless they are given again.
 
     Example: colourbench ratings serve demo --test pair --trials 40
 
     Example: colourbench ratings serve demo --completion-url "https://app.prolific.com/submissions/complete?cc=CODE"
     """
     check_exists(consent)
-    given = {"test": test, "trials": trials, "practice": practice, "exposure_ms": exposure, "seed": seed}
-    settings = _page_settings(consent, completion_url, most_raters, host, name)
+    given = {
+        "test": test,
+        "trials": trials,
+        "practice": practice,
+        "exposure_ms": exposure,
+        "seed": seed,
+    }
+    from studies.pages.ratings.settings import PageSettings
+
     folder = out or open_home(home).ratings(study)
-    opened = _going_on(folder, given, arms) if (folder / KEY).exists() else _begin_page(study, given, folder, arms, home)
-    from analysis.ratings.page import server
+    settings = PageSettings.of(
+        folder,
+        _hosts(host, name),
+        consent=consent.read_text(encoding="utf-8", errors="replace") if consent else None,
+        completion_url=completion_url,
+        most_raters=most_raters,
+        required_id=require_id,
+    )
+    opened = (
+        _going_on(folder, given, arms)
+        if (folder / KEY).exists()
+        else _begin_page(study, given, folder, arms, home)
+    )
+    from studies.pages.ratings import server
 
     server.serve(opened, store_of(opened, answers), settings, host, port, say)
 
@@ -114,7 +137,10 @@ def serve(
 def collect(
     study: StudyName,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Filled sheets (XLSX, ODS, CSV); by default those in the study's folder.")
+        list[Path] | None,
+        typer.Argument(
+            help="Filled sheets (XLSX, ODS, CSV); by default those in the study's folder."
+        ),
     ] = None,
     folder: FolderOption = None,
     answers: AnswersOption = "",
@@ -126,8 +152,8 @@ def collect(
     """
     check_exists(folder, *(files or []))
     opened = _open(folder or open_home(home).ratings(study))
-    from analysis.ratings.answers.collection import collect as collect_sheets
-    from analysis.ratings.answers.collection import filled_sheets
+    from studies.people.collection import collect as collect_sheets
+    from studies.people.collection import filled_sheets
 
     collected = collect_sheets(opened, store_of(opened, answers), files or filled_sheets(opened))
     for problem in collected.problems:
@@ -153,10 +179,14 @@ def tables(
     check_exists(folder)
     opened = _open(folder or open_home(home).ratings(study))
     store = store_of(opened, answers)
-    from analysis.ratings.answers import results
+    from analysis.report.people import replaced_runs
+    from studies.people import results
 
-    written = results.write(opened, store, _compared(home, study))
+    compared = _compared(home, study)
+    written = results.write(opened, store, compared)
     print_tables(written)
+    if compared and (replaced := replaced_runs(opened.folder, compared)):
+        say(f"these answers are about other networks than the study has now: {', '.join(replaced)}")
     say(f"tidy answers: {opened.folder / 'responses.csv'}\ntables: {opened.folder / 'tables'}")
 
 
@@ -173,14 +203,22 @@ def withdraw(
     """
     opened = _open(folder or open_home(home).ratings(study))
     store = store_of(opened, answers)
-    everybody = {row["rater"] for row in store.raters()} | {trial.rater for trial in opened.key.trials}
-    rater = {opened.key.withdrawal_code(rater): rater for rater in everybody}.get(code.strip().upper())
+    everybody = {row["rater"] for row in store.raters()} | {
+        trial.rater for trial in opened.key.trials
+    }
+    rater = {opened.key.withdrawal_code(rater): rater for rater in everybody}.get(
+        code.strip().upper()
+    )
     if rater is None:
-        raise ColourbenchError(f"no rater of {study} has the code {code}; perhaps a letter is wrong, or it is another study's")
+        raise ColourbenchError(
+            f"no rater of {study} has the code {code}; perhaps a letter is wrong, or it is another study's"
+        )
     removed = store.withdraw(rater, opened.keyed(rater))
     (opened.folder / "responses.csv").unlink(missing_ok=True)
     shutil.rmtree(opened.folder / "tables", ignore_errors=True)
-    say(f"{removed} answers are removed, and the tables that held them; write them again: colourbench ratings tables {study}")
+    say(
+        f"{removed} answers are removed, and the tables that held them; write them again: colourbench ratings tables {study}"
+    )
 
 
 def design_of(test: str, raters: int, trials: int, seed: int, practice: int = 0) -> "Design":
@@ -189,17 +227,27 @@ def design_of(test: str, raters: int, trials: int, seed: int, practice: int = 0)
     Raises:
         ColourbenchError: there is no such test.
     """
-    from analysis.ratings.design import PROTOCOLS, TESTS, Design
+    from analysis.people.design import PROTOCOLS, TESTS, Design
 
     if test not in TESTS:
         raise ColourbenchError(f"--test {test}: choose {', '.join(TESTS)}")
-    return Design(cast(Any, test), raters, trials, seed, practice, PROTOCOLS[cast(Any, test)].exposure_ms)
+    return Design(
+        cast(Any, test), raters, trials, seed, practice, PROTOCOLS[cast(Any, test)].exposure_ms
+    )
 
 
-def _begin_page(study: str, given: dict[str, Any], folder: Path, arms: list[str] | None, home: Path) -> "RatingStudy":
+def _begin_page(
+    study: str, given: dict[str, Any], folder: Path, arms: list[str] | None, home: Path
+) -> "RatingStudy":
     """Begins a study for the page, with what was given and the defaults for the rest."""
     known = {name: value for name, value in given.items() if value is not None}
-    design = design_of(known.get("test", "pair"), 0, known.get("trials", 40), known.get("seed", 0), known.get("practice", 4))
+    design = design_of(
+        known.get("test", "pair"),
+        0,
+        known.get("trials", 40),
+        known.get("seed", 0),
+        known.get("practice", 4),
+    )
     design = replace(design, exposure_ms=known.get("exposure_ms", design.exposure_ms))
     return _begin(study, design, folder, arms, home, sheets=False)
 
@@ -208,23 +256,33 @@ def _going_on(folder: Path, given: dict[str, Any], arms: list[str] | None) -> "R
     """Opens a study that has begun; options that contradict its key are refused."""
     opened = _open(folder)
     wanted = {name: value for name, value in given.items() if value is not None}
-    other = {name: getattr(opened.key.design, name) for name in wanted if wanted[name] != getattr(opened.key.design, name)}
+    other = {
+        name: getattr(opened.key.design, name)
+        for name in wanted
+        if wanted[name] != getattr(opened.key.design, name)
+    }
     if arms and set(arms) != set(opened.key.arms):
         other["arm"] = ", ".join(opened.key.arms)
     if other:
         kept = ", ".join(f"{name.removesuffix('_ms')} {value}" for name, value in other.items())
-        raise ColourbenchError(f"{folder} has begun with {kept}; leave these options out, or begin another study with --out")
+        raise ColourbenchError(
+            f"{folder} has begun with {kept}; leave these options out, or begin another study with --out"
+        )
     return opened
 
 
-def _begin(study: str, design: "Design", folder: Path, arms: list[str] | None, home: Path, *, sheets: bool) -> "RatingStudy":
+def _begin(
+    study: str, design: "Design", folder: Path, arms: list[str] | None, home: Path, *, sheets: bool
+) -> "RatingStudy":
     check_study(home, study)
     from analysis import results  # imported after the checks that do not need torch
-    from analysis.ratings.sheets import handout
-    from analysis.ratings.study import RatingStudy
+    from studies.people.sheets import handout
+    from studies.people.study import RatingStudy
 
     compared = results.load(open_home(home).store, open_home(home).data, study)
-    return RatingStudy.begin(compared, design, folder, arms or [], handout.write if sheets else None)
+    return RatingStudy.begin(
+        compared, design, folder, arms or [], handout.write if sheets else None
+    )
 
 
 def _compared(home: Path, study: str) -> "Results | None":
@@ -237,26 +295,24 @@ def _compared(home: Path, study: str) -> "Results | None":
         return None
 
 
-def _page_settings(
-    consent: Path | None, completion_url: str, most_raters: int, host: str, names: list[str] | None
-) -> "PageSettings":
-    from analysis.ratings.page.settings import PageSettings
+def _hosts(host: str, names: list[str] | None) -> tuple[str, ...]:
+    """Names under which the page may be asked for; any name if it listens everywhere and none is given."""
+    from studies.pages.ratings.settings import PageSettings
 
-    given: dict[str, Any] = {"consent": consent.read_text(encoding="utf-8", errors="replace")} if consent else {}
-    everywhere = host in ("0.0.0.0", "::") and not names
-    hosts = ("*",) if everywhere else (host, *(names or ()), *PageSettings.hosts)
-    return PageSettings(completion_url=completion_url, most_raters=most_raters, hosts=hosts, **given)
+    if host in ("0.0.0.0", "::") and not names:
+        return ("*",)
+    return (host, *(names or ()), *PageSettings.hosts)
 
 
 def _open(folder: Path) -> "RatingStudy":
-    from analysis.ratings.study import RatingStudy
+    from studies.people.study import RatingStudy
 
     return RatingStudy(folder)
 
 
 def store_of(study: "RatingStudy", url: str) -> "ResponseStore":
     """The store of a study's answers: at the URL, or in its folder."""
-    from analysis.ratings.store import ResponseStore
+    from studies.people.store import ResponseStore
 
     return ResponseStore(url or study.database)
 

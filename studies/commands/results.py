@@ -1,5 +1,6 @@
 """Verbs about results: evaluate, report, list runs, MLflow's UI."""
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,15 +9,28 @@ import typer
 
 from common.colour.metrics import MEASURED, METRICS
 from common.errors import ColourbenchError
-from studies.commands.options import DEFAULT_HOME, HomeOption, RunArgument, check_exists, check_run, check_study, open_home, say
+from studies.commands.options import (
+    DEFAULT_HOME,
+    HomeOption,
+    RunArgument,
+    check_exists,
+    check_run,
+    check_study,
+    open_home,
+    say,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from analysis.evaluation import Evaluation
+    from analysis.figures.drawing import Figure
+    from common.data.shards import Dataset
 
 
 def evaluate(
     run: RunArgument,
-    data: Annotated[str | None, typer.Option(help="Another data set than the one it was trained on.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Another data set than the one it was trained on.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Scores a trained run on a test split, image by image.
@@ -27,43 +41,62 @@ def evaluate(
     if data:
         open_home(home).check_dataset(data)
     from analysis import evaluation  # imported after the checks that do not need torch
-    from studies.runs.trained import load_run
+    from studies.runs.model import load_run
 
     trained_run = open_home(home).store.run(run)
     colouriser, settings = load_run(trained_run)
     name = data or settings.dataset
     dataset = open_home(home).dataset(name)
-    if dataset.config.size % colouriser.stride:
-        raise ColourbenchError(
-            f"{name} has images of {dataset.config.size} px; this generator takes multiples of {colouriser.stride} px"
-        )
+    _check_images_fit(dataset, colouriser.stride)
     if not data and dataset.fingerprint != trained_run.tags["dataset_sha256"]:
         raise ColourbenchError(
             f"{name} was prepared again since this run was trained; its test split may hold training photographs"
         )
-    labelled = settings.variant.generator.labels and name == settings.dataset  # another data set numbers its labels differently
-    table = evaluation.evaluate(colouriser, dataset.split("test"), colouriser.engine.device, labelled=labelled).table
+    # another data set numbers its labels differently
+    labelled = settings.variant.generator.labels and name == settings.dataset
+    device = colouriser.engine.device
+    evaluated = evaluation.evaluate(colouriser, dataset.split("test"), device, labelled=labelled)
     path = trained_run.folder / f"metrics-{name}.csv"
-    table.to_csv(path, index=False)
-    say(f"{trained_run.name} on the test split of {name} ({len(table)} images):")
-    for metric in MEASURED:
-        say(f"  {METRICS[metric].label:<38}{table[metric].mean():10.4f}")
+    evaluated.table.to_csv(path, index=False)
+    say(f"{trained_run.name} on the test split of {name} ({len(evaluated.table)} images):")
+    _say_means(evaluated)
     say(f"image by image: {path}")
+
+
+def _check_images_fit(dataset: "Dataset", stride: int) -> None:
+    size = dataset.config.size
+    if size % stride:
+        raise ColourbenchError(
+            f"{dataset.name} has images of {size} px; this generator takes multiples of {stride} px"
+        )
+
+
+def _say_means(evaluated: "Evaluation") -> None:
+    means = evaluated.means()
+    for metric in MEASURED:
+        missing = sum(not math.isfinite(value) for value in evaluated.table[metric])
+        without = f"  without {missing} images whose value is not finite" if missing else ""
+        say(f"  {METRICS[metric].label:<38}{means[metric]:10.4f}{without}")
 
 
 def report(
     study: Annotated[str, typer.Argument(help="A study that was compared.")],
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="html, pdf or md, as often as needed; html by default.")
+        list[str] | None,
+        typer.Option("--format", help="html, pdf or md, as often as needed; html by default."),
     ] = None,
     old: Annotated[
-        Path | None, typer.Option("--old", help="Folder of old photographs, which the report shows as every arm colours them.")
+        Path | None,
+        typer.Option(
+            "--old",
+            help="Folder of old photographs, which the report shows as every arm colours them.",
+        ),
     ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Writes a study's tables (CSV, Markdown, LaTeX), figures (PNG, SVG, PDF) and one self-contained page.
 
-    LPIPS, FID and KID are measured first if their weights are available (`colourbench data weights`).
+    LPIPS and distances between sets are measured first if their weights are available (`colourbench data weights`).
 
     Example: colourbench report demo
 
@@ -71,9 +104,16 @@ def report(
     """
     check_study(home, study)
     check_exists(old)
-    from studies.comparisons import reports  # imported after the checks that do not need torch
+    # imported after the checks that do not need torch
+    from studies.comparisons import reports
 
-    page = reports.report(open_home(home), study, formats or ["html"], say, lambda name: _old_photographs(home, name, old))
+    page = reports.report(
+        open_home(home),
+        study,
+        formats or ["html"],
+        say,
+        lambda name: _old_photographs(home, name, old),
+    )
     say(f"report: {page}\ntables and figures: {page.parent}")
 
 
@@ -89,7 +129,8 @@ def _old_photographs(home: Path, study: str, folder: Path | None) -> "dict[str, 
 
 
 def runs(
-    study: Annotated[str | None, typer.Argument(help="A study; without it, all.")] = None, home: HomeOption = DEFAULT_HOME
+    study: Annotated[str | None, typer.Argument(help="A study; without it, all.")] = None,
+    home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Lists runs with their id, status and test figures.
 
@@ -101,21 +142,31 @@ def runs(
     for name in [study] if study else store.studies():
         say(f"{name}:")
         for item in store.find(name, {}):
-            figures = {key: item.metrics.get(f"test/{key}") for key in ("delta_e", "psnr_rgb", "colourfulness")}
-            shown = "  ".join(f"{key} {value:.2f}" for key, value in figures.items() if value is not None)
+            figures = {
+                key: item.metrics.get(f"test/{key}")
+                for key in ("delta_e", "psnr_rgb", "colourfulness")
+            }
+            shown = "  ".join(
+                f"{key} {value:.2f}" for key, value in figures.items() if value is not None
+            )
             say(f"  {item.id[:8]}  {item.status:<9} {item.name:<40} {shown}")
 
 
 def ui(
+    study: Annotated[
+        str | None, typer.Argument(help="Open at this study's or sweep's runs, as charts.")
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Starts MLflow's own UI on this store at http://127.0.0.1:PORT and keeps it running until Ctrl-C.
 
-    Example: colourbench ui --port 5001
+    Example: colourbench ui variants --port 5001
     """
-    from common.tracking import ui_command
+    from common.tracking import page_of, ui_command
 
-    command = ui_command(open_home(home).store, port)
-    say(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    store = open_home(home).store
+    command = ui_command(store, port)
+    place = page_of(store.share_view(study), port) if study else f"http://127.0.0.1:{port}"
+    say(f"MLflow's UI: {place} (Ctrl-C ends it)")
     os.execvp(command[0], command)

@@ -1,7 +1,7 @@
 """Verbs of one run: print its fields, train it, estimate its cost."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,17 +22,32 @@ from studies.commands.options import (
     valid_name,
 )
 
+if TYPE_CHECKING:
+    from studies.runs.configuration import RunConfig
+    from studies.runs.estimate import Estimate
+
+
+SeedOption = Annotated[
+    int | None,
+    typer.Option(help="Decides the first weights and every random draw; 0 by default."),
+]
+StudyOption = Annotated[str, typer.Option(help="MLflow experiment that the run joins.")]
+StartOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="Start from a trained model: a run's id, STUDY/ARM, `champion`, or a model file.",
+    ),
+]
+
 
 def train(
     variant: VariantArgument,
     data: DataOption = None,
-    seed: Annotated[int | None, typer.Option(help="Decides the first weights and every random draw; 0 by default.")] = None,
+    seed: SeedOption = None,
     images: ImagesOption = None,
-    study: Annotated[str, typer.Option(help="MLflow experiment that the run joins.")] = "train",
-    start: Annotated[
-        str | None,
-        typer.Option("--from", help="Start from a trained model: a run's id, STUDY/ARM, `champion`, or a model file."),
-    ] = None,
+    study: StudyOption = "train",
+    start: StartOption = None,
     retrain: RetrainOption = False,
     changes: SetOption = None,
     config: ConfigOption = None,
@@ -51,14 +66,20 @@ def train(
 
     base = _networks_of(start, variant, home) if start else None
     settings = run_settings(variant, data, seed, images, changes, config, home, base)
-    from studies.runs.life import Place, RunOptions, train_run  # imported after the settings are validated
+    # imported after the settings are validated
+    from studies.runs.finish import score_later
+    from studies.runs.train import Place, RunOptions, train_run
 
     dataset = open_home(home).dataset(settings.dataset)
     short = sha256(settings.identity(dataset.fingerprint))[:6]
-    place = Place(valid_name(study), f"{variant} {settings.dataset} seed {settings.seed} {short}", {"kind": "run", "arm": variant})
+    name = f"{variant} {settings.dataset} seed {settings.seed} {short}"
+    place = Place(valid_name(study), name, {"kind": "run", "arm": variant})
     run = train_run(open_home(home).store, dataset, settings, place, RunOptions(retrain=retrain))
+    score_later(run, settings, dataset)
     say(f"{run.name} is trained (run {run.id[:8]}): its files are in {run.folder}")
-    say(f"  next: colourbench evaluate {run.id[:8]}, or colourbench colourise {run.id[:8]} PHOTO --out coloured")
+    say(
+        f"  next: colourbench evaluate {run.id[:8]}, or colourbench colourise {run.id[:8]} PHOTO --out coloured"
+    )
 
 
 def _networks_of(reference: str, variant: str, home: Path) -> dict[str, Any]:
@@ -75,20 +96,26 @@ def _networks_of(reference: str, variant: str, home: Path) -> dict[str, Any]:
     if generator["network"]["kind"] == "backbone":  # its weights are in the file
         generator["network"] |= {"pretrained": False, "backbone_weights": None, "frozen": False}
     networks: dict[str, Any] = {"name": variant, "generator": generator}
-    if trained["reconstruction"]["loss"] == "bins":  # which decides the generator's last layer
+    # which decides the generator's last layer
+    if trained["reconstruction"]["loss"] == "bins":
         networks["reconstruction"] = trained["reconstruction"]
     if file.critic and variant in with_critic():
         networks["critic"] = {"network": trained["critic"]["network"]}
     return {"start_from": str(file.path.resolve()), "variant": networks}
 
 
+EstimateStudyOption = Annotated[
+    Path | None,
+    typer.Option(help="Take the settings of an arm of this study; VARIANT is then the arm's name."),
+]
+AsDataOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+
 def estimate(
     variant: VariantArgument,
     data: DataOption = None,
-    study: Annotated[
-        Path | None, typer.Option(help="Take the settings of an arm of this study; VARIANT is then the arm's name.")
-    ] = None,
-    as_data: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    study: EstimateStudyOption = None,
+    as_data: AsDataOption = False,
     changes: SetOption = None,
     config: ConfigOption = None,
     home: HomeOption = DEFAULT_HOME,
@@ -103,25 +130,31 @@ def estimate(
     from dataclasses import asdict
 
     check_exists(study)
-    from studies.comparisons.arms import arm_settings
+    from studies.comparisons.cells.arms import arm_settings
 
-    settings = (
-        arm_settings(study, variant, data, changes or [])
-        if study
-        else run_settings(variant, data, None, None, changes, config, home)
-    )
+    if study:
+        settings = arm_settings(study, variant, data, changes or [])
+    else:
+        settings = run_settings(variant, data, None, None, changes, config, home)
     from studies.runs.estimate import estimate as measure
 
     cost = measure(open_home(home).dataset(settings.dataset), settings)
     if as_data:
         say(json.dumps(asdict(cost)))
         return
+    _say_cost(cost, settings)
+
+
+def _say_cost(cost: "Estimate", settings: "RunConfig") -> None:
     say(f"generator {cost.generator_parameters:,} parameters, critic {cost.critic_parameters:,}")
-    say(f"memory: {cost.peak_memory_gb:.2f} GB at batches.size={settings.batches.size} in {cost.precision} on {cost.device}")
+    where = f"in {cost.precision} on {cost.device}"
+    say(f"memory: {cost.peak_memory_gb:.2f} GB at batches.size={settings.batches.size} {where}")
     for phase in cost.phases:
-        speed = f"{phase.images / phase.seconds:,.1f} images/s, {phase.gflops / phase.images:,.1f} GFLOP an image"
-        say(f"{phase.name:<20}{speed}, {phase.hours:,.2f} hours")
-    say(f"the whole budget of {settings.budget.amount:,.0f} {settings.budget.unit}: {cost.hours:,.2f} hours, validation left out")
+        speed = f"{phase.images / phase.seconds:,.1f} images/s"
+        work = f"{phase.gflops / phase.images:,.1f} GFLOP an image"
+        say(f"{phase.name:<20}{speed}, {work}, {phase.hours:,.2f} hours")
+    budget = f"{settings.budget.amount:,.0f} {settings.budget.unit}"
+    say(f"the whole budget of {budget}: {cost.hours:,.2f} hours, validation left out")
 
 
 def config(variant: VariantArgument) -> None:

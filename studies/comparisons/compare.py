@@ -1,32 +1,49 @@
 """Runs a study: every arm x seed under one budget, and the arms that are only scored; finished cells are not run again."""
 
 import json
-import time
+import os
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from analysis.metrics.weights import ALEXNET
+from common.colour.metrics import METRICS
 from common.config import as_json, sha256
 from common.data.domain import domain_of
-from common.errors import Busy, ColourbenchError
-from common.files.atomic import write_atomically
-from common.files.names import FAMILY, STUDY
+from common.data.shards import Dataset
+from common.errors import ColourbenchError
+from common.system.atomic import write_atomically
+from common.system.names import FAMILY, STUDY
 from common.tracking import Run
-from common.tracking.names import COMPARED, DECLARED
-from studies.comparisons import until, untrained
-from studies.comparisons.arms import Cell, cells
-from studies.comparisons.outside import Outside
+from common.tracking.names import COMPARED, DECLARATIONS, DECLARED, TUNING
+from studies.comparisons import declarations, until
+from studies.comparisons.cells import untrained
+from studies.comparisons.cells.arms import Cell, check_tuned, tuned_arms
+from studies.comparisons.cells.outside import Outside
+from studies.comparisons.cells.trained import (
+    CellOptions,
+    chosen_cells,
+    planned_cells,
+    train_as_team,
+    train_in_turn,
+)
+from studies.comparisons.cells.untrained import Comparison
 from studies.comparisons.study import Study
 from studies.comparisons.until import Until
-from studies.comparisons.untrained import Comparison
 from studies.home import Home
-from studies.runs.life import Place, RunOptions, train_run
-from studies.sweeps.outcome import best_fields
-
-POLL_SECONDS = 5.0
+from studies.sweeps.outcome import Tuned, tuned
 
 Say = Callable[[str], None]
+
+
+def _this_attempt() -> str:
+    """The job array that this process is an element of, or a name of its own."""
+    for variable in ("SLURM_ARRAY_JOB_ID", "LSB_JOBID"):
+        if job := os.environ.get(variable):
+            return f"{variable} {job}"
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -35,13 +52,23 @@ class CompareOptions:
 
     retrain: bool = False
     """Whether finished runs whose files are missing or damaged are trained again, instead of reported as errors."""
+    replace: bool = False
+    """Whether arms may have other settings than the finished runs of their names."""
     pilot: int | None = None
     """Runs only this many seeds of each arm, its first ones; the study stays as it was declared."""
     until: Until | None = None
     """Adds seeds, equally to all arms, until the intervals are this narrow."""
+    workers: int = 1
+    """Processes on this machine that train runs at the same time, each with its share of the cores."""
+    storage: str = ""
+    """URL of the store of sweeps, for arms with `best_of`; empty: the home's own."""
+    attempt: str = field(default_factory=_this_attempt)
+    """Names one call of `compare`: what failed in it is not tried again by another process that belongs to the same call."""
 
 
-def compare(home: Home, study: Study, say: Say = print, options: CompareOptions | None = None) -> list[ColourbenchError]:
+def compare(
+    home: Home, study: Study, say: Say = print, options: CompareOptions | None = None
+) -> list[ColourbenchError]:
     """Runs the unfinished cells of a study and returns the errors of runs that failed; a failure does not stop the other runs.
 
     Raises:
@@ -59,7 +86,9 @@ def compare(home: Home, study: Study, say: Say = print, options: CompareOptions 
     return failures
 
 
-def _compare_on_one(home: Home, study: Study, say: Say, options: CompareOptions) -> list[ColourbenchError]:
+def _compare_on_one(
+    home: Home, study: Study, say: Say, options: CompareOptions
+) -> list[ColourbenchError]:
     record = until.recorded(home, study)
     added = 0 if options.pilot else until.added(record, say)
     while True:
@@ -71,24 +100,38 @@ def _compare_on_one(home: Home, study: Study, say: Say, options: CompareOptions)
         added += 1
 
 
-def _run_once(home: Home, study: Study, say: Say, options: CompareOptions, rule: dict[str, Any] | None) -> list[ColourbenchError]:
+def _check_measurable(study: Study) -> None:
+    """Checks that the primary metric can be computed here.
+
+    Raises:
+        ColourbenchError: its network's weights are missing, so that no run would ever have a value.
+    """
+    if METRICS[study.primary].needs_weights and not ALEXNET.is_here():
+        raise ColourbenchError(
+            f"primary={study.primary} needs {ALEXNET.name}, which is missing; `colourbench data weights` says how to get it"
+        )
+
+
+def _run_once(
+    home: Home, study: Study, say: Say, options: CompareOptions, rule: dict[str, Any] | None
+) -> list[ColourbenchError]:
+    _check_measurable(study)
     dataset = home.dataset(study.dataset)
-    planned = cells(study, lambda name: best_fields(home, name))
-    domain = domain_of(dataset)
-    for cell in planned:  # a mistake in the last arm is reported before the first one is trained
-        try:
-            cell.config.variant.check(domain)
-        except ColourbenchError as error:
-            raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
-    outside = untrained.read_outside(study, dataset)  # a folder that lacks a result is reported before any run starts
+    planned = planned_cells(home, study, options.storage)
+    found = tuned_arms(study, lambda name: tuned(home, name, options.storage))
+    check_tuned(study, planned, found, dataset.fingerprint)
+    _check_arms(study, planned, dataset)
+    if not options.replace:
+        declarations.refuse_another(home, study.name, planned)
+    # a folder that lacks a result is reported before any run starts
+    outside = untrained.read_outside(study, dataset)
     comparison = Comparison(home, study, dataset, _open_parent(home, study, say))
-    _record(comparison, planned, outside, rule)
     try:
+        _record(comparison, planned, outside, rule, found)
         for name, folder_results in outside.items():
             for remark in untrained.score_outside(comparison, name, folder_results):
                 say(f"{name}: {remark}")
-        chosen = [cell for cell in planned if options.pilot is None or cell.seed in study.seeds_of(cell.arm)[: options.pilot]]
-        failures = _run_all(comparison, chosen, say, options)
+        failures = _run_all(comparison, planned, say, options)
     except BaseException:  # whatever ended it, the study must not stay RUNNING
         comparison.parent.abandon("KILLED")
         raise
@@ -97,34 +140,25 @@ def _run_once(home: Home, study: Study, say: Say, options: CompareOptions, rule:
     return failures
 
 
-def _run_all(comparison: Comparison, planned: list[Cell], say: Say, options: CompareOptions) -> list[ColourbenchError]:
+def _check_arms(study: Study, planned: list[Cell], dataset: Dataset) -> None:
+    """Reports a mistake in the last arm before the first one is trained."""
+    for cell in planned:
+        try:
+            cell.config.variant.check(domain_of(dataset, cell.config.batches))
+        except ColourbenchError as error:
+            raise ColourbenchError(f"study {study.name}, arm {cell.arm}: {error}") from None
+
+
+def _run_all(
+    comparison: Comparison, planned: list[Cell], say: Say, options: CompareOptions
+) -> list[ColourbenchError]:
     for name in comparison.study.baselines:
         untrained.run_baseline(comparison, name)
-    failures: list[ColourbenchError] = []
-    left = list(enumerate(planned, 1))
-    while left:
-        busy = []
-        for number, cell in left:
-            say(f"run {number} of {len(planned)}: {cell.name}")
-            try:
-                _run_cell(comparison, cell, options)
-            except Busy:
-                say("  another process is running it")
-                busy.append((number, cell))
-            except ColourbenchError as error:
-                failures.append(ColourbenchError(f"{cell.name}: {error}"))
-        if busy and len(busy) == len(left):
-            say(f"other processes are running the last {len(busy)}; waiting for them")
-            time.sleep(POLL_SECONDS)
-        left = busy
-    return failures
-
-
-def _run_cell(comparison: Comparison, cell: Cell, options: CompareOptions) -> None:
-    place = Place(comparison.study.name, cell.name, {"kind": "cell", "arm": cell.arm}, comparison.parent)
-    run = train_run(comparison.home.store, comparison.dataset, cell.config, place, RunOptions(retrain=options.retrain))
-    if cell.config.variant.generator.labels:
-        untrained.score_without_labels(comparison, cell, run)
+    chosen = chosen_cells(comparison.study, planned, options.pilot)
+    how = CellOptions(options.attempt, options.retrain, options.pilot, options.storage)
+    if options.workers > 1:
+        return train_as_team(comparison, chosen, how, options.workers, say)
+    return train_in_turn(comparison, chosen, how, say)
 
 
 def _open_parent(home: Home, study: Study, say: Say) -> Run:
@@ -133,7 +167,12 @@ def _open_parent(home: Home, study: Study, say: Say) -> Run:
     before = home.store.find(study.name, {"kind": "comparison"})
     parent = home.store.open_run(study.name, "comparison", tags, study.declaration)
     if DECLARED not in parent.tags:
-        parent.tag(**{DECLARED: datetime.now(UTC).isoformat(timespec="seconds"), "declaration_sha256": sha256(study.declaration)})
+        parent.tag(
+            **{
+                DECLARED: datetime.now(UTC).isoformat(timespec="seconds"),
+                "declaration_sha256": sha256(study.declaration),
+            }
+        )
         if before:
             say(
                 f"data set, budget, primary metric or margin differ from those declared on {before[-1].tags.get(DECLARED, '?')}: "
@@ -142,12 +181,29 @@ def _open_parent(home: Home, study: Study, say: Say) -> Run:
     return parent
 
 
-def _record(comparison: Comparison, planned: list[Cell], outside: dict[str, Outside], rule: dict[str, Any] | None) -> None:
+def _record(
+    comparison: Comparison,
+    planned: list[Cell],
+    outside: dict[str, Outside],
+    rule: dict[str, Any] | None,
+    found: dict[str, Tuned],
+) -> None:
     """Writes study.json with the settings hash of every planned run, so that a report uses these runs and no older ones."""
-    identities = {cell.name: cell.config.identity(comparison.dataset.fingerprint) for cell in planned}
+    identities = {
+        cell.name: cell.config.identity(comparison.dataset.fingerprint) for cell in planned
+    }
     identities |= untrained.identities(comparison, planned, outside)
-    known = {"cells": identities, DECLARED: comparison.parent.tags[DECLARED], until.RECORD: rule}
-    write_atomically(comparison.parent.folder / STUDY, json.dumps(as_json(comparison.study) | known, indent=2).encode())
+    known = {
+        "cells": identities,
+        DECLARED: comparison.parent.tags[DECLARED],
+        until.RECORD: rule,
+        TUNING: {arm: sweep.record() for arm, sweep in found.items()},
+        DECLARATIONS: declarations.record(comparison, planned, by_rule=rule is not None),
+    }
+    write_atomically(
+        comparison.parent.folder / STUDY,
+        json.dumps(as_json(comparison.study) | known, indent=2).encode(),
+    )
     comparison.parent.tag(**{COMPARED: datetime.now(UTC).isoformat()})
 
 
@@ -155,14 +211,23 @@ def _open_family(home: Home, study: Study) -> None:
     """Records the names of the studies on single data sets, for a report over all of them."""
     tags = {"kind": "family", "config_sha256": sha256([study.name, "family"])}
     run = home.store.open_run(study.name, "family", tags, {})
-    record = {"parts": [part.name for part in study.parts], "question": study.question, "primary": study.primary}
+    record = {
+        "parts": [part.name for part in study.parts],
+        "question": study.question,
+        "primary": study.primary,
+    }
     write_atomically(run.folder / FAMILY, json.dumps(record, indent=2).encode())
-    run.note(f"**{study.question}**\n\nOn {len(study.parts)} data sets, each a study: {', '.join(record['parts'])}.")
+    run.note(
+        f"**{study.question}**\n\nOn {len(study.parts)} data sets, each a study: {', '.join(record['parts'])}."
+    )
     run.finish()
 
 
 def _note(study: Study) -> str:
-    parts = [f"**{study.question}**" if study.question else "", f"Source: {study.source}" if study.source else ""]
+    parts = [
+        f"**{study.question}**" if study.question else "",
+        f"Source: {study.source}" if study.source else "",
+    ]
     parts.append(
         f"Arms: {', '.join(study.arms)}. Seeds: {', '.join(map(str, study.seeds))}. Report: `colourbench report {study.name}`."
     )

@@ -7,10 +7,11 @@ from common.data import preparation, sources
 from common.data.manifest import ShardConfig
 from common.data.shards import Dataset
 from common.networks.unet import UNetConfig
-from studies.comparisons.arms import arm_fields
+from studies.comparisons.cells.arms import arm_fields
 from studies.comparisons.study import Study
 from studies.home import Home
 from studies.runs.configuration import RunConfig
+from studies.sweeps.outcome import untuned
 
 IMAGES = 64
 GAME = 0.25  # least share of the budget for the adversarial phases
@@ -20,14 +21,16 @@ RUN: dict[str, Any] = {
     "watch": {"validations": 4, "validation_images": 16, "preview_images": 4, "log_steps": 1},
 }
 DATASET = "packaged-64"
-SHARDS = ShardConfig(size=64, margin=8, tile=128, validation=0.13, test=0.35)
+SHARDS = ShardConfig(size=64, margin=8, tile=128, validation=0.15, test=0.35)
 
 
 def packaged_dataset(home: Home) -> Dataset:
     """Returns the data set of packaged photographs, and prepares it if it is missing."""
     if DATASET in home.datasets():
         return home.dataset(DATASET)
-    return preparation.prepare(sources.list_files("packaged", None), home.data / DATASET, SHARDS, source="packaged")
+    return preparation.prepare(
+        sources.list_files("packaged", None), home.data / DATASET, SHARDS, source="packaged"
+    )
 
 
 def smoke_study(study: Study, dataset: str) -> Study:
@@ -35,7 +38,8 @@ def smoke_study(study: Study, dataset: str) -> Study:
 
     Encoders keep their kind but lose their pretrained weights, so that no internet connection is needed.
     """
-    arms = {arm: _shrunk(study, arm) for arm in study.trained}  # without `images` arms, which show other photographs
+    # without `images` arms, which show other photographs
+    arms = {arm: _shrunk(study, arm) for arm in study.trained}
     changes = {
         "name": f"{study.name}-smoke",
         "question": f"{NOTE} {study.question}",
@@ -50,7 +54,7 @@ def smoke_study(study: Study, dataset: str) -> Study:
 
 
 def _shrunk(study: Study, arm: str) -> dict[str, Any]:
-    fields = arm_fields(study, arm, lambda sweep: {})
+    fields = arm_fields(study, arm, untuned)
     variant = as_json(parse(RunConfig, fields, f"study {study.name}, arm {arm}").variant)
     variant["generator"]["network"] |= _small_network(variant["generator"]["network"])
     if "critic" in variant:
@@ -61,7 +65,11 @@ def _shrunk(study: Study, arm: str) -> dict[str, Any]:
     if "pretrained" in variant["reconstruction"]:
         variant["reconstruction"] |= {"pretrained": False, "backbone_weights": None}
     variant["accumulation"] = min(2, variant["accumulation"])
-    kept = {name: value for name, value in fields.items() if name not in ("dataset", "budget", "variant")}
+    kept = {
+        name: value
+        for name, value in fields.items()
+        if name not in ("dataset", "budget", "variant")
+    }
     return merge(kept, RUN) | {"variant": variant}
 
 
@@ -77,4 +85,10 @@ def _small_network(network: dict[str, Any]) -> dict[str, Any]:
     if network["kind"] == UNetConfig().kind:
         return {"base_width": 8}
     bridge = min(16, network["bridge_width"])
-    return {"decoder_width": 16, "bridge_width": bridge, "pretrained": False, "backbone_weights": None, "frozen": False}
+    return {
+        "decoder_width": 16,
+        "bridge_width": bridge,
+        "pretrained": False,
+        "backbone_weights": None,
+        "frozen": False,
+    }

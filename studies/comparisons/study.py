@@ -13,7 +13,14 @@ from common.tracking.names import WITHOUT
 from studies.home import NAME
 
 ARM = r"^[A-Za-z0-9][A-Za-z0-9 ._+=-]{0,59}$"
-RESERVED = ("grey", "mean", "truth", "input", "random colours")  # already names of columns and answers
+# already names of columns and answers
+RESERVED = (
+    "grey",
+    "mean",
+    "truth",
+    "input",
+    "random colours",
+)
 Baseline = Literal["grey", "mean"]
 
 
@@ -86,31 +93,51 @@ class Study(Settings):
     @model_validator(mode="after")
     def _arms_fit(self) -> "Study":
         if len(self.outside) == len(self.arms):
-            raise ValueError("every arm is a folder of images; a study trains at least one of its own")
+            raise ValueError(
+                "every arm is a folder of images; a study trains at least one of its own"
+            )
         for name, fields in self.arms.items():
-            if name in self.outside and (set(fields) != {"images"} or not isinstance(fields["images"], str)):
-                raise ValueError(
-                    f"arm {name}: images names a folder, and stands alone: what another program made has no settings here"
-                )
-            like, seeds = fields.get("like"), fields.get("seeds")
-            if seeds is not None and not _are_seeds(seeds):
-                raise ValueError(f"arm {name}: seeds must be a list of different whole numbers")
-            if like is not None and not (
-                isinstance(like, str) and like in self.arms and like != name and "like" not in self.arms[like]
-            ):
-                raise ValueError(f"arm {name}: like={like!r} must name another arm that is not like a third one")
+            self._check_arm(name, fields)
+        self._check_seeds_differ()
+        return self
+
+    def _check_arm(self, name: str, fields: dict[str, Any]) -> None:
+        is_folder = set(fields) == {"images"} and isinstance(fields["images"], str)
+        if name in self.outside and not is_folder:
+            raise ValueError(
+                f"arm {name}: images names a folder, and stands alone: what another program made has no settings here"
+            )
+        seeds = fields.get("seeds")
+        if seeds is not None and not _are_seeds(seeds):
+            raise ValueError(f"arm {name}: seeds must be a list of different whole numbers")
+        like = fields.get("like")
+        if like is None:
+            return
+        other = self.arms.get(like) if isinstance(like, str) else None
+        if other is None or like == name or "like" in other:
+            raise ValueError(
+                f"arm {name}: like={like!r} must name another arm that is not like a third one"
+            )
+
+    def _check_seeds_differ(self) -> None:
+        """An arm that is like another one, and has a seed of it, would be the same run."""
         taken: dict[tuple[str, int], str] = {}
         for name, fields in self.trained.items():
             for seed in self.seeds_of(name):
                 other = taken.setdefault((fields.get("like", name), seed), name)
                 if other != name:
-                    raise ValueError(f"arm {name}: shares seed {seed} with {other}, which would make the same run; give it others")
-        return self
+                    raise ValueError(
+                        f"arm {name}: shares seed {seed} with {other}, which would make the same run; give it others"
+                    )
 
     @property
     def outside(self) -> dict[str, Path]:
         """The arms whose images another program coloured, with their folders."""
-        return {name: Path(str(fields["images"])) for name, fields in self.arms.items() if "images" in fields}
+        return {
+            name: Path(str(fields["images"]))
+            for name, fields in self.arms.items()
+            if "images" in fields
+        }
 
     @property
     def trained(self) -> dict[str, dict[str, Any]]:
@@ -127,15 +154,29 @@ class Study(Settings):
     def _on(self, dataset: str) -> "Study":
         """Returns the study on one data set; `{dataset}` in a folder of images becomes its name."""
         arms = {
-            name: fields | {"images": str(fields["images"]).replace("{dataset}", dataset)} if "images" in fields else fields
+            name: fields | {"images": str(fields["images"]).replace("{dataset}", dataset)}
+            if "images" in fields
+            else fields
             for name, fields in self.arms.items()
         }
-        return self.model_copy(update={"name": f"{self.name}-{dataset}", "dataset": dataset, "datasets": (), "arms": arms})
+        return self.model_copy(
+            update={
+                "name": f"{self.name}-{dataset}",
+                "dataset": dataset,
+                "datasets": (),
+                "arms": arms,
+            }
+        )
 
     @property
     def declaration(self) -> dict[str, Any]:
         """What is fixed before the first run, besides the data set."""
-        return {"budget": self.budget.amount, "unit": self.budget.unit, "primary": self.primary, "margin": self.margin}
+        return {
+            "budget": self.budget.amount,
+            "unit": self.budget.unit,
+            "primary": self.primary,
+            "margin": self.margin,
+        }
 
     @property
     def identity(self) -> str:
@@ -145,10 +186,14 @@ class Study(Settings):
     def with_more_seeds(self, count: int) -> "Study":
         """Returns the study with `count` more seeds for every arm, above all used ones; arms with own seeds get separate ones."""
         owners = [name for name, fields in self.trained.items() if "seeds" in fields]
-        step, top = 1 + len(owners), 1 + max(seed for arm in self.trained for seed in self.seeds_of(arm))
+        step = 1 + len(owners)
+        top = 1 + max(seed for arm in self.trained for seed in self.seeds_of(arm))
         rounds = range(top, top + count * step, step)
         arms = {
-            name: {**fields, "seeds": [*fields["seeds"], *(first + 1 + owners.index(name) for first in rounds)]}
+            name: {
+                **fields,
+                "seeds": [*fields["seeds"], *(first + 1 + owners.index(name) for first in rounds)],
+            }
             if name in owners
             else fields
             for name, fields in self.arms.items()
@@ -168,7 +213,9 @@ class Study(Settings):
 
 
 def _are_seeds(seeds: Any) -> bool:
-    whole = isinstance(seeds, list) and all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+    whole = isinstance(seeds, list) and all(
+        isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds
+    )
     return whole and 0 < len(seeds) == len(set(seeds))
 
 

@@ -9,8 +9,8 @@ from analysis import results
 from analysis.statistics import stopping
 from analysis.statistics.stopping import Decision, Wanted
 from common.errors import ColourbenchError
-from common.files import integrity
-from common.files.names import STUDY
+from common.system import integrity
+from common.system.names import STUDY
 from studies.comparisons.study import Study
 from studies.home import Home
 
@@ -29,8 +29,16 @@ class Until:
 
     def record(self, added: int) -> dict[str, Any]:
         """Returns, for study.json, the rule and the number of seeds that it has added so far."""
-        width = "the margin is settled" if self.half_width is None else f"every interval is ± {self.half_width:g} or narrower"
-        return {**asdict(self), "text": f"{width}, or there are {self.most_seeds} seeds", "added": added}
+        width = (
+            "the margin is settled"
+            if self.half_width is None
+            else f"every interval is ± {self.half_width:g} or narrower"
+        )
+        return {
+            **asdict(self),
+            "text": f"{width}, or there are {self.most_seeds} seeds",
+            "added": added,
+        }
 
 
 def rule(text: str, most_seeds: int) -> Until:
@@ -46,7 +54,9 @@ def rule(text: str, most_seeds: int) -> Until:
     except ValueError:
         width = 0.0
     if not 0 < width < float("inf"):
-        raise ColourbenchError(f"--until {text}: say `settled`, or half of the interval that is narrow enough, as 0.5")
+        raise ColourbenchError(
+            f"--until {text}: say `settled`, or half of the interval that is narrow enough, as 0.5"
+        )
     return Until(width, most_seeds)
 
 
@@ -55,7 +65,9 @@ def recorded(home: Home, study: Study) -> dict[str, Any] | None:
     parent = home.store.find_one(study.name, "comparison", study.identity)
     if parent is None or not (parent.folder / STUDY).is_file():
         return None
-    record: dict[str, Any] | None = integrity.read_json(parent.folder / STUDY, "compare again").get(RECORD)
+    record: dict[str, Any] | None = integrity.read_json(parent.folder / STUDY, "compare again").get(
+        RECORD
+    )
     return record
 
 
@@ -77,7 +89,11 @@ def is_over(home: Home, study: Study, rule: Until, say: Say) -> bool:
         raise ColourbenchError("--until compares trained arms, and this study trains only one")
     study_results = results.load(home.store, home.data, study.name)
     pairs = math.comb(len(study_results.arms), 2)
-    wanted = stopping.settled(study.margin, pairs) if rule.half_width is None else Wanted(rule.half_width)
+    wanted = (
+        stopping.settled(study.margin, pairs)
+        if rule.half_width is None
+        else Wanted(rule.half_width)
+    )
     decision = stopping.decide(study_results.scores(study.primary), list(study.trained), wanted)
     have = min(len(study.seeds_of(arm)) for arm in study.trained)
     say(_told(decision, wanted, have, rule.most_seeds))
@@ -87,7 +103,15 @@ def is_over(home: Home, study: Study, rule: Until, say: Say) -> bool:
 def _told(decision: Decision, wanted: Wanted, have: int, most: int) -> str:
     widest = f"{decision.first} − {decision.second} ± {decision.half_width:.2g}"
     if decision.narrow_at is None:
-        rest = f"not reached with --most-seeds {most}" if have >= most else "one seed more for every arm"
+        rest = (
+            f"not reached with --most-seeds {most}"
+            if have >= most
+            else "one seed more for every arm"
+        )
         return f"{have} seeds: the widest interval is {widest}, and ± {wanted.half_width:.2g} is asked for: {rest}"
-    ends = "enough" if have >= decision.seeds else f"a third more, {min(decision.seeds, most)}, and it ends"
+    ends = (
+        "enough"
+        if have >= decision.seeds
+        else f"a third more, {min(decision.seeds, most)}, and it ends"
+    )
     return f"{have} seeds: with {decision.narrow_at} every interval was as narrow as ± {wanted.half_width:.2g} ({widest}): {ends}"

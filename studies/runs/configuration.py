@@ -8,10 +8,11 @@ from pydantic import Field, model_validator
 from common.config import Settings, as_json, sha256
 from common.data.batches import BatchConfig
 from common.errors import ColourbenchError
-from common.files.integrity import file_sha256
 from common.loop.callbacks import WatchConfig
 from common.loop.engine import EngineConfig, ranks
 from common.loop.training import Budget
+from common.networks.encoders import WEIGHTS_FIELD, weights_file
+from common.system.integrity import file_sha256
 from variants.contract.variant import VariantConfig
 from variants.registry import CLASSES, variant_class
 
@@ -44,42 +45,54 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "RunConfig":
-        if self.batches.size % self.variant.accumulation:
-            raise ValueError(f"variant.accumulation={self.variant.accumulation} does not divide batches.size={self.batches.size}")
+        share = self.batches.size // ranks()
+        if share % self.variant.accumulation:
+            of_device = f"the {share} images of a device in " if ranks() > 1 else ""
+            raise ValueError(
+                f"variant.accumulation={self.variant.accumulation} does not divide {of_device}batches.size={self.batches.size}"
+            )
         if self.budget.unit == "seconds" and ranks() > 1:
-            raise ValueError("budget.unit=seconds would end each device at another step; use images or updates")
+            raise ValueError(
+                "budget.unit=seconds would end each device at another step; use images or updates"
+            )
         if self.budget.unit == "updates" and getattr(self.variant, "critic_pretraining", None):
             raise ValueError(
                 "budget.unit counts generator updates, and variant.critic_pretraining makes none; use images or seconds"
             )
         return self
 
-    def _leave_out_new_fields(self, settings: dict[str, Any]) -> None:
-        """Removes fields that earlier versions lacked where they change nothing; a file of weights counts by its content."""
-        if not self.batches.film.is_on:
-            del settings["batches"]["film"]
-        if not self.variant.generator.hints:
-            del settings["variant"]["generator"]["hints"]
-        start = settings.pop("start_from")
-        if start:
-            path = Path(start)
-            if not path.is_file():
-                raise ColourbenchError(f"start_from: there is no file {path}")
-            settings["start_from"] = file_sha256(path)
+    def by_content(self) -> dict[str, Any]:
+        """The settings as plain data, in which files of weights stand as hashes of their content.
+
+        Raises:
+            ColourbenchError: there is no such file.
+        """
+        settings = as_json(self)
+        if self.start_from and not Path(self.start_from).is_file():
+            raise ColourbenchError(f"start_from: there is no file {self.start_from}")
+        if self.start_from:
+            settings["start_from"] = file_sha256(Path(self.start_from))
+        _hash_weights(settings["variant"])
+        return settings
 
     def identity(self, dataset_sha256: str) -> str:
         """Returns a hash of all that affects training: runs with the same identity have the same result on the same machine.
 
         The validation settings belong to it only if the schedule acts on validation results.
         """
-        settings = as_json(self)
+        settings = self.by_content()
         watch = settings.pop("watch")
-        if settings["engine"].pop("fast") is False:  # only then does it change the rounding
-            settings["engine"]["fast"] = False
-        if settings["variant"]["name"] != "cgan" and settings["variant"].get("critic_threshold") is None:
-            for name in ("critic_threshold", "most_critic_updates"):  # which only cGAN had at first: no other run without them
-                settings["variant"].pop(name, None)
-        self._leave_out_new_fields(settings)
         del settings["dataset"]
-        looks = {name: watch[name] for name in ("validations", "validation_images")} if self.variant.acts_on_validation else {}
-        return sha256([settings, dataset_sha256, *([looks] if looks else [])])
+        validations = {name: watch[name] for name in ("validations", "validation_images")}
+        return sha256(
+            [settings, dataset_sha256, validations if self.variant.acts_on_validation else {}]
+        )
+
+
+def _hash_weights(settings: dict[str, Any]) -> None:
+    """Replaces each file of encoder weights, at any depth, by a hash of its content."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            _hash_weights(value)
+        elif name == WEIGHTS_FIELD and value:
+            settings[name] = file_sha256(weights_file(value))

@@ -14,13 +14,14 @@ from common.data.batches import Batches
 from common.data.shards import Dataset
 from common.errors import ColourbenchError, first_line
 from common.loop import checkpoint
-from common.loop.costs import CountFlops, is_out_of_memory
 from common.loop.engine import Engine
-from common.loop.own_process import Killed, OwnProcess
 from common.loop.training import Phase
+from common.system.costs import CountFlops, is_out_of_memory
+from common.system.processes import Killed, OwnProcess
 from common.tracking import load_backend
 from studies.runs.configuration import RunConfig
 from studies.runs.session import compose
+from variants.schedule.phases import schedule_of
 
 STEPS = 4  # the first one pays for allocations and is not counted
 
@@ -77,13 +78,22 @@ def _measure(folder: Path, config: RunConfig) -> Estimate:
     """Runs, in the other process, the steps, a validation and a checkpoint, as in a run."""
     dataset = Dataset(folder)
     load_backend()  # so that the memory of tracking itself is counted
-    engine, variant, batches, _ = compose(config, dataset, Engine(config.engine))
-    phases = variant.phases(config.budget)
-    totals = {name: sum(phase.amount for phase in phases if phase.name == name) for name in {phase.name for phase in phases}}
+    engine = Engine(config.engine)
+    variant, batches = compose(config, dataset, engine)
+    phases = schedule_of(variant).phases(config.budget)
+    totals = {
+        name: sum(phase.amount for phase in phases if phase.name == name)
+        for name in {phase.name for phase in phases}
+    }
     once = {phase.name: phase for phase in phases}
-    costs = [_phase_cost(phase, batches, engine, totals[name], config) for name, phase in once.items()]
-    validation, labelled = dataset.split("validation"), config.variant.generator.labels
-    evaluation.score(variant.colourise, validation, config.watch.validation_images, engine.device, labelled)
+    costs = [
+        _phase_cost(phase, batches, engine, totals[name], config) for name, phase in once.items()
+    ]
+    validation = dataset.split("validation")
+    labelled = config.variant.generator.labels
+    evaluation.score(
+        variant.colourise, validation, config.watch.validation_images, engine.device, labelled
+    )
     with tempfile.TemporaryDirectory() as temporary_folder:
         checkpoint.save(Path(temporary_folder), {"variant": variant.state_dict()}, 0)
     critic = getattr(variant, "critic", None)
@@ -97,19 +107,26 @@ def _measure(folder: Path, config: RunConfig) -> Estimate:
     )
 
 
-def _phase_cost(phase: Phase, batches: Batches, engine: Engine, amount: float, config: RunConfig) -> PhaseCost:
+def _phase_cost(
+    phase: Phase, batches: Batches, engine: Engine, amount: float, config: RunConfig
+) -> PhaseCost:
     with CountFlops() as counter:
         phase.step(batches)
-    start, updates, seconds = batches.images, phase.updates()[0], []
+    start = batches.images
+    updates = phase.updates()[0]
+    seconds = []
     for _ in range(STEPS):
         started = time.perf_counter()
         phase.step(batches)
         engine.synchronise()
         seconds.append(time.perf_counter() - started)
-    images = (batches.images - start) / STEPS  # steps with a threshold draw varying numbers of images
+    # steps with a threshold draw varying numbers of images
+    images = (batches.images - start) / STEPS
     step = sum(seconds) / STEPS
     made = max(1.0, (phase.updates()[0] - updates) / STEPS)
-    steps = {"images": amount / images, "updates": amount / made, "seconds": amount / step}[config.budget.unit]
+    steps = {"images": amount / images, "updates": amount / made, "seconds": amount / step}[
+        config.budget.unit
+    ]
     return PhaseCost(phase.name, images, step, counter.flops / 1e9, steps * step / 3600)
 
 

@@ -5,20 +5,20 @@ import json
 import numpy as np
 import torch
 
-from analysis.evaluation import DIVERSITY, Evaluation
+from analysis.evaluation import Evaluation
 from analysis.metrics import conditions
-from common.colour.metrics import MEASURED
 from common.data.shards import Dataset
-from common.files import integrity
-from common.files.atomic import replacing, write_atomically
-from common.files.names import CONDITIONS, CONFIG, GENERATOR, LABELS, PER_IMAGE, SAMPLES
 from common.loop import checkpoint
-from common.loop.costs import CountFlops
+from common.loop.engine import is_first_rank
+from common.system import integrity
+from common.system.atomic import replacing, write_atomically
+from common.system.costs import CountFlops
+from common.system.names import CONDITIONS, CONFIG, GENERATOR, LABELS, PER_IMAGE, SAMPLES
 from common.tracking.names import CONDITION, TEST
 from common.tracking.run import Run
 from studies.runs.configuration import RunConfig
+from studies.runs.model import evaluate, load_run, save_generator
 from studies.runs.session import Session
-from studies.runs.trained import evaluate, load_run, save_generator
 from variants.players.calibration import TEST_IMAGES
 from variants.players.colouriser import Colouriser
 
@@ -29,36 +29,55 @@ def finish(session: Session, test: bool) -> None:
     """Saves the generator for later use, scores the test split, logs the cost and ends the run; only the first rank does this."""
     if session.engine.rank:
         return
-    run, images = session.run, session.progress.images
+    run = session.run
+    images = session.progress.images
     colouriser = session.variant.colouriser(TEST_IMAGES)
     calibration = colouriser.prepare()
+    if calibration:
+        calibration["calibration_batch"] = float(session.variant.calibration_batch)
     save_generator(run, colouriser, session.dataset)
     write_atomically(run.folder / LABELS, json.dumps(session.dataset.labels).encode())
-    parameters = sum(parameter.numel() for parameter in colouriser.network.parameters())
-    cost = {
-        "peak_memory_gb": session.engine.peak_memory() / 1e9,
-        "generator_parameters": float(parameters),
-        "generator_gflops": _gflops(colouriser, session.dataset.config.size),
-        "images": float(images),
-    }
-    run.log(cost | calibration, images)
-    if test:
-        labelled = session.config.variant.generator.labels
-        write_evaluation(run, evaluate(colouriser, session.dataset.split("test"), labelled, SAMPLE_IMAGES), images)
-    tested = score_under_conditions(run, session.config, session.dataset, colouriser, images) if test else []
-    integrity.seal(run.folder, [CONFIG, GENERATOR, LABELS, *([PER_IMAGE, SAMPLES] if test else []), *tested])
+    run.log(_cost(session, colouriser) | calibration, images)
+    tested = _test(session, colouriser) if test else []
+    integrity.seal(run.folder, [CONFIG, GENERATOR, LABELS, *tested])
     if session.config.watch.keep == "generator":
-        checkpoint.remove_all(run.folder)  # before the run is marked finished: a finished run is never visited again
+        # before the run is marked finished: a finished run is never visited again
+        checkpoint.remove_all(run.folder)
     run.finish()
 
 
-def score_under_conditions(run: Run, config: RunConfig, dataset: Dataset, colouriser: Colouriser, images: int) -> list[str]:
+def _cost(session: Session, colouriser: Colouriser) -> dict[str, float]:
+    parameters = sum(parameter.numel() for parameter in colouriser.network.parameters())
+    return {
+        "peak_memory_gb": session.engine.peak_memory() / 1e9,
+        "generator_parameters": float(parameters),
+        "generator_gflops": _gflops(colouriser, session.dataset.config.size),
+        "images": float(session.progress.images),
+    }
+
+
+def _test(session: Session, colouriser: Colouriser) -> list[str]:
+    """Scores the test split, under each condition of the settings too; returns the names of the files written."""
+    run = session.run
+    images = session.progress.images
+    split = session.dataset.split("test")
+    labelled = session.config.variant.generator.labels
+    write_evaluation(run, evaluate(colouriser, split, labelled, SAMPLE_IMAGES), images)
+    conditions = score_under_conditions(run, session.config, session.dataset, colouriser, images)
+    return [PER_IMAGE, SAMPLES, *conditions]
+
+
+def score_under_conditions(
+    run: Run, config: RunConfig, dataset: Dataset, colouriser: Colouriser, images: int
+) -> list[str]:
     """Scores the test split on old films or with hints, if the settings ask for it; returns the names of the files written."""
     wanted = conditions.names(config.watch.conditions, colouriser.takes_hints)
     if not wanted:
         return []
     labelled = config.variant.generator.labels
-    table = conditions.measure(colouriser, dataset.split("test"), wanted, colouriser.engine.device, labelled)
+    table = conditions.measure(
+        colouriser, dataset.split("test"), wanted, colouriser.engine.device, labelled
+    )
     with replacing(run.folder / CONDITIONS) as file:
         table.to_parquet(file, index=False)
     means = table.groupby("condition")["delta_e"].mean()
@@ -68,9 +87,11 @@ def score_under_conditions(run: Run, config: RunConfig, dataset: Dataset, colour
 
 def score_later(run: Run, config: RunConfig, dataset: Dataset) -> None:
     """Scores a finished run under conditions that its settings did not yet ask for when it was trained."""
-    if config.watch.conditions and not (run.folder / CONDITIONS).is_file():
-        colouriser, _ = load_run(run, config.engine.device)
-        integrity.seal(run.folder, score_under_conditions(run, config, dataset, colouriser, int(run.metrics.get("images", 0))))
+    if not config.watch.conditions or (run.folder / CONDITIONS).is_file() or not is_first_rank():
+        return
+    colouriser, _ = load_run(run, config.engine.device)
+    images = int(run.metrics.get("images", 0))
+    integrity.seal(run.folder, score_under_conditions(run, config, dataset, colouriser, images))
 
 
 @torch.no_grad()
@@ -87,6 +108,4 @@ def write_evaluation(run: Run, evaluation: Evaluation, images: int = 0) -> None:
         evaluation.table.to_parquet(file, index=False)
     with replacing(run.folder / SAMPLES) as file:
         np.save(file, evaluation.samples)
-    columns = [*MEASURED, DIVERSITY]
-    finite = evaluation.table[columns].replace([np.inf, -np.inf], np.nan).mean()  # identical photographs have PSNR inf
-    run.log({f"{TEST}{name}": float(value) for name, value in finite.items()}, images)
+    run.log({f"{TEST}{name}": value for name, value in evaluation.means().items()}, images)

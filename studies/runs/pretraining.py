@@ -8,12 +8,13 @@ that loads it is bit for bit the run that would have pretrained by itself. The f
 from pathlib import Path
 from typing import Any
 
-from common.config import as_json, sha256
+from common.config import sha256
 from common.loop import checkpoint
+from common.loop.engine import ranks
 from studies.runs.configuration import RunConfig
 
 FOLDER = "pretrained"
-FORMAT = 3  # of the state; files in another format are ignored
+FORMAT = 4  # of the state; files in another format are ignored
 
 
 def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
@@ -21,12 +22,33 @@ def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
     variant = config.variant
     if not 0 < variant.pretraining < 1 or config.start_from:
         return None
-    shared = ("generator", "reconstruction", "pretraining", "label_dropout", "accumulation", "test_time")
-    decides = {name: value for name, value in as_json(variant).items() if name in shared}
+    shared = (
+        "generator",
+        "reconstruction",
+        "pretraining",
+        "label_dropout",
+        "accumulation",
+        "test_time",
+    )
+    settings = config.by_content()
+    devices = ranks()  # each has noise of its own
+    decides = {name: value for name, value in settings["variant"].items() if name in shared}
     parents = getattr(variant, "parents", 1)
-    run = {name: value for name, value in as_json(config).items() if name in ("seed", "budget", "batches", "engine")}
-    looks = {name: getattr(config.watch, name) for name in ("validations", "validation_images", "log_steps")}  # what is logged
-    return home / FOLDER / f"{sha256([FORMAT, decides, parents, run, looks, dataset_sha256])[:32]}.pt"
+    run = {
+        name: value
+        for name, value in settings.items()
+        if name in ("seed", "budget", "batches", "engine")
+    }
+    # what is logged
+    looks = {
+        name: getattr(config.watch, name)
+        for name in ("validations", "validation_images", "log_steps")
+    }
+    return (
+        home
+        / FOLDER
+        / f"{sha256([FORMAT, decides, parents, run, looks, devices, dataset_sha256])[:32]}.pt"
+    )
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

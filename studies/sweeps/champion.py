@@ -2,7 +2,7 @@
 
 A sweep's winner is registered as a version. It becomes the champion only if a paired test on the validation split shows that it is
 better than the current champion: a lucky figure is not enough, and the test split is not for selection. The test compares these two
-networks, not about their methods.
+networks, not their methods.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,16 @@ from analysis import evaluation
 from analysis.statistics import differences
 from analysis.statistics.crossed import LEVEL
 from common.data.shards import Dataset
-from common.files import integrity
+from common.system import integrity
 from common.tracking import Run, model_name
 from studies.home import Home
-from studies.runs.trained import load_run
+from studies.runs.model import load_run
 from variants.players.colouriser import Colouriser
 from variants.players.program import Program
 
 METRIC = "delta_e"
-SCORES = "validation.parquet"
+# of one data set's split: another preparation parts photographs otherwise
+SCORES = "validation-{split}.parquet"
 
 
 @dataclass(frozen=True)
@@ -49,27 +50,36 @@ def propose(home: Home, run: Run, dataset: Dataset) -> Verdict:
     return Verdict(name, version, crowned, reason)
 
 
-def _is_better(scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Dataset) -> tuple[bool, str]:
+def _is_better(
+    scores: pd.DataFrame, champion: Run | None, run: Run, dataset: Dataset
+) -> tuple[bool, str]:
     if champion is None:
         return True, "the first of its data set"
     if champion.id == run.id:
         return True, "the champion still"
     before = _scores(champion, load_run(champion, "cpu")[0], dataset)
-    both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(seed=0, fixed=False)
+    both = pd.concat([scores.assign(arm="candidate"), before.assign(arm="champion")]).assign(
+        seed=0, fixed=False
+    )
     paired_test = differences.difference(both, METRIC, "candidate", "champion")
     difference = f"ΔE₀₀ {paired_test.estimate:+.3f} against it on the validation split"
     if paired_test.photographs < 2:
-        return False, f"{difference}, which is too small to tell: {paired_test.photographs} photograph(s)"
+        return (
+            False,
+            f"{difference}, which is too small to tell: {paired_test.photographs} photograph(s)",
+        )
     reason = f"{difference} [{paired_test.runs_low:+.3f}, {paired_test.runs_high:+.3f}], p = {paired_test.runs_p:.3f}"
     return paired_test.runs_p < LEVEL and paired_test.estimate < 0, reason
 
 
 def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:
     """Returns a run's metrics, image by image, on the validation split."""
-    path = run.folder / SCORES
+    path = run.folder / SCORES.format(split=dataset.fingerprint[:16])
     try:
         return integrity.read_table(path, ("photograph", METRIC), "it is computed again")
     except integrity.Damaged:
-        table = evaluation.evaluate(colouriser, dataset.split("validation"), colouriser.engine.device).table
+        table = evaluation.evaluate(
+            colouriser, dataset.split("validation"), colouriser.engine.device
+        ).table
         table.to_parquet(path, index=False)
         return table

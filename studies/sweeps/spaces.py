@@ -5,6 +5,12 @@ from itertools import product
 from typing import Annotated, Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from pydantic import Field
 
 from common.config import Settings, parse
@@ -27,8 +33,8 @@ def space_of(variant: str, changes: Mapping[str, Any] | None = None) -> Space:
         ColourbenchError: a change is not a valid range, or nothing is left to vary.
     """
     own = variant_class(variant).space
-    laid = {path: _laid_over(own.get(path), change) for path, change in (changes or {}).items()}
-    given = parse(SpaceFile, {"fields": laid}, "the search space").fields
+    changed = {path: _laid_over(own.get(path), change) for path, change in (changes or {}).items()}
+    given = parse(SpaceFile, {"fields": changed}, "the search space").fields
     merged: dict[str, Any] = {**own, **given}
     space = {path: dimension for path, dimension in merged.items() if dimension is not None}
     if not space:
@@ -50,8 +56,43 @@ def _suggest(trial: optuna.Trial, path: str, dimension: Number | Whole | Choice)
         case Choice():
             return trial.suggest_categorical(path, list(dimension.options))
         case Whole():
-            return trial.suggest_int(path, round(dimension.low), round(dimension.high), log=dimension.log)
+            return trial.suggest_int(
+                path, round(dimension.low), round(dimension.high), log=dimension.log
+            )
     return trial.suggest_float(path, dimension.low, dimension.high, log=dimension.log)
+
+
+def distribution(dimension: Number | Whole | Choice) -> BaseDistribution:
+    """What Optuna keeps of a field's range: the one that `suggest` draws from."""
+    match dimension:
+        case Choice():
+            return CategoricalDistribution(dimension.options)
+        case Whole():
+            return IntDistribution(round(dimension.low), round(dimension.high), log=dimension.log)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+def within(
+    space: Space, base: Mapping[str, Any], chosen: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """A trial's values for the fields of another space: none if the trial lies outside of it.
+
+    Args:
+        base: the settings that all trials share, by path; a field that the trial did not vary had its value from there.
+        chosen: the trial's values in its own space.
+    """
+    values = {**base, **chosen}
+    inside: dict[str, Any] = {}
+    for path, dimension in space.items():
+        if not dimension.applies(inside):
+            continue
+        if not dimension.holds(values[path]):
+            return None
+        inside[path] = values[path]
+    fixed_otherwise = any(
+        base[path] != value for path, value in chosen.items() if path not in inside
+    )
+    return None if fixed_otherwise else inside
 
 
 def grid(space: Space, points: int) -> list[dict[str, Any]]:
@@ -63,7 +104,9 @@ def grid(space: Space, points: int) -> list[dict[str, Any]]:
             if dimension.applies(chosen):
                 chosen[path] = value
         combinations.append(chosen)
-    return [dict(items) for items in dict.fromkeys(tuple(chosen.items()) for chosen in combinations)]
+    return [
+        dict(items) for items in dict.fromkeys(tuple(chosen.items()) for chosen in combinations)
+    ]
 
 
 def check_fields(space: Space, known: Mapping[str, Any]) -> None:
@@ -74,7 +117,9 @@ def check_fields(space: Space, known: Mapping[str, Any]) -> None:
     """
     for path in space:
         if path not in known:
-            raise ColourbenchError(f"the search space: {path} is not a field of this run{did_you_mean(path, known)}")
+            raise ColourbenchError(
+                f"the search space: {path} is not a field of this run{did_you_mean(path, known)}"
+            )
 
 
 def _laid_over(own: Any, change: Any) -> Any:

@@ -6,13 +6,25 @@ from pathlib import Path
 
 from common.config import as_json
 from common.errors import ColourbenchError, did_you_mean
-from common.files.names import GENERATOR
+from common.system.names import GENERATOR, STARTER
 from common.tracking import Run
 from studies.home import Home
-from studies.runs import model_file
 from studies.runs.configuration import RunConfig
-from studies.runs.trained import RETRAIN, labels_of, load_file, load_run, read_config
+from studies.runs.model import (
+    RETRAIN,
+    SUFFIX,
+    ModelFile,
+    labels_of,
+    load_file,
+    load_run,
+    read_config,
+    read_model,
+)
 from variants.players.colouriser import Colouriser
+
+STARTER_FILE = Path(__file__).parent / "starter" / "starter.safetensors"
+# a daguerreotype, in the public domain by age
+OLD_PHOTOGRAPH = STARTER_FILE.with_name("geography-lesson-1850.jpg")
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,19 @@ class Model:
     run: Run | None = None
     file: Path | None = None
 
+    @property
+    def path(self) -> Path:
+        """The file of its weights.
+
+        Raises:
+            LookupError: it has none.
+        """
+        if self.file:
+            return self.file
+        if self.run is None:
+            raise LookupError(f"{self.name} is in no file")
+        return self.run.folder / GENERATOR
+
     def label_number(self, label: str) -> int:
         """The number of a label of the data set that the model was trained on.
 
@@ -33,16 +58,27 @@ class Model:
             ColourbenchError: the model was trained without labels, or there is no such label.
         """
         if not self.config.variant.generator.labels:
-            raise ColourbenchError(f"{self.name} was trained without labels; train one with variant.generator.labels=true")
+            raise ColourbenchError(
+                f"{self.name} was trained without labels; train one with variant.generator.labels=true"
+            )
         if label not in self.labels:
             known = ", ".join(self.labels)
-            raise ColourbenchError(f"there is no label {label!r}{did_you_mean(label, self.labels)}; {self.name} knows {known}")
+            raise ColourbenchError(
+                f"there is no label {label!r}{did_you_mean(label, self.labels)}; {self.name} knows {known}"
+            )
         return self.labels.index(label)
 
 
 def is_file(reference: str) -> bool:
     """Whether a reference is a model file's path rather than a run's name."""
-    return reference.endswith(model_file.SUFFIX)
+    return reference.endswith(SUFFIX)
+
+
+def _path(reference: str) -> Path | None:
+    """The file that a reference names: a path, or the model that comes with the suite; None for a run."""
+    if reference == STARTER:
+        return STARTER_FILE
+    return Path(reference) if is_file(reference) else None
 
 
 def open_model(home: Home, reference: str, device: str = "auto") -> Model:
@@ -51,22 +87,23 @@ def open_model(home: Home, reference: str, device: str = "auto") -> Model:
     Raises:
         ColourbenchError: there is no such model, it is not trained to the end, or it is damaged.
     """
-    if is_file(reference):
-        colouriser, config, labels = load_file(Path(reference), device)
-        return Model(Path(reference).stem, colouriser, config, labels, file=Path(reference))
+    if path := _path(reference):
+        colouriser, config, labels = load_file(path, device)
+        return Model(path.stem, colouriser, config, labels, file=path)
     run = home.store.run(reference)
     colouriser, config = load_run(run, device)
     return Model(run.name, colouriser, config, labels_of(run), run)
 
 
-def file_of(home: Home, reference: str) -> model_file.ModelFile:
+def file_of(home: Home, reference: str) -> ModelFile:
     """The model file behind a reference.
 
     Raises:
         ColourbenchError: there is no such model, or it is damaged.
     """
-    if is_file(reference):
-        return model_file.read(Path(reference), "write it again with `colourbench export`")
+    if path := _path(reference):
+        return read_model(path, "write it again with `colourbench export`")
     run = home.store.run(reference)
-    file = model_file.read(run.folder / GENERATOR, RETRAIN)
-    return replace(file, about=file.about | {"config": json.dumps(as_json(read_config(run)))})  # earlier files lack it
+    file = read_model(run.folder / GENERATOR, RETRAIN)
+    # earlier files lack it
+    return replace(file, about=file.about | {"config": json.dumps(as_json(read_config(run)))})

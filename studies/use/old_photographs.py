@@ -12,12 +12,13 @@ from common.data.decoding import images
 from common.data.sources import images_below
 from common.errors import ColourbenchError
 from studies.home import Home
-from studies.runs.trained import load_run
+from studies.runs.model import load_run
 from studies.use.photographs import without_colour
 from studies.use.prediction import Sight, colour
+from variants.players.colouriser import Colouriser
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from analysis.figures.drawing import Figure
 
 MOST = 24  # photographs; more would be a page of their own
 SHOWN = 320  # pixels of a picture's longer side
@@ -31,12 +32,13 @@ def figure(home: Home, study: str, folder: Path) -> tuple["Figure", list[str]]:
     Raises:
         ColourbenchError: the folder holds no photographs that can be read, or the study has no runs.
     """
-    compared = results.load(home.store, home.data, study)
-    first = {arm: compared.runs_of(arm)[0] for arm in compared.arms if compared.runs_of(arm)[0] in compared.trained}
-    colourisers = {arm: load_run(run)[0] for arm, run in first.items()}
+    colourisers = _first_seeds(results.load(home.store, home.data, study))
     files = list(images_below(folder))
+    remarks = []
+    if len(files) > MOST:
+        remarks.append(f"{len(files) - MOST} more photographs in {folder} are not shown")
     rows: list[list[np.ndarray | None]] = []
-    titles, remarks = [], [f"{len(files) - MOST} more photographs in {folder} are not shown"] if len(files) > MOST else []
+    titles = []
     for file in files[:MOST]:
         try:
             rgb = images.decode(file).rgb
@@ -49,6 +51,12 @@ def figure(home: Home, study: str, folder: Path) -> tuple["Figure", list[str]]:
     if not rows:
         raise ColourbenchError(f"{folder} holds no photographs that can be read")
     return galleries.drawn(rows, titles, [GREY, *colourisers]), remarks
+
+
+def _first_seeds(compared: results.Results) -> dict[str, Colouriser]:
+    """The colouriser of each trained arm's first seed."""
+    first = {arm: compared.runs_of(arm)[0] for arm in compared.arms}
+    return {arm: load_run(run)[0] for arm, run in first.items() if run in compared.trained}
 
 
 def _small(rgb: np.ndarray) -> np.ndarray:

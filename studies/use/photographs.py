@@ -1,6 +1,7 @@
 """One photograph from a file and back into one: its pixels, its metadata, whether it is a tinted scan, formats for output."""
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -16,18 +17,23 @@ from common.colour import lab
 from common.data.decoding import images
 from common.data.decoding.cutting import small_copy
 from common.errors import ColourbenchError, first_line
-from common.files.atomic import replacing
+from common.system.atomic import replacing
 from studies.use import prediction
 
 Kind = Literal["grey", "tinted", "colour"]
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 SAVED_AS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
-    "jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},  # colour at full resolution: it is what this is about
+    "jpeg": {
+        "format": "JPEG",
+        "quality": 95,
+        "subsampling": 0,
+    },  # colour at full resolution: it is what this is about
     "webp": {"format": "WEBP", "quality": 95, "exact": True},
     "tiff": {"format": "TIFF", "compression": "tiff_deflate"},
 }
-SOFTWARE, ORIENTATION = 0x0131, 0x0112  # EXIF tags
+SOFTWARE = 0x0131
+ORIENTATION = 0x0112  # EXIF tags
 LAYOUT = (*range(254, 260), 262, *range(266, 270), 273, *range(277, 282), *range(284, 302), 317, *range(318, 348), 512, 529, 530,
           *range(531, 534), 33723, 34377, 34675)  # fmt: skip  # TIFF's own tags, of how the original's pixels lie in its file
 LONGEST_EXIF = 65_000  # bytes; JPEG holds no more
@@ -57,7 +63,9 @@ def read(path: Path, max_pixels: int) -> Original:
     photograph = images.decode(path, max_pixels)
     exif, dpi = _metadata(path)
     kind, remark = kind_of(photograph.rgb)
-    return Original(photograph.rgb, exif, dpi, kind, (*photograph.remarks, *([remark] if remark else [])))
+    return Original(
+        photograph.rgb, exif, dpi, kind, (*photograph.remarks, *([remark] if remark else []))
+    )
 
 
 def pixels_of(path: Path) -> int:
@@ -91,25 +99,50 @@ def without_colour(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"
     return prediction.join(rgb, torch.zeros(1, 2, 1, 1), GREY_GB)
 
 
-def side_by_side(rgb: UInt8[np.ndarray, "h w 3"], coloured: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w2 3"]:
+def side_by_side(
+    rgb: UInt8[np.ndarray, "h w 3"], coloured: UInt8[np.ndarray, "h w 3"]
+) -> UInt8[np.ndarray, "h w2 3"]:
     """The photograph without colour, and coloured, in one picture."""
     return np.ascontiguousarray(np.concatenate([without_colour(rgb), coloured], axis=1))
 
 
-def write(path: Path, rgb: UInt8[np.ndarray, "h w 3"], kind: str, original: Original | None) -> None:
+def write(
+    path: Path, rgb: UInt8[np.ndarray, "h w 3"], kind: str, original: Original | None
+) -> None:
     """Writes a picture as PNG, JPEG, WebP or TIFF, in sRGB, with the original's metadata if that is given.
 
     Raises:
         ColourbenchError: the format cannot hold it, the disk is full, or the folder is read-only.
     """
-    options = {**SAVED_AS[kind], "exif": _exif(original.exif if original else b""), "icc_profile": _srgb()}
+    options = {
+        **SAVED_AS[kind],
+        "exif": _exif(original.exif if original else b""),
+        "icc_profile": _srgb(),
+    }
     if original and original.dpi:
         options["dpi"] = original.dpi
     try:
         with replacing(path) as file:
-            Image.fromarray(rgb).save(file, **options)
+            _save(rgb, file, options)
     except (OSError, ValueError) as error:
-        raise ColourbenchError(f"cannot write {path}: {first_line(error)}; try another --format or folder") from None
+        raise ColourbenchError(
+            f"cannot write {path}: {first_line(error)}; try another --format or folder"
+        ) from None
+
+
+def _save(rgb: UInt8[np.ndarray, "h w 3"], file: Any, options: dict[str, Any]) -> None:
+    """Writes a picture; what the format does not take of odd metadata is left out, first resolution, then all of it."""
+    tries = [options, {k: v for k, v in options.items() if k != "dpi"}]
+    tries.append(tries[-1] | {"exif": _exif(b"")})
+    for number, attempt in enumerate(tries, 1):
+        try:
+            Image.fromarray(rgb).save(file, **attempt)
+            return
+        except (RuntimeError, ArithmeticError, TypeError, ValueError, struct.error):
+            if number == len(tries):
+                raise
+            file.seek(0)
+            file.truncate()
 
 
 def encoded(rgb: UInt8[np.ndarray, "h w 3"], kind: str = "png") -> bytes:
@@ -139,7 +172,8 @@ def _exif(kept: bytes) -> bytes:
                 exif.load(data)
             for tag in LAYOUT:
                 exif.pop(tag, None)
-            exif[ORIENTATION], exif[SOFTWARE] = 1, ABOUT
+            exif[ORIENTATION] = 1
+            exif[SOFTWARE] = ABOUT
             if len(written := exif.tobytes()) <= LONGEST_EXIF:
                 return written
         except Exception:  # Pillow raises many types on odd metadata

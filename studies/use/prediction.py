@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.colour import hints, lab
+from common.colour import gamut, hints, lab
 from common.colour.hints import Hint
 from variants.players.colouriser import Colouriser
 
@@ -44,13 +44,17 @@ class Sight:
     memory_gb: float = 2.0
 
 
-def colour(colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: Sight, saturation: float = 1.0) -> np.ndarray:
+def colour(
+    colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: Sight, saturation: float = 1.0
+) -> np.ndarray:
     """A photograph, grey or not, in the predicted colours (h, w, 3), uint8; its own L is kept at full resolution."""
     ab = predict(colouriser, shrunk_lightness(rgb, small_size(colouriser, rgb, sight)), sight)
     return join(rgb, ab * saturation, sight.memory_gb)
 
 
-def small_size(colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: Sight) -> tuple[int, int]:
+def small_size(
+    colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: Sight
+) -> tuple[int, int]:
     """Height and width at which the network sees a photograph."""
     height, width, _ = rgb.shape
     side = sight.side or colouriser.size
@@ -59,31 +63,52 @@ def small_size(colouriser: Colouriser, rgb: UInt8[np.ndarray, "h w 3"], sight: S
     return tuple(min(max(side, round(pixels * scale)), longest) for pixels in (height, width))
 
 
-def shrunk_lightness(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> Float[Tensor, "1 1 h2 w2"]:
+def shrunk_lightness(
+    rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]
+) -> Float[Tensor, "1 1 h2 w2"]:
     """L in the networks' scale, resampled to a size."""
     rows = max(1, STRIP // rgb.shape[1])
     strips = [rgb[top : top + rows] for top in range(0, len(rgb), rows)]
-    L = torch.cat([lab.to_network(_planes(strip))[0] for strip in strips], dim=2)  # (1, 1, h, w)
+    # (1, 1, h, w)
+    L = torch.cat([lab.to_network(_planes(strip))[0] for strip in strips], dim=2)
     return F.interpolate(L, size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def predict(colouriser: Colouriser, L: Float[Tensor, "b 1 h w"], sight: Sight) -> Float[Tensor, "b 2 h w"]:
+def predict(
+    colouriser: Colouriser, L: Float[Tensor, "b 1 h w"], sight: Sight
+) -> Float[Tensor, "b 2 h w"]:
     """Predicts ab at the size of L, in one piece or in tiles."""
+    if len(L) > 1 and colouriser.test_time in ("batch", "dropout"):
+        # each photograph has its own statistics
+        return torch.cat([predict(colouriser, one, sight) for one in L.split(1)])
+    height, width = L.shape[2:]
+    points = None
+    if sight.hints:
+        points = hints.placed(sight.hints, height, width).expand(len(L), -1, -1, -1)
+
+    def piece(rows: slice, columns: slice) -> Tensor:
+        given = None if points is None else points[:, :, rows, columns]
+        return _piece(colouriser, L[:, :, rows, columns], given, sight)
+
+    side = largest_tile(colouriser, len(L), sight.memory_gb)
+    return in_tiles(piece, height, width, side, colouriser.size // 2, len(L))
+
+
+def _piece(
+    colouriser: Colouriser,
+    L: Float[Tensor, "b 1 h w"],
+    points: Float[Tensor, "b 3 h w"] | None,
+    sight: Sight,
+) -> Float[Tensor, "b 2 h w"]:
+    """Predicts ab of a piece that fits into memory, padded to what the network takes."""
     device = colouriser.engine.device
     label = torch.full((len(L),), sight.label, device=device)
-    points = hints.placed(sight.hints, *L.shape[2:]).expand(len(L), -1, -1, -1) if sight.hints else None
+    padded = pad_to_multiple(L.to(device), colouriser.stride)
+    if points is not None:
+        points = pad_to_multiple(points.to(device), colouriser.stride)
     run = colouriser.sample if sight.sample else colouriser
-
-    def whole(rows: slice, columns: slice) -> Tensor:
-        piece = pad_to_multiple(L[:, :, rows, columns].to(device), colouriser.stride)
-        told = None if points is None else pad_to_multiple(points[:, :, rows, columns].to(device), colouriser.stride)
-        ab: Tensor = run(piece, label, told)
-        return ab[..., : L[:, :, rows, columns].shape[2], : L[:, :, rows, columns].shape[3]].cpu()
-
-    if len(L) > 1 and colouriser.test_time in ("batch", "dropout"):  # each photograph has its own statistics
-        return torch.cat([predict(colouriser, one, sight) for one in L.split(1)])
-    side = largest_tile(colouriser, len(L), sight.memory_gb)
-    return in_tiles(whole, L.shape[2], L.shape[3], side, colouriser.size // 2, len(L))
+    ab: Tensor = run(padded, label, points)
+    return ab[..., : L.shape[2], : L.shape[3]].cpu()
 
 
 def in_tiles(
@@ -97,25 +122,34 @@ def in_tiles(
     """Predicts tiles of at most side x side pixels and blends them linearly where they overlap; one tile stays as it is."""
     if height * width <= side * side:
         return predict(slice(0, height), slice(0, width))
-    rows, columns = _spans(height, side, overlap), _spans(width, side, overlap)
-    total, weight = torch.zeros(images, 2, height, width), torch.zeros(height, width)
+    rows = _spans(height, side, overlap)
+    columns = _spans(width, side, overlap)
+    total = torch.zeros(images, 2, height, width)
+    weight = torch.zeros(height, width)
     for row in rows:
         for column in columns:
-            share = _ramp(row, height, overlap)[:, None] * _ramp(column, width, overlap)  # (h, w)
+            # (h, w)
+            share = _ramp(row, height, overlap)[:, None] * _ramp(column, width, overlap)
             total[..., row, column] += predict(row, column) * share
             weight[row, column] += share
     return total / weight
 
 
-def join(rgb: UInt8[np.ndarray, "h w 3"], ab: Float[Tensor, "1 2 h2 w2"], memory_gb: float) -> UInt8[np.ndarray, "h w 3"]:
-    """The photograph's own L with enlarged ab; computed in strips, each exactly as the whole would be."""
+def join(
+    rgb: UInt8[np.ndarray, "h w 3"], ab: Float[Tensor, "1 2 h2 w2"], memory_gb: float
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The photograph's own L with enlarged ab; computed in strips, each exactly as the whole would be.
+
+    Where sRGB does not have the colour, chroma gives way and L stays.
+    """
     height, width = rgb.shape[:2]
     rows = max(1, int(memory_gb * GB / (JOINING * width)))
     joined = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         strip = slice(top, min(height, top + rows))
         L, _ = lab.to_network(_planes(rgb[strip]))
-        joined[strip] = lab.to_photographs(L, _enlarged(ab, strip, height, width))[0].permute(1, 2, 0).numpy()
+        enlarged = gamut.reduced_chroma(L, _enlarged(ab, strip, height, width))
+        joined[strip] = lab.to_photographs(L, enlarged)[0].permute(1, 2, 0).numpy()
     return joined
 
 
@@ -128,7 +162,8 @@ def largest_tile(colouriser: Colouriser, images: int, memory_gb: float) -> int:
 def pad_to_multiple(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c h2 w2"]:
     """Reflects the lower and right edges outwards until both sides are multiples of `stride`."""
     while any(side % stride for side in x.shape[2:]):
-        down, right = (min(-side % stride, side - 1) for side in x.shape[2:])  # a reflection reaches no further than the image
+        # a reflection reaches no further than the image
+        down, right = (min(-side % stride, side - 1) for side in x.shape[2:])
         x = F.pad(x, (0, right, 0, down), mode="reflect")
     return x
 
@@ -137,7 +172,9 @@ def _planes(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "1 3 h w"]:
     return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]
 
 
-def _enlarged(ab: Float[Tensor, "1 2 h w"], strip: slice, height: int, width: int) -> Float[Tensor, "1 2 rows width"]:
+def _enlarged(
+    ab: Float[Tensor, "1 2 h w"], strip: slice, height: int, width: int
+) -> Float[Tensor, "1 2 rows width"]:
     """The rows `strip` of ab enlarged to (height, width), as F.interpolate gives them for the whole."""
     source = (torch.arange(strip.start, strip.stop) + 0.5) * (ab.shape[2] / height) - 0.5
     source = source.clamp(0, ab.shape[2] - 1)

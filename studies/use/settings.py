@@ -39,11 +39,15 @@ class ColouriseOptions(Settings):
         for text in hints:
             match = HINT.fullmatch(text)
             if match is None or float(match[1]) > 100 or float(match[2]) > 100:
-                raise ValueError(f"{text!r} is no hint: write X,Y=#RRGGBB with X and Y from 0 to 100 per cent, as in 40,62=#2f5d9b")
+                raise ValueError(
+                    f"{text!r} is no hint: write X,Y=#RRGGBB with X and Y from 0 to 100 per cent, as in 40,62=#2f5d9b"
+                )
         return hints
 
     @property
     def points(self) -> list[tuple[float, float, str]]:
         """The hints as x and y in [0, 1] and a colour #RRGGBB."""
         matches = [HINT.fullmatch(text) for text in self.hints]
-        return [(float(match[1]) / 100, float(match[2]) / 100, match[3]) for match in matches if match]
+        return [
+            (float(match[1]) / 100, float(match[2]) / 100, match[3]) for match in matches if match
+        ]

@@ -24,16 +24,29 @@ def test_table_and_samples_come_from_one_pass(dataset: Dataset) -> None:
     images = lab.to_photographs(L, torch.cat([L / 4, -L / 4], dim=1))
     expected = per_image.all_metrics(images, lab.to_photographs(L, ab))
     for name in MEASURED:
-        assert evaluated.table[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5), name
+        assert evaluated.table[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5), (
+            name
+        )
     places = split.spread(5)
-    assert len(places) == 5 and np.array_equal(evaluated.samples, images[places].permute(0, 2, 3, 1).numpy())
+    assert len(places) == 5 and np.array_equal(
+        evaluated.samples, images[places].permute(0, 2, 3, 1).numpy()
+    )
     assert evaluated.table["photograph"].tolist() == [entry.photograph for entry in split.entries()]
     assert set(evaluated.table["label"]) == {"field", "sea"}
 
 
+def test_identical_photographs_do_not_make_a_mean_infinite(dataset: Dataset) -> None:
+    split = dataset.split("test")
+    evaluated = evaluation.evaluate(evaluation.grey, split)
+    evaluated.table.loc[0, "psnr_rgb"] = np.inf  # what an identical photograph has
+    assert evaluated.means()["psnr_rgb"] == pytest.approx(evaluated.table["psnr_rgb"][1:].mean())
+
+
 def test_baselines(dataset: Dataset) -> None:
     train = dataset.split("train")
-    _, ab = lab.to_network(torch.from_numpy(train.centres(np.arange(len(train)))).permute(0, 3, 1, 2))
+    _, ab = lab.to_network(
+        torch.from_numpy(train.centres(np.arange(len(train)))).permute(0, 3, 1, 2)
+    )
     mean = evaluation.mean_ab(train)
     assert mean.tolist() == pytest.approx(ab.mean(dim=(0, 2, 3)).tolist(), abs=1e-6)
     L = torch.zeros(3, 1, 4, 4)

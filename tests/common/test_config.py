@@ -5,7 +5,7 @@ import pytest
 from pydantic import Field
 
 from common import config
-from common.config import Settings
+from common.config import Settings, read_yaml
 from common.errors import ColourbenchError
 
 
@@ -36,7 +36,9 @@ def message(data: dict[str, object]) -> str:
 
 
 def test_a_nested_field_keeps_its_neighbours() -> None:
-    assert config.parse(Outer, {"name": "n", "inner": {"rate": 0.2}}).inner == Inner(rate=0.2, kind="b")
+    assert config.parse(Outer, {"name": "n", "inner": {"rate": 0.2}}).inner == Inner(
+        rate=0.2, kind="b"
+    )
 
 
 def test_yaml_list_is_a_tuple_and_integer_is_a_float() -> None:
@@ -45,13 +47,22 @@ def test_yaml_list_is_a_tuple_and_integer_is_a_float() -> None:
 
 
 def test_unknown_field_names_the_nearest() -> None:
-    assert message({"name": "n", "inner": {"rte": 0.1}}) == "file.yaml: inner.rte is not a known field; did you mean inner.rate?"
-    assert message({"name": "n", "rate": 0.1}) == "file.yaml: rate is not a known field; did you mean inner.rate?"
+    assert (
+        message({"name": "n", "inner": {"rte": 0.1}})
+        == "file.yaml: inner.rte is not a known field; did you mean inner.rate?"
+    )
+    assert (
+        message({"name": "n", "rate": 0.1})
+        == "file.yaml: rate is not a known field; did you mean inner.rate?"
+    )
 
 
 def test_out_of_range_and_missing_are_one_line_each() -> None:
     lines = message({"inner": {"rate": 2.0}}).splitlines()
-    assert lines == ["file.yaml: inner.rate: input should be less than or equal to 1 (given: 2.0)", "file.yaml: name is missing"]
+    assert lines == [
+        "file.yaml: inner.rate: input should be less than or equal to 1 (given: 2.0)",
+        "file.yaml: name is missing",
+    ]
 
 
 def test_strictness() -> None:
@@ -99,3 +110,21 @@ def test_hash_ignores_the_order_of_keys() -> None:
 def test_flatten_and_merge() -> None:
     assert config.flatten({"a": {"b": 1}, "c": 2}) == {"a.b": 1, "c": 2}
     assert config.merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
+    with pytest.raises(
+        ColourbenchError,
+        match=r"study.yaml is not valid YAML, line 3, column 3: 'cgan' stands twice",
+    ):
+        read_yaml("arms:\n  cgan: {a: 1}\n  cgan: {a: 2}\n", "study.yaml")
+    assert read_yaml("base: &b {a: 1}\nother: {<<: *b, c: 2}", "x")["other"] == {"a": 1, "c": 2}
+
+
+def test_words_stay_words() -> None:
+    assert read_yaml("{on: 1, off: 2, yes: 3, no: [true, False, on]}", "x") == {
+        "on": 1,
+        "off": 2,
+        "yes": 3,
+        "no": [True, False, "on"],
+    }

@@ -55,13 +55,21 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "slurm"
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
-    (folder / "slurm.conf").write_text(CONFIG.format(host=socket.gethostname().split(".")[0], folder=folder))
+    (folder / "slurm.conf").write_text(
+        CONFIG.format(host=socket.gethostname().split(".")[0], folder=folder)
+    )
     monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
     daemons = [
-        subprocess.Popen([name, "-D"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for name in ("slurmctld", "slurmd")
+        subprocess.Popen([name, "-D"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for name in ("slurmctld", "slurmd")
     ]
     deadline = time.monotonic() + 60
-    while "idle" not in subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False).stdout:
+    while (
+        "idle"
+        not in subprocess.run(
+            ["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False
+        ).stdout
+    ):
         if time.monotonic() > deadline:
             pytest.fail((folder / "slurmctld.log").read_text()[-2000:])
         time.sleep(1)
@@ -75,22 +83,61 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.integration
 def test_an_array_reaches_its_limit_and_goes_on(slurm: Path, home: Path, tmp_path: Path) -> None:
+    # a space in its name must not end the log's name
+    home = home.rename(tmp_path / "home of mine")
     site = tmp_path / "site.yaml"
     host = socket.gethostname().split(".")[0]
     site.write_text(
         f"single_host: {host}\ntime: '0:02'\nwarning_seconds: 60\ncpus: 1\nmemory_gb: 1\n"
         f"setup: ['export PATH={Path(sys.executable).parent}:$PATH']\n"
     )
-    small = ["batches.size=4", "engine.device=cpu", "engine.threads=1", "watch.validations=4", "watch.preview_images=0"]
-    small += ["variant.generator.network.base_width=4", "variant.critic.network.base_width=4", "watch.checkpoint_seconds=0.2"]
-    small += ["budget.unit=seconds", "budget.amount=55"]  # more than a job has, less than two
+    small = [
+        "batches.size=4",
+        "engine.device=cpu",
+        "engine.threads=1",
+        "watch.validations=4",
+        "watch.preview_images=0",
+    ]
+    small += [
+        "variant.generator.network.base_width=4",
+        "variant.critic.network.base_width=4",
+        "watch.checkpoint_seconds=0.2",
+    ]
+    # more than a job has, less than two
+    small += ["budget.unit=seconds", "budget.amount=55"]
     options = [word for setting in small for word in ("--set", setting)]
-    command = [sys.executable, "-m", "colourbench", "submit", "--scheduler", "slurm", "--tasks", "2", "--profile", str(site)]
-    command += ["--home", str(home), "sweep", "cgan", "--data", "fields-32", "--trials", "2", "--name", "s"]
-    submitted = subprocess.run([*command, "--pruner", "none", *options], capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "colourbench",
+        "submit",
+        "--scheduler",
+        "slurm",
+        "--tasks",
+        "2",
+        "--profile",
+        str(site),
+    ]
+    command += [
+        "--home",
+        str(home),
+        "sweep",
+        "cgan",
+        "--data",
+        "fields-32",
+        "--trials",
+        "2",
+        "--name",
+        "s",
+    ]
+    submitted = subprocess.run(
+        [*command, "--pruner", "none", *options], capture_output=True, text=True, check=False
+    )
     assert submitted.returncode == 0 and "Submitted batch job" in submitted.stdout, submitted.stderr
     deadline = time.monotonic() + 1500
-    while subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout.strip():
+    while subprocess.run(
+        ["squeue", "-h"], capture_output=True, text=True, check=True
+    ).stdout.strip():
         assert time.monotonic() < deadline, (slurm / "slurmctld.log").read_text()[-2000:]
         time.sleep(3)
     logs = "".join(path.read_text() for path in sorted((home / "logs").glob("sweep-cgan-*.log")))

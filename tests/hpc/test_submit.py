@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -32,12 +33,16 @@ COMMAND = ["sweep", "cgan", "--data", "pets 64", "--trials", "9"]
 
 
 def array(home: Path, elements: int = 3) -> Array:
-    return Array("tuning", elements, COMMAND, home, {"MLFLOW_TRACKING_URI": "postgresql://me:it's@db/x"})
+    return Array(
+        "tuning", elements, COMMAND, home, {"MLFLOW_TRACKING_URI": "postgresql://me:it's@db/x"}
+    )
 
 
 def test_slurm_script(tmp_path: Path) -> None:
     text = script(array(tmp_path), parse(Profile, SITE), "slurm")
-    directives = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH")]
+    directives = [
+        line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH")
+    ]
     assert directives == [
         "--job-name=tuning",
         "--array=1-3%8",
@@ -62,7 +67,9 @@ def test_slurm_script(tmp_path: Path) -> None:
 def test_lsf_script(tmp_path: Path) -> None:
     site = SITE | {"extra": ['-R "select[gpu32gb]"'], "container": "/images/colourbench.sif"}
     text = script(array(tmp_path), parse(Profile, site), "lsf")
-    directives = [line.removeprefix("#BSUB ") for line in text.splitlines() if line.startswith("#BSUB")]
+    directives = [
+        line.removeprefix("#BSUB ") for line in text.splitlines() if line.startswith("#BSUB")
+    ]
     assert directives == [
         '-J "tuning[1-3]%8"',
         "-n 4",
@@ -77,7 +84,47 @@ def test_lsf_script(tmp_path: Path) -> None:
         '-gpu "num=1:mode=exclusive_process"',
         '-R "select[gpu32gb]"',
     ]
-    assert "\napptainer exec --nv /images/colourbench.sif colourbench sweep" in text and "exit 99" in text
+    assert (
+        "\napptainer exec --nv /images/colourbench.sif colourbench sweep" in text
+        and "exit 99" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("time", "lsf"), [("24:00", "24:00"), ("1-04:00", "28:00"), ("2-00:30", "48:30")]
+)
+def test_days_are_hours_for_lsf(time: str, lsf: str, tmp_path: Path) -> None:
+    assert f"#BSUB -W {lsf}\n" in script(
+        array(tmp_path), parse(Profile, SITE | {"time": time}), "lsf"
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "option"), [("slurm", "#SBATCH --output="), ("lsf", "#BSUB -o ")]
+)
+def test_a_folder_with_a_space_stays_one_word(scheduler: str, option: str, tmp_path: Path) -> None:
+    text = script(array(tmp_path / "my photos"), parse(Profile, {}), scheduler)  # type: ignore[arg-type]
+    (line,) = [line for line in text.splitlines() if line.startswith(option)]
+    (log,) = shlex.split(line.removeprefix(option))
+    assert log.startswith(f"{tmp_path}/my photos/logs/tuning-%")
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "lsf"])
+def test_a_cancelled_script_waits_for_its_command(scheduler: str, tmp_path: Path) -> None:
+    """SIGTERM reaches the command, which saves; the shell ends after it, with its status."""
+    text = script(array(tmp_path), parse(Profile, {}), scheduler)  # type: ignore[arg-type]
+    command = tmp_path / "bin" / "colourbench"
+    command.parent.mkdir()
+    command.write_text(
+        f"#!/bin/bash\ntrap 'sleep 1; touch {tmp_path}/saved; exit 130' TERM\ntouch {tmp_path}/begun\nwhile :; do sleep .1; done\n"
+    )
+    command.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(["bash", "-c", text], env=environment)
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None
+    process.terminate()
+    assert process.wait(timeout=30) == 130 and (tmp_path / "saved").exists()
 
 
 @pytest.mark.parametrize("scheduler", ["slurm", "lsf"])
@@ -87,7 +134,9 @@ def test_scripts_are_valid_bash(scheduler: str, tmp_path: Path) -> None:
         subprocess.run(["bash", "-n"], input=text, text=True, check=True)
 
 
-@pytest.mark.parametrize("field", [{"time": "a day"}, {"signal": "KILL"}, {"warning_seconds": 5}, {"qeue": "x"}])
+@pytest.mark.parametrize(
+    "field", [{"time": "a day"}, {"signal": "KILL"}, {"warning_seconds": 5}, {"qeue": "x"}]
+)
 def test_wrong_profiles_are_told(field: dict[str, object]) -> None:
     with pytest.raises(ColourbenchError, match=next(iter(field))):
         parse(Profile, field)
@@ -142,11 +191,34 @@ def test_a_sweep_through_a_stand_in_for_lsf(home: Path, tmp_path: Path) -> None:
     (programs / "bsub").write_text(BSUB)
     (programs / "bsub").chmod(0o755)
     site = tmp_path / "site.yaml"
-    site.write_text(f"single_host: here\nsetup: ['export PATH={Path(sys.executable).parent}:$PATH']\n")
-    small = ["batches.size=4", "engine.device=cpu", "engine.threads=1", "watch.validations=4", "watch.preview_images=0"]
-    small += ["variant.generator.network.base_width=4", "variant.critic.network.base_width=4", "watch.checkpoint_seconds=0.05"]
+    site.write_text(
+        f"single_host: here\nsetup: ['export PATH={Path(sys.executable).parent}:$PATH']\n"
+    )
+    small = [
+        "batches.size=4",
+        "engine.device=cpu",
+        "engine.threads=1",
+        "watch.validations=4",
+        "watch.preview_images=0",
+    ]
+    small += [
+        "variant.generator.network.base_width=4",
+        "variant.critic.network.base_width=4",
+        "watch.checkpoint_seconds=0.05",
+    ]
     options = [word for setting in small for word in ("--set", setting)]
-    command = [sys.executable, "-m", "colourbench", "submit", "--scheduler", "lsf", "--tasks", "2", "--profile", str(site)]
+    command = [
+        sys.executable,
+        "-m",
+        "colourbench",
+        "submit",
+        "--scheduler",
+        "lsf",
+        "--tasks",
+        "2",
+        "--profile",
+        str(site),
+    ]
     command += [
         "--home",
         str(home),
@@ -164,24 +236,39 @@ def test_a_sweep_through_a_stand_in_for_lsf(home: Path, tmp_path: Path) -> None:
     ]
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "FAKE_LIMIT": "25"}
     began = time.monotonic()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     assert "Job <77> is submitted" in done.stdout
     trials = sweep.load(Home(home), "s").trials
     finished = [trial for trial in trials if trial.state in claims.FINAL]
     assert len(finished) == 3 and len({trial.user_attrs["run"] for trial in finished}) == 3
     log = "".join(path.read_text() for path in (home / "logs").glob("sweep-cgan-77_*.log"))
-    if time.monotonic() - began > 90:  # on a fast machine all may be done before the first limit
+    # on a fast machine all may be done before the first limit
+    if time.monotonic() - began > 90:
         assert "queued again" in log and "going on from image" in log
     assert re.search(r"trial 00\d delta_e", log)
 
 
 def test_dry_run_and_mistakes_by_the_command(home: Path) -> None:
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "colourbench", "submit", "--scheduler", "slurm", *words, "--home", str(home)]
+        command = [
+            sys.executable,
+            "-m",
+            "colourbench",
+            "submit",
+            "--scheduler",
+            "slurm",
+            *words,
+            "--home",
+            str(home),
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    shown = run("--tasks", "1", "--dry-run", "sweep", "cgan", "--data", "fields-32", "--trials", "2")
+    shown = run(
+        "--tasks", "1", "--dry-run", "sweep", "cgan", "--data", "fields-32", "--trials", "2"
+    )
     assert (
         shown.returncode == 0
         and "#SBATCH --array=1-1" in shown.stdout
@@ -192,7 +279,14 @@ def test_dry_run_and_mistakes_by_the_command(home: Path) -> None:
         (["sweep", "cgan", "--data", "fields-32"], "SQLite cannot serve several hosts"),
         (["--tasks", "1", "train", "cgan"], "submit needs a command: sweep or compare"),
         (["--tasks", "1", "sweep", "cgan", "--trails", "2"], "No such option"),
-        (["--tasks", "1", "sweep", "cgan", "--data", "fields-32", "--trials", "0"], "the sweep: trials"),
+        (
+            ["--tasks", "1", "sweep", "cgan", "--data", "fields-32", "--trials", "0"],
+            "the sweep: trials",
+        ),
     ):
         told = run(*words)
-        assert told.returncode != 0 and reason in told.stderr + told.stdout and "Traceback" not in told.stderr, told.stderr
+        assert (
+            told.returncode != 0
+            and reason in told.stderr + told.stdout
+            and "Traceback" not in told.stderr
+        ), told.stderr

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from common.colour.hints import Hint, placed
+from common.config import parse
 from common.data.batches import Batch
 from common.data.domain import Domain
 from common.loop.engine import Engine, EngineConfig
@@ -14,15 +15,22 @@ from common.loop.randomness import random_state, restore_random_state, seed_ever
 from common.loop.training import Budget
 from variants.contract.variant import Variant, VariantConfig
 from variants.registry import CLASSES, build, variant_class
+from variants.schedule.phases import schedule_of
 
 SIZE = 32
 NAMES = list(CLASSES)
 
 
 def small(name: str, **fields: object) -> VariantConfig:
-    given = {"generator": {"network": {"base_width": 8}}, "critic": {"network": {"base_width": 8}}, **fields}
+    given = {
+        "generator": {"network": {"base_width": 8}},
+        "critic": {"network": {"base_width": 8}},
+        **fields,
+    }
     known = variant_class(name).Config.model_fields
-    return variant_class(name).Config.model_validate({key: value for key, value in given.items() if key in known})
+    return variant_class(name).Config.model_validate(
+        {key: value for key, value in given.items() if key in known}
+    )
 
 
 def toy_batches(seed: int = 0, size: int = 8) -> Iterator[Batch]:
@@ -60,17 +68,21 @@ def weights(variant: Variant) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_step_updates_every_weight_and_returns_detached_scalars(name: str, engine: Engine) -> None:
+def test_a_step_updates_every_weight_and_returns_detached_scalars(
+    name: str, engine: Engine
+) -> None:
     variant = new(name, engine)
     before = weights(variant)
     batches = toy_batches()
     for _ in range(2):
         losses = variant.step(batches)
-    assert losses and all(loss.shape == () and not loss.requires_grad and torch.isfinite(loss) for loss in losses.values())
+    assert losses and all(
+        loss.shape == () and not loss.requires_grad and torch.isfinite(loss)
+        for loss in losses.values()
+    )
     after = weights(variant)
-    learnt = [
-        key for key in before if ".network." in key and key.endswith("weight")
-    ]  # a Wasserstein critic's offset has no gradient
+    # a Wasserstein critic's offset has no gradient
+    learnt = [key for key in before if ".network." in key and key.endswith("weight")]
     unchanged = [key for key in learnt if torch.equal(before[key], after[key])]
     assert learnt and unchanged == []
 
@@ -93,9 +105,13 @@ def test_a_resumed_variant_goes_on_bit_by_bit(name: str, precision: str) -> None
     resumed.load_state_dict(state)
     restore_random_state(noise)
     losses = [resumed.step(it) for it in [iter(rest)] for _ in range(4)]
-    assert all(torch.equal(a[key], b[key]) for a, b in zip(expected, losses, strict=True) for key in a)
+    assert all(
+        torch.equal(a[key], b[key]) for a, b in zip(expected, losses, strict=True) for key in a
+    )
     first, second = weights(whole), weights(resumed)
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    assert first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -125,22 +141,34 @@ def test_colourising_changes_nothing(name: str, engine: Engine) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_test_time_behaviour(name: str, engine: Engine) -> None:
     L = next(toy_batches(5)).L
-    for mode, repeats in (("calibrated", True), ("running", True), ("batch", True), ("dropout", False)):
+    for mode, repeats in (
+        ("calibrated", True),
+        ("running", True),
+        ("batch", True),
+        ("dropout", False),
+    ):
         variant = new(name, engine, test_time=mode)
         variant.step(toy_batches())
         assert torch.equal(variant.colourise(L), variant.colourise(L)) == repeats
     for mode in ("calibrated", "running"):
         variant = new(name, engine, test_time=mode)
         variant.step(toy_batches())
-        assert torch.allclose(variant.colourise(L)[:1], variant.colourise(L[:1]), atol=1e-5)  # no image depends on its neighbours
+        # no image depends on its neighbours
+        assert torch.allclose(variant.colourise(L)[:1], variant.colourise(L[:1]), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_schedule_splits_the_budget(name: str, engine: Engine) -> None:
     budget = Budget(amount=1000, unit="images")
-    plain, mixed, pure = (new(name, engine, pretraining=share).phases(budget) for share in (0.0, 0.25, 1.0))
+    plain, mixed, pure = (
+        schedule_of(new(name, engine, pretraining=share)).phases(budget)
+        for share in (0.0, 0.25, 1.0)
+    )
     assert [(phase.name, phase.amount) for phase in plain] == [("adversarial", 1000)]
-    assert [(phase.name, phase.amount) for phase in mixed] == [("pretrain_generator", 250), ("adversarial", 750)]
+    assert [(phase.name, phase.amount) for phase in mixed] == [
+        ("pretrain_generator", 250),
+        ("adversarial", 750),
+    ]
     assert [phase.name for phase in pure] == ["pretrain_generator"]
 
 
@@ -173,3 +201,15 @@ def test_with_hints_it_trains_resumes_and_listens(name: str, engine: Engine) -> 
     assert not torch.allclose(colouriser(L), colouriser(L, None, points))
     if hasattr(whole, "critic"):
         assert next(iter(whole.critic.network.parameters())).shape[1] == 3  # L and ab
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if "critic" in variant_class(name).Config.model_fields]
+)
+def test_only_the_inflection_acts_on_validations(name: str) -> None:
+    """Then how often a run is validated belongs to its identity."""
+    assert not parse(variant_class(name).Config, {}).acts_on_validation
+    if name != "wgan_gp":  # which refuses it
+        assert parse(
+            variant_class(name).Config, {"inflection": {"metric": "delta_e"}}
+        ).acts_on_validation

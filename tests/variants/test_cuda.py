@@ -18,14 +18,18 @@ TINY = {"size": 32, "batch": 4, "base_width": 8}
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("name", ["cgan", "wgan_gp", "egan"])
 def test_steps_are_those_of_a_cpu(name: str, precision: str) -> None:
-    weights = []
+    weights, rates = [], []
     for device in ("cpu", "cuda"):
         torch.manual_seed(0)
         task = Task(name, **TINY, precision=precision, device=device, dropout=0.0)
         variant = product_variant(task)
         product_step(task, variant)()
-        weights.append(torch.cat([p.detach().float().cpu().flatten() for p in variant.generator.parameters]))
-    far = ((weights[0] - weights[1]).abs() > 1e-4).float().mean()  # an Adam step turns rounding about 0 into ± learning rate
+        rates.append(variant.config.generator.adam.learning_rate)
+        weights.append(
+            torch.cat([p.detach().float().cpu().flatten() for p in variant.generator.parameters])
+        )
+    # an Adam step is about as long as the learning rate, and turns rounding about 0 into one of the other sign
+    far = ((weights[0] - weights[1]).abs() > rates[0] / 2).float().mean()
     assert far < (0.02 if precision == "32" else 0.2)
 
 
@@ -35,7 +39,9 @@ def test_the_penalty_is_that_of_a_cpu() -> None:
     assert isinstance(variant, WganGp)
     (batch,) = photographs(task, 1)
     epsilon = torch.full((4, 1, 1, 1), 0.3, device="cuda")
-    there, _ = gradient_penalty(variant.critic.network, batch.L, batch.ab, batch.ab * 0.5, None, epsilon)
+    there, _ = gradient_penalty(
+        variant.critic.network, batch.L, batch.ab, batch.ab * 0.5, None, epsilon
+    )
     here = Batch(batch.L.cpu(), batch.ab.cpu(), batch.label.cpu())
     critic = variant.critic.network.cpu()
     penalty, _ = gradient_penalty(critic, here.L, here.ab, here.ab * 0.5, None, epsilon.cpu())

@@ -42,11 +42,18 @@ class Number(Dimension):
             raise ValueError("a logarithmic scale needs low above 0")
         return self
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value lies between the bounds."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
     def grid(self, points: int) -> list[Any]:
         """Evenly spaced values, both bounds included."""
         steps = [i / max(1, points - 1) for i in range(points)]
         if self.log:
-            return [math.exp(math.log(self.low) + s * (math.log(self.high) - math.log(self.low))) for s in steps]
+            return [
+                math.exp(math.log(self.low) + s * (math.log(self.high) - math.log(self.low)))
+                for s in steps
+            ]
         return [self.low + s * (self.high - self.low) for s in steps]
 
 
@@ -69,26 +76,33 @@ class Choice(Dimension):
     options: tuple[Value, ...] = Field(min_length=1)
     """The options."""
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one of the options."""
+        return value in self.options
+
     def grid(self, points: int) -> list[Any]:
         """All options."""
         return list(self.options)
 
 
-Space = dict[str, Number | Whole | Choice]  # path of a field in a run's settings -> its range
+# path of a field in a run's settings -> its range
+Space = dict[str, Number | Whole | Choice]
 
 
-def orders(low: float, high: float) -> Number:
+def log_range(low: float, high: float) -> Number:
     """A range that is searched on a logarithmic scale."""
     return Number(low=low, high=high, log=True)
 
 
 GENERATOR_SPACE: Space = {
-    "variant.generator.adam.learning_rate": orders(5e-5, 2e-3),
+    "variant.generator.adam.learning_rate": log_range(5e-5, 2e-3),
     "variant.generator.adam.decay": Choice(options=("constant", "linear")),
-    "variant.generator.adam.decay_from": Number(low=0.2, high=0.8, when={"variant.generator.adam.decay": "linear"}),
+    "variant.generator.adam.decay_from": Number(
+        low=0.2, high=0.8, when={"variant.generator.adam.decay": "linear"}
+    ),
     "variant.reconstruction.loss": Choice(options=("l1", "l2")),
 }
 ADVERSARIAL_SPACE: Space = GENERATOR_SPACE | {
-    "variant.critic.adam.learning_rate": orders(2e-5, 1e-3),
-    "variant.reconstruction_weight": orders(10.0, 1000.0),
+    "variant.critic.adam.learning_rate": log_range(2e-5, 1e-3),
+    "variant.reconstruction_weight": log_range(10.0, 1000.0),
 }

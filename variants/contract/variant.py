@@ -1,4 +1,4 @@
-"""The interface of a training method: its networks, one training step, the phases of a run, and the trained colouriser."""
+"""The interface of a training method: its networks, one training step, and the trained colouriser."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +16,13 @@ from common.data.batches import Batch
 from common.data.domain import Domain
 from common.errors import ColourbenchError
 from common.loop.engine import Engine, ranks
-from common.loop.training import Budget, Losses, Phase
+from common.loop.training import Losses
+from common.networks.backbone_unet import BackboneUNetConfig
 from common.networks.colours import Colours
 from variants.contract.ranges import GENERATOR_SPACE, Space, Value
 from variants.losses.reconstruction import L1Config, ReconstructionConfig, build_reconstruction
 from variants.players.average import Average
-from variants.players.calibration import LOOK_IMAGES, calibrated_statistics
+from variants.players.calibration import LOOK_IMAGES, MOST_AT_ONCE, calibrated_statistics
 from variants.players.colouriser import Colouriser
 from variants.players.generator import generator_network
 from variants.players.player import Loss, Player, means
@@ -60,7 +61,9 @@ class VariantConfig(Settings):
     @model_validator(mode="after")
     def _noise_needs_dropout(self) -> "VariantConfig":
         if self.test_time in ("noise", "dropout") and self.generator.network.dropout == 0:
-            raise ValueError(f"test_time={self.test_time} needs generator.network.dropout above 0: dropout is the noise")
+            raise ValueError(
+                f"test_time={self.test_time} needs generator.network.dropout above 0: dropout is the noise"
+            )
         return self
 
     def check(self, domain: Domain) -> None:
@@ -73,6 +76,8 @@ class VariantConfig(Settings):
             raise ColourbenchError(
                 f"test_time={self.test_time} takes batch statistics of all devices; use calibrated, running or noise"
             )
+        if isinstance(self.generator.network, BackboneUNetConfig):
+            self.generator.network.check(domain.size, domain.batch // self.accumulation)
         if self.generator.labels and not domain.classes:
             raise ColourbenchError(
                 "variant.generator.labels is on and the data set has no labels; sort its photographs into class folders"
@@ -121,18 +126,22 @@ class Variant(ABC):
         """The same; if batch statistics are calibrated, they are computed over `images` training images."""
         network: Any = self.average.network if self.average else self.generator.network
         labelled = self.config.generator.labels
-        calibrate = partial(calibrated_statistics, network, self.engine, self.domain, images, labelled)
+        calibrate = partial(
+            calibrated_statistics,
+            network,
+            self.engine,
+            self.domain,
+            images,
+            labelled,
+            self.calibration_batch,
+        )
         wanted = calibrate if self.config.test_time == "calibrated" else None
         return Colouriser(network, self.engine, self.domain.size, self.config.test_time, wanted)
 
-    def phases(self, budget: Budget) -> list[Phase]:
-        """The phases of a run with this budget; phases with a share of 0 are left out."""
-        pretraining = self.config.pretraining * budget.amount
-        phases = [
-            Phase("pretrain_generator", self.pretrain_generator, pretraining, self.updates),
-            Phase("adversarial", self.step, budget.amount - pretraining, self.updates),
-        ]
-        return [phase for phase in phases if phase.amount > 0]
+    @property
+    def calibration_batch(self) -> int:
+        """Images in a batch when batch statistics are calibrated: as many as batch norm sees at once in training, up to a limit."""
+        return max(1, min(MOST_AT_ONCE, self.domain.batch // self.config.accumulation))
 
     def updates(self) -> tuple[int, int]:
         """Number of updates of the generator and of the critic so far."""
@@ -145,17 +154,15 @@ class Variant(ABC):
         if self.average:
             self.average.follow()
 
-    def observe(self, images: int, metrics: dict[str, float], opening: bool = False) -> dict[str, float]:
-        """Called with each validation's metrics, on which a schedule may act; returns values to log.
-
-        `opening` marks the validation before the first step of a phase that asks for one (`Phase.looks_first`).
-        """
-        return {}
-
     def pretrain_generator(self, batches: Iterator[Batch]) -> Losses:
         """One update of each generator on the reconstruction loss alone; all generators train on the same batch."""
         parts = self.draw_parts(batches)
-        return means([parent.update(partial(self._reconstruction_of, parent), parts) for parent in self.parents])
+        return means(
+            [
+                parent.update(partial(self._reconstruction_of, parent), parts)
+                for parent in self.parents
+            ]
+        )
 
     def _reconstruction_of(self, player: Player, part: Batch) -> Loss:
         loss = self.reconstruction(player(part.seen, part.label), part)
@@ -169,11 +176,13 @@ class Variant(ABC):
         batch = next(batches)
         label = torch.full_like(batch.label, -1)
         if self.config.generator.labels:
-            withheld = self.engine.per_image(len(batch)).flatten() < self.config.label_dropout  # (B,)
+            # (B,)
+            withheld = self.engine.per_image(len(batch)).flatten() < self.config.label_dropout
             label = batch.label.masked_fill(withheld, -1)
         if not self.config.generator.hints:
             return Batch(batch.L, batch.ab, label)
-        points = training_hints(batch.ab, self.engine.per_image(len(batch)).flatten())  # (B, 3, H, W)
+        # (B, 3, H, W)
+        points = training_hints(batch.ab, self.engine.per_image(len(batch)).flatten())
         return Batch(batch.L, batch.ab, label, points)
 
     def draw_parts(self, batches: Iterator[Batch]) -> list[Batch]:
@@ -186,7 +195,9 @@ class Variant(ABC):
 
     def new_generator(self) -> Player:
         """A generator with new random weights."""
-        return Player(generator_network(self.config, self.domain), self.config.generator.adam, self.engine)
+        config = self.config
+        network = generator_network(config.generator, config.reconstruction, self.domain)
+        return Player(network, config.generator.adam, self.engine)
 
     def start_from(self, generator: Mapping[str, Tensor], critic: Mapping[str, Tensor]) -> None:
         """Starts every generator from trained weights, and the critic where there is one and weights are given.

@@ -22,11 +22,14 @@ Scalar = Float[Tensor, ""]
 class Objective:
     """An adversarial objective: the losses of critic and generator, each a function of the maps (real, fake)."""
 
-    critic: Callable[[Maps, Maps, float], Scalar]  # the float is the critic's target for real photographs
+    # the float is the critic's target for real photographs
+    critic: Callable[[Maps, Maps, float], Scalar]
     generator: Callable[[Maps, Maps], Scalar]
     compares: bool = False  # whether the generator's loss depends on the real photographs
-    smoothable: bool = False  # whether the critic's target for real photographs can be below 1
-    boundary: float | None = 0.0  # decision boundary between real and fake; None if only differences of scores have a meaning
+    # whether the critic's target for real photographs can be below 1
+    smoothable: bool = False
+    # decision boundary between real and fake; None if only differences of scores have a meaning
+    boundary: float | None = 0.0
 
 
 def over_scales(formula: Callable[..., Scalar], *maps: Maps) -> Scalar:
@@ -61,7 +64,9 @@ def minimax_generator(fake: Maps) -> Scalar:
 
 def least_squares_critic(real: Maps, fake: Maps, real_label: float = 1.0) -> Scalar:
     """½ E[(real - t)²] + ½ E[fake²] (Mao et al. 2017, eq. 9)."""
-    return over_scales(lambda r, f: 0.5 * ((r - real_label) ** 2).mean() + 0.5 * (f**2).mean(), real, fake)
+    return over_scales(
+        lambda r, f: 0.5 * ((r - real_label) ** 2).mean() + 0.5 * (f**2).mean(), real, fake
+    )
 
 
 def least_squares_generator(fake: Maps) -> Scalar:
@@ -76,7 +81,11 @@ def hinge_critic(real: Maps, fake: Maps) -> Scalar:
 
 def relativistic_critic(real: Maps, fake: Maps) -> Scalar:
     """-½ E[log σ(real - E[fake])] - ½ E[log(1 - σ(fake - E[real]))] (Jolicoeur-Martineau 2019, RaSGAN, halved as above)."""
-    return over_scales(lambda r, f: 0.5 * (F.softplus(-(r - f.mean())).mean() + F.softplus(f - r.mean()).mean()), real, fake)
+    return over_scales(
+        lambda r, f: 0.5 * (F.softplus(-(r - f.mean())).mean() + F.softplus(f - r.mean()).mean()),
+        real,
+        fake,
+    )
 
 
 def wasserstein_critic(real: Maps, fake: Maps) -> Scalar:
@@ -91,7 +100,8 @@ def wasserstein_generator(fake: Maps) -> Scalar:
 
 def scores(maps: Maps) -> Float[Tensor, " b"]:
     """One score (B,) for each photograph: the mean of its maps, so that a map's size does not change the weight of the penalty."""
-    return torch.stack([logits.mean(dim=(1, 2, 3)) for logits in maps]).mean(dim=0)  # (scales, B) -> (B,)
+    # (scales, B) -> (B,)
+    return torch.stack([logits.mean(dim=(1, 2, 3)) for logits in maps]).mean(dim=0)
 
 
 def _alone(loss: Callable[[Maps], Scalar]) -> Callable[[Maps, Maps], Scalar]:
@@ -106,12 +116,18 @@ def _unsmoothed(loss: Callable[[Maps, Maps], Scalar]) -> Callable[[Maps, Maps, f
 
 OBJECTIVES: dict[str, Objective] = {
     "vanilla": Objective(vanilla_critic, _alone(vanilla_generator), smoothable=True),
-    "least_squares": Objective(least_squares_critic, _alone(least_squares_generator), smoothable=True, boundary=0.5),
+    "least_squares": Objective(
+        least_squares_critic, _alone(least_squares_generator), smoothable=True, boundary=0.5
+    ),
     "hinge": Objective(_unsmoothed(hinge_critic), _alone(wasserstein_generator)),
-    "wasserstein": Objective(_unsmoothed(wasserstein_critic), _alone(wasserstein_generator), boundary=None),
+    "wasserstein": Objective(
+        _unsmoothed(wasserstein_critic), _alone(wasserstein_generator), boundary=None
+    ),
     "relativistic": Objective(
         _unsmoothed(relativistic_critic),
-        lambda real, fake: 2 * relativistic_critic(fake, real),  # real and fake swap roles; not halved, as for the others
+        lambda real, fake: (
+            2 * relativistic_critic(fake, real)
+        ),  # real and fake swap roles; not halved, as for the others
         compares=True,
         boundary=None,
     ),
@@ -137,8 +153,10 @@ def gradient_penalty(
     Source: Gulrajani et al. 2017, eq. 3 and Algorithm 1; gradient with respect to ab alone as in Vitoria et al. 2020 (ChromaGAN).
     """
     epsilon = torch.rand(len(real), 1, 1, 1, device=real.device) if epsilon is None else epsilon
-    x_hat = (epsilon * real + (1.0 - epsilon) * fake.detach()).requires_grad_()  # x̂, line 6 of Algorithm 1, (B, 2, H, W)
-    score = scores(critic(L, x_hat, label)).sum()  # no layer mixes photographs: each gets its own gradient
+    # x̂, line 6 of Algorithm 1, (B, 2, H, W)
+    x_hat = (epsilon * real + (1.0 - epsilon) * fake.detach()).requires_grad_()
+    # no layer mixes photographs: each gets its own gradient
+    score = scores(critic(L, x_hat, label)).sum()
     (gradient,) = torch.autograd.grad(score, x_hat, create_graph=True)
     norms = gradient.flatten(1).norm(dim=1)  # ‖∇_x̂ D(L, x̂)‖₂: (B, 2, H, W) -> (B,)
     return ((norms - 1.0) ** 2).mean(), norms.detach()

@@ -68,7 +68,9 @@ class BinsConfig(Settings):
     """T of the annealed mean that turns a distribution over bins into one colour; 1 gives the plain mean, which is pale."""
 
 
-ReconstructionConfig = Annotated[L1Config | L2Config | HuberConfig | FeaturesConfig | BinsConfig, Field(discriminator="loss")]
+ReconstructionConfig = Annotated[
+    L1Config | L2Config | HuberConfig | FeaturesConfig | BinsConfig, Field(discriminator="loss")
+]
 
 
 class Reconstruction(ABC):
@@ -86,13 +88,14 @@ class PixelLoss(Reconstruction):
         self._config = config
 
     def __call__(self, fake: Colours, batch: Batch) -> Scalar:
+        # so that large differences give L1, whatever δ
         match self._config:
             case L1Config():
                 return F.l1_loss(fake.ab, batch.ab)
             case L2Config():
                 return F.mse_loss(fake.ab, batch.ab)
             case HuberConfig(delta=delta):
-                return F.huber_loss(fake.ab, batch.ab, delta=delta) / delta  # so that large differences give L1, whatever δ
+                return F.huber_loss(fake.ab, batch.ab, delta=delta) / delta
 
 
 class FeatureLoss(Reconstruction):
@@ -102,7 +105,8 @@ class FeatureLoss(Reconstruction):
     """
 
     def __init__(self, config: FeaturesConfig, engine: Engine) -> None:
-        self._config, self._engine = config, engine
+        self._config = config
+        self._engine = engine
         encoder = Encoder(config).to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._encoder: Encoder = encoder.eval().requires_grad_(False)
 
@@ -110,11 +114,17 @@ class FeatureLoss(Reconstruction):
         with torch.no_grad():
             real = self._features(batch.L, batch.ab)
         pairs = zip(self._features(batch.L, fake.ab), real, strict=True)
-        distances = [(generated - true).abs().mean() / true.abs().mean().clamp(min=1e-6) for generated, true in pairs]
-        return self._config.pixel_weight * F.l1_loss(fake.ab, batch.ab) + torch.stack(distances).mean()
+        distances = [
+            (generated - true).abs().mean() / true.abs().mean().clamp(min=1e-6)
+            for generated, true in pairs
+        ]
+        return (
+            self._config.pixel_weight * F.l1_loss(fake.ab, batch.ab) + torch.stack(distances).mean()
+        )
 
     def _features(self, L: Tensor, ab: Tensor) -> list[Tensor]:
-        photographs = lab.lab_to_rgb(lab.join(L, ab))  # (B, 3, H, W); outside autocast, which would round the products
+        # (B, 3, H, W); outside autocast, which would round the products
+        photographs = lab.lab_to_rgb(lab.join(L, ab))
         with self._engine.autocast():
             levels = self._encoder(photographs)
         return [level.float() for level in levels]
@@ -151,4 +161,8 @@ def build_reconstruction(config: Settings, domain: Domain, engine: Engine) -> Re
 
 def head_for(config: Settings) -> Head:
     """The generator's head that the loss needs."""
-    return BinsHead(AbBins(config.width), config.temperature) if isinstance(config, BinsConfig) else TanhHead()
+    return (
+        BinsHead(AbBins(config.width), config.temperature)
+        if isinstance(config, BinsConfig)
+        else TanhHead()
+    )

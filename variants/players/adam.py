@@ -52,9 +52,13 @@ class PlainAdam:
         rates: the factor on the learning rate for each weight tensor.
     """
 
-    def __init__(self, config: AdamConfig, weights: Sequence[Tensor], rates: Sequence[float]) -> None:
-        self.learning_rate, self._config = config.learning_rate, config
-        self._weights, self._rates = [w.detach() for w in weights], list(rates)
+    def __init__(
+        self, config: AdamConfig, weights: Sequence[Tensor], rates: Sequence[float]
+    ) -> None:
+        self.learning_rate = config.learning_rate
+        self._config = config
+        self._weights = [w.detach() for w in weights]
+        self._rates = list(rates)
         self._m, self._v = ([torch.zeros_like(w) for w in self._weights] for _ in range(2))
         self._t = torch.zeros((), device=self._weights[0].device if self._weights else None)
 
@@ -62,7 +66,9 @@ class PlainAdam:
     def step(self, gradients: Sequence[Tensor]) -> None:
         """θ ← θ - α (m̂ / (√v̂ + ε) + decay · θ)."""
         self._t += 1
-        for w, new in zip(self._weights, self._updated(gradients, self._m, self._v, self._t), strict=True):
+        for w, new in zip(
+            self._weights, self._updated(gradients, self._m, self._v, self._t), strict=True
+        ):
             w.copy_(new)
 
     @torch.no_grad()
@@ -71,15 +77,23 @@ class PlainAdam:
         m, v = ([x.clone() for x in moments] for moments in (self._m, self._v))
         return self._updated(gradients, m, v, self._t + 1)
 
-    def _updated(self, gradients: Sequence[Tensor], m: list[Tensor], v: list[Tensor], t: Tensor) -> list[Tensor]:
+    def _updated(
+        self, gradients: Sequence[Tensor], m: list[Tensor], v: list[Tensor], t: Tensor
+    ) -> list[Tensor]:
         """Returns new weights; updates the moments in place."""
-        beta1, beta2, updated = self._config.beta1, self._config.beta2, []
+        beta1 = self._config.beta1
+        beta2 = self._config.beta2
+        updated = []
         for i, (w, gradient) in enumerate(zip(self._weights, gradients, strict=True)):
-            g, alpha = gradient.float(), self.learning_rate * self._rates[i]
+            g = gradient.float()
+            alpha = self.learning_rate * self._rates[i]
             m[i].mul_(beta1).add_((1 - beta1) * g)  # m ← β₁ m + (1 - β₁) g
             v[i].mul_(beta2).add_((1 - beta2) * g**2)  # v ← β₂ v + (1 - β₂) g²
-            m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
-            updated.append(w - alpha * (m_hat / (v_hat.sqrt() + EPSILON) + self._config.weight_decay * w))
+            m_hat = m[i] / (1 - beta1**t)
+            v_hat = v[i] / (1 - beta2**t)
+            updated.append(
+                w - alpha * (m_hat / (v_hat.sqrt() + EPSILON) + self._config.weight_decay * w)
+            )
         return updated
 
     def refresh(self) -> None:
@@ -100,9 +114,20 @@ class PlainAdam:
 
 
 def new_adam(
-    config: AdamConfig, weights: Sequence[Tensor], copies: Sequence[Tensor | None], rates: Sequence[float], fast: bool
+    config: AdamConfig,
+    weights: Sequence[Tensor],
+    copies: Sequence[Tensor | None],
+    rates: Sequence[float],
+    fast: bool,
 ) -> FusedAdam | PlainAdam:
     """A new Adam; `copies` means the same as in `FusedAdam`, and `PlainAdam` ignores it."""
     if not fast:
         return PlainAdam(config, weights, rates)
-    return FusedAdam(config.learning_rate, (config.beta1, config.beta2), config.weight_decay, weights, copies, rates)
+    return FusedAdam(
+        config.learning_rate,
+        (config.beta1, config.beta2),
+        config.weight_decay,
+        weights,
+        copies,
+        rates,
+    )

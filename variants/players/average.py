@@ -12,7 +12,8 @@ class Average:
     """The moving average of a player's weights and running statistics; the decay starts small, so that short runs benefit too."""
 
     def __init__(self, player: Player, decay: float) -> None:
-        self._player, self._decay = player, decay
+        self._player = player
+        self._decay = decay
         self._model = AveragedModel(player.network, avg_fn=self._blend, use_buffers=True)
         self.updates = 0  # the player's update count at the last averaging
 

@@ -19,10 +19,10 @@ from common.colour.hints import seen, training_hints
 from common.data.batches import Batch
 from common.data.domain import Domain
 from common.loop.engine import Engine
-from common.networks.shared_norm import unshared
+from common.loop.shared_norm import unshared
 from variants.players.player import forward
 
-BATCH = 16
+MOST_AT_ONCE = 64  # images in a batch, where training has larger ones
 LOOK_IMAGES = 64  # images for a validation during training
 GOLDEN = 0.6180339887498949  # its multiples never repeat
 TEST_IMAGES = 512  # images for the test and for the generator that users get
@@ -31,19 +31,26 @@ Statistics = dict[str, Tensor]  # buffers by name
 
 
 @torch.no_grad()
-def calibrated_statistics(network: Any, engine: Engine, domain: Domain, images: int, labelled: bool) -> Statistics:
+def calibrated_statistics(
+    network: Any, engine: Engine, domain: Domain, images: int, labelled: bool, at_once: int
+) -> Statistics:
     """Mean and variance of every batch norm that trains, over `images` training images, or over all of them if there are fewer.
 
-    The network is left unchanged. The result is empty if the network has no such batch norm or the domain has no photographs.
+    They are drawn in batches of `at_once` images: a batch's variance depends on its size, so it should be that of training. The
+    network is left unchanged. The result is empty if the network has no such batch norm or the domain has no photographs.
     """
     norms = _learning_norms(network)
     if domain.stream is None or not norms:
         return {}
-    batches = max(1, min(images, domain.images or images) // BATCH)
+    batches = max(1, min(images, domain.images or images) // at_once)
     with restored(network), _averaging(list(norms.values())), unshared(network):
-        for number, batch in enumerate(islice(domain.stream(BATCH), batches)):
+        for number, batch in enumerate(islice(domain.stream(at_once), batches)):
             forward(network, engine, *_inputs(batch, number, network, engine, labelled))
-        return {f"{name}.{key}": buffer.clone() for name, norm in norms.items() for key, buffer in norm.named_buffers()}
+        return {
+            f"{name}.{key}": buffer.clone()
+            for name, norm in norms.items()
+            for key, buffer in norm.named_buffers()
+        }
 
 
 @contextmanager
@@ -71,8 +78,12 @@ def _learning_norms(network: nn.Module) -> dict[str, _BatchNorm]:
     """The batch norms whose statistics training updates; a frozen encoder keeps the statistics of its own pretraining."""
     was_training = network.training
     network.train()
-    norms = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
-    learning = {name: norm for name, norm in norms.items() if norm.training and norm.track_running_stats}
+    norms = {
+        name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)
+    }
+    learning = {
+        name: norm for name, norm in norms.items() if norm.training and norm.track_running_stats
+    }
     network.train(was_training)
     return learning
 
@@ -92,11 +103,14 @@ def _averaging(norms: list[_BatchNorm]) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def _inputs(batch: Batch, number: int, network: Any, engine: Engine, labelled: bool) -> tuple[Tensor, ...]:
+def _inputs(
+    batch: Batch, number: int, network: Any, engine: Engine, labelled: bool
+) -> tuple[Tensor, ...]:
     """What the generator saw in training: for one that takes hints, random ones, the same at every call."""
     hints = None
     if network.inputs > 1:
-        random = torch.frac((torch.arange(len(batch)) + number * len(batch) + 1) * GOLDEN)  # evenly spread over [0, 1)
+        # evenly spread over [0, 1)
+        random = torch.frac((torch.arange(len(batch)) + number * len(batch) + 1) * GOLDEN)
         hints = training_hints(batch.ab, random)
     L = seen(batch.L.to(engine.device), hints, network.inputs)
     return (L, batch.label.to(engine.device)) if labelled else (L,)

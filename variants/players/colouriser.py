@@ -35,7 +35,10 @@ class Colouriser:
         test_time: TestTime,
         calibrate: Callable[[], Statistics] | None = None,
     ) -> None:
-        self.network, self.engine, self.size, self.test_time = network, engine, size, test_time
+        self.network = network
+        self.engine = engine
+        self.size = size
+        self.test_time = test_time
         self._calibrate = calibrate
 
     @cached_property
@@ -61,7 +64,9 @@ class Colouriser:
     @property
     def is_noisy(self) -> bool:
         """Whether the generator has dropout and can therefore give several versions."""
-        return any(isinstance(module, _DropoutNd) and module.p > 0 for module in self.network.modules())
+        return any(
+            isinstance(module, _DropoutNd) and module.p > 0 for module in self.network.modules()
+        )
 
     @property
     def takes_hints(self) -> bool:

@@ -10,8 +10,10 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from common.errors import ColourbenchError
 from common.fast.adam import FusedAdam
+from common.fast.depthwise import Depthwise
 from common.loop.engine import Engine
 from common.loop.training import Losses
+from common.networks.layers import FullPrecision
 from variants.players.adam import AdamConfig, PlainAdam, new_adam
 
 T = TypeVar("T")
@@ -26,10 +28,16 @@ class Player:
 
     def __init__(self, network: nn.Module, config: AdamConfig, engine: Engine) -> None:
         self.network = engine.share(network).to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        learning = {name: parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad}
-        self.names, self.parameters = list(learning), list(learning.values())
+        learning = {
+            name: parameter
+            for name, parameter in self.network.named_parameters()
+            if parameter.requires_grad
+        }
+        self.names = list(learning)
+        self.parameters = list(learning.values())
         self.updates = 0
-        self._engine, self._config = engine, config
+        self._engine = engine
+        self._config = config
         self._working = working_weights(self.network, engine) if engine.fast else {}
         self.adam = self._new_adam(config)
 
@@ -52,12 +60,24 @@ class Player:
         A loss may depend on the working weights, on the float32 ones (a gradient penalty), or on both. A gradient is float32
         unless it belongs to a working weight alone.
         """
-        worked = [self._working.get(name, parameter) for name, parameter in zip(self.names, self.parameters, strict=True)]
-        masters = {name: p for name, p in zip(self.names, self.parameters, strict=True) if name in self._working}
-        leaves = [*worked, *masters.values()]
-        gradients = torch.autograd.grad(loss, leaves, retain_graph=retain_graph, allow_unused=bool(masters))
-        through_masters = dict(zip(masters, gradients[len(worked) :], strict=True))
-        pairs = [(gradient, through_masters.get(name)) for name, gradient in zip(self.names, gradients, strict=False)]
+        used = [
+            self._working.get(name, parameter)
+            for name, parameter in zip(self.names, self.parameters, strict=True)
+        ]
+        masters = {
+            name: p
+            for name, p in zip(self.names, self.parameters, strict=True)
+            if name in self._working
+        }
+        leaves = [*used, *masters.values()]
+        gradients = torch.autograd.grad(
+            loss, leaves, retain_graph=retain_graph, allow_unused=bool(masters)
+        )
+        through_masters = dict(zip(masters, gradients[len(used) :], strict=True))
+        pairs = [
+            (gradient, through_masters.get(name))
+            for name, gradient in zip(self.names, gradients, strict=False)
+        ]
         return self._engine.average([_sum(*pair) for pair in pairs])
 
     def step(self, gradients: Sequence[Tensor]) -> None:
@@ -76,7 +96,11 @@ class Player:
         for part in parts:
             value, losses = loss(part)
             gradients = self.gradients(value)
-            total = [a.float() + b for a, b in zip(total, gradients, strict=True)] if total else gradients
+            total = (
+                [a.float() + b for a, b in zip(total, gradients, strict=True)]
+                if total
+                else gradients
+            )
             figures.append({name: figure.detach() for name, figure in losses.items()})
             del value, losses  # releases the graph before the next part builds one
         self.step([gradient / len(parts) for gradient in total] if len(parts) > 1 else total)
@@ -99,16 +123,26 @@ class Player:
         """Copies another player's weights, buffers and Adam state."""
         self.load_state_dict(other.state_dict())
 
-    def _new_adam(self, config: AdamConfig, encoder_rate: float | None = None) -> FusedAdam | PlainAdam:
+    def _new_adam(
+        self, config: AdamConfig, encoder_rate: float | None = None
+    ) -> FusedAdam | PlainAdam:
         own_rate = getattr(self.network, "rate_of", lambda name: 1.0)
         copies = [self._working.get(name) for name in self.names]
-        encoder = {} if encoder_rate is None else {name: encoder_rate for name in self.names if name.startswith("encoder.")}
+        encoder = (
+            {}
+            if encoder_rate is None
+            else {name: encoder_rate for name in self.names if name.startswith("encoder.")}
+        )
         rates = [encoder.get(name, own_rate(name)) for name in self.names]
         return new_adam(config, self.parameters, copies, rates, self._engine.fast)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, buffers and optimiser state."""
-        return {"network": self.network.state_dict(), "adam": self.adam.state_dict(), "updates": self.updates}
+        return {
+            "network": self.network.state_dict(),
+            "adam": self.adam.state_dict(),
+            "updates": self.updates,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores `state_dict`; tensors are copied.
@@ -126,7 +160,9 @@ class Player:
         self.updates = state["updates"]
 
 
-def forward(network: nn.Module, engine: Engine, *inputs: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
+def forward(
+    network: nn.Module, engine: Engine, *inputs: Tensor, weights: Mapping[str, Tensor] | None = None
+) -> Any:
     """A network's forward pass in the engine's precision; output tensors, alone or in a tuple or list, are float32.
 
     Args:
@@ -146,10 +182,20 @@ def working_weights(network: nn.Module, engine: Engine) -> dict[str, Tensor]:
     if engine.precision != "bf16-mixed":
         return {}
     kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+    in_full = {
+        layer
+        for module in network.modules()
+        if isinstance(module, FullPrecision | Depthwise)
+        for layer in module.modules()
+    }
     weights: dict[str, Tensor] = {}
     for prefix, module in network.named_modules():
-        if isinstance(module, kinds) and not is_parametrized(module) and module.weight.requires_grad:
-            weights[f"{prefix}.weight" if prefix else "weight"] = module.weight.detach().to(torch.bfloat16).requires_grad_()
+        if module in in_full or is_parametrized(module):
+            continue
+        if isinstance(module, kinds) and module.weight.requires_grad:
+            weights[f"{prefix}.weight" if prefix else "weight"] = (
+                module.weight.detach().to(torch.bfloat16).requires_grad_()
+            )
     return weights
 
 
@@ -173,4 +219,7 @@ def in_float32(output: Any) -> Any:
 def means(figures: Sequence[Losses]) -> Losses:
     """The mean of each logged value."""
     names = dict.fromkeys(name for losses in figures for name in losses)
-    return {name: torch.stack([losses[name] for losses in figures if name in losses]).mean() for name in names}
+    return {
+        name: torch.stack([losses[name] for losses in figures if name in losses]).mean()
+        for name in names
+    }

@@ -37,6 +37,7 @@ def _continued(x: Tensor, axis: int, stride: int) -> Tensor:
     side = x.shape[axis]
     if isinstance(side, int) and side % stride == 0:
         return x
-    last = torch.arange(side, device=x.device)[-1:]  # side - 1, as a tensor: ONNX divides by no symbolic number
+    # side - 1, as a tensor: ONNX divides by no symbolic number
+    last = torch.arange(side, device=x.device)[-1:]
     position = torch.arange((side + stride - 1) // stride * stride, device=x.device)
     return x.index_select(axis, last - (position % (2 * last).clamp(min=1) - last).abs())

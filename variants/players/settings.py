@@ -24,7 +24,7 @@ class GeneratorConfig(Settings):
     labels: bool = False
     """Whether to condition the generator on the photograph's class label (FiLM); the data set must have labels."""
     hints: bool = False
-    """Whether the generator also takes colour hints, a few points of known colour; it then trains with random ones (U-Net only)."""
+    """Whether the generator also takes colour hints, a few points of known colour; it then trains with random ones."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Decay of a moving average of the weights, which is used to colourise; 0 uses the last weights instead. Usual: 0.999."""
     recompute: bool = False
@@ -33,13 +33,15 @@ class GeneratorConfig(Settings):
     @model_validator(mode="after")
     def _sensible_encoder(self) -> "GeneratorConfig":
         network = self.network
-        if isinstance(network, BackboneUNetConfig) and self.hints:
-            raise ValueError("hints need a network that sees them at every depth; set generator.network.kind=unet")
         if isinstance(network, BackboneUNetConfig) and network.frozen:
             if not network.pretrained and not network.backbone_weights:
-                raise ValueError("network.frozen would keep random weights; set pretrained=true or name backbone_weights")
+                raise ValueError(
+                    "network.frozen would keep random weights; set pretrained=true or name backbone_weights"
+                )
             if network.encoder_rate != 1:
-                raise ValueError("network.frozen leaves encoder_rate without effect; set one of the two")
+                raise ValueError(
+                    "network.frozen leaves encoder_rate without effect; set one of the two"
+                )
         return self
 
 

@@ -30,7 +30,11 @@ class GameConfig(Settings):
 
     def adam(self, own: AdamConfig, ratio: float = 1.0) -> AdamConfig:
         """A player's Adam settings for adversarial training; `ratio` is its learning rate divided by the generator's."""
-        given = {name: value for name, value in as_json(self).items() if value is not None and name != "encoder_rate"}
+        given = {
+            name: value
+            for name, value in as_json(self).items()
+            if value is not None and name != "encoder_rate"
+        }
         if "learning_rate" in given:
             given["learning_rate"] *= ratio
         return own.model_copy(update=given)

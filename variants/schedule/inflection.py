@@ -28,12 +28,13 @@ class InflectionConfig(Settings):
 
 
 @dataclass(frozen=True)
-class Look:
+class Validation:
     """One validation in the adversarial phase."""
 
     images: int
     metric: float
-    adversarial: float | None  # the mean loss since the previous validation; None before the phase's first step
+    # the mean loss since the previous validation; None before the phase's first step
+    adversarial: float | None
 
 
 class Inflection:
@@ -42,7 +43,7 @@ class Inflection:
     def __init__(self, config: InflectionConfig) -> None:
         self._config = config
         self._round = 0
-        self._looks: list[Look] = []
+        self._validations: list[Validation] = []
         self._losses: list[float] = []
         self.decided = False
 
@@ -57,12 +58,18 @@ class Inflection:
 
     def open(self, images: int, metric: float) -> None:
         """Notes the validation before the next round's first adversarial step: the generator at that point may be the best one."""
-        self._round, self._looks, self._losses, self.decided = self._round + 1, [Look(images, metric, None)], [], False
+        self._round = self._round + 1
+        self._validations = [Validation(images, metric, None)]
+        self._losses = []
+        self.decided = False
 
     def note(self, number: int, adversarial: float) -> None:
         """Notes the loss of one step in the adversarial phase of round `number`; a new round resets the detector."""
         if number != self._round:
-            self._round, self._looks, self._losses, self.decided = number, [], [], False
+            self._round = number
+            self._validations = []
+            self._losses = []
+            self.decided = False
         self._losses.append(adversarial)
 
     def pause(self) -> None:
@@ -76,36 +83,55 @@ class Inflection:
 
     def observe(self, images: int, metric: float) -> bool:
         """Notes a validation after some steps of the phase; returns whether it is the best of this phase so far."""
-        self._looks.append(Look(images, metric, sum(self._losses) / len(self._losses)))
+        self._validations.append(Validation(images, metric, sum(self._losses) / len(self._losses)))
         self._losses = []
         self.decided = self._turned() and self._still_falling()
-        return self.best is self._looks[-1]
+        return self.best is self._validations[-1]
 
     @property
-    def best(self) -> Look:
+    def best(self) -> Validation:
         """The validation with the lowest metric."""
-        return min(self._looks, key=lambda look: look.metric)
+        return min(self._validations, key=lambda look: look.metric)
 
     def state_dict(self) -> dict[str, Any]:
         """The detector's state, as plain values."""
-        looks: list[list[Any]] = [[look.images, look.metric, look.adversarial] for look in self._looks]
-        return {"round": self._round, "looks": looks, "losses": list(self._losses), "decided": self.decided}
+        looks: list[list[Any]] = [
+            [look.images, look.metric, look.adversarial] for look in self._validations
+        ]
+        return {
+            "round": self._round,
+            "looks": looks,
+            "losses": list(self._losses),
+            "decided": self.decided,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores `state_dict`."""
-        self._round, self._losses, self.decided = state["round"], list(state["losses"]), state["decided"]
-        self._looks = [Look(int(images), metric, adversarial) for images, metric, adversarial in state["looks"]]
+        self._round = state["round"]
+        self._losses = list(state["losses"])
+        self.decided = state["decided"]
+        self._validations = [
+            Validation(int(images), metric, adversarial)
+            for images, metric, adversarial in state["looks"]
+        ]
 
     def _turned(self) -> bool:
         since = self._since_best()
         limit = self.best.metric * (1 + self._config.tolerance)
-        return len(since) >= self._config.patience and all(look.metric > limit for look in since[-self._config.patience :])
+        return len(since) >= self._config.patience and all(
+            look.metric > limit for look in since[-self._config.patience :]
+        )
 
     def _still_falling(self) -> bool:
         """Whether the mean loss since the best validation is below the loss at it; below the first loss if it has none."""
-        losses = [look.adversarial for look in [self.best, *self._since_best()] if look.adversarial is not None]
-        at_best, since = losses[0], losses if self.best.adversarial is None else losses[1:]
+        losses = [
+            look.adversarial
+            for look in [self.best, *self._since_best()]
+            if look.adversarial is not None
+        ]
+        at_best = losses[0]
+        since = losses if self.best.adversarial is None else losses[1:]
         return sum(since) / len(since) < at_best
 
-    def _since_best(self) -> list[Look]:
-        return self._looks[self._looks.index(self.best) + 1 :]
+    def _since_best(self) -> list[Validation]:
+        return self._validations[self._validations.index(self.best) + 1 :]

@@ -25,13 +25,17 @@ class StoredFakes:
     def wants_more(self, updates: int) -> bool:
         """Whether more fakes must be made; if the generator was updated since, all stored ones are outdated and are dropped."""
         if updates != self._made_at:
-            self._photographs, self._labels, self._made_at = None, None, updates
+            self._photographs = None
+            self._labels = None
+            self._made_at = updates
         return len(self) < self._capacity
 
     def add(self, L: Tensor, ab: Tensor, label: Tensor) -> None:
         """Stores fakes with the colours `ab` (B, 2, H, W) for `L` (B, 1, H, W)."""
         new = lab.to_photographs(L, ab)  # (B, 3, H, W), uint8
-        self._photographs = new if self._photographs is None else torch.cat([self._photographs, new])
+        self._photographs = (
+            new if self._photographs is None else torch.cat([self._photographs, new])
+        )
         self._labels = label if self._labels is None else torch.cat([self._labels, label])
 
     def draw(self, count: int) -> Batch:
@@ -43,12 +47,17 @@ class StoredFakes:
         return Batch(L, ab, self._labels[indices])
 
     def state_dict(self) -> dict[str, Any]:
-        """The stored fakes, as tensors and plain values."""
-        return {"photographs": self._photographs, "labels": self._labels, "made_at": self._made_at}
+        """The stored fakes, as tensors on the CPU and plain values."""
+        on_cpu = {
+            name: None if tensor is None else tensor.cpu()
+            for name, tensor in {"photographs": self._photographs, "labels": self._labels}.items()
+        }
+        return {**on_cpu, "made_at": self._made_at}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restores `state_dict`."""
         self._photographs, self._labels = (
-            None if state[name] is None else state[name].to(device) for name in ("photographs", "labels")
+            None if state[name] is None else state[name].to(device)
+            for name in ("photographs", "labels")
         )
         self._made_at = state["made_at"]

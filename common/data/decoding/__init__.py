@@ -1,1 +1,1 @@
-"""Turns one untrusted file into squares of pixels, or into the reason why it cannot be used."""
+"""One file on its way into a data set: decoded, cut, filtered, and compared with those before it."""

@@ -1,4 +1,4 @@
-"""Cuts one file into the squares that are stored; adds a small copy for the colour filters and hashes for finding duplicates.
+"""Cuts one file into the squares that are stored; adds a small copy for the colour filters and what finds duplicates.
 
 Examiners run this in their own processes, so it imports nothing that is slow to load.
 """
@@ -11,9 +11,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from common.data.decoding import fingerprints, images
+from common.data.decoding.fingerprints import Fingerprint
 
 Square = UInt8[np.ndarray, "s s 3"]
-SMALL = 256  # pixels of the small copy's longer side: chroma figures of it differ little and cost far less
+# pixels of the small copy's longer side: chroma figures of it differ little and cost far less
+SMALL = 256
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Cut:
     small: UInt8[np.ndarray, "h w 3"]
     squares: list[Square]
     content_hash: str
-    look_hash: str
+    fingerprint: Fingerprint
     remarks: tuple[str, ...]
 
 
@@ -46,8 +48,15 @@ def cut(path: Path, how: Cutting) -> Cut:
     photograph = images.decode(path)
     rgb = photograph.rgb
     squares = [_resized(square, how.side) for square in _squares(rgb, how.tile)]
-    hashes = fingerprints.content_hash(rgb), fingerprints.look_hash(rgb)
-    return Cut(rgb.shape[1], rgb.shape[0], small_copy(rgb), squares, *hashes, photograph.remarks)
+    return Cut(
+        width=rgb.shape[1],
+        height=rgb.shape[0],
+        small=small_copy(rgb),
+        squares=squares,
+        content_hash=fingerprints.content_hash(rgb),
+        fingerprint=fingerprints.fingerprint(rgb),
+        remarks=photograph.remarks,
+    )
 
 
 def small_copy(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
@@ -62,7 +71,8 @@ def _squares(rgb: UInt8[np.ndarray, "h w 3"], tile: int | None) -> list[Square]:
     height, width = rgb.shape[:2]
     side = min(tile or height, height, width)
     rows, columns = (height // side, width // side) if tile else (1, 1)
-    top, left = (height - rows * side) // 2, (width - columns * side) // 2
+    top = (height - rows * side) // 2
+    left = (width - columns * side) // 2
     corners = [(top + r * side, left + c * side) for r in range(rows) for c in range(columns)]
     return [rgb[y : y + side, x : x + side] for y, x in corners]
 

@@ -8,13 +8,11 @@ import os
 import pickle
 import resource
 import signal
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,13 +20,17 @@ from typing import Any
 from common.data.decoding.cutting import Cut, Cutting, cut
 from common.data.decoding.images import BadImage
 from common.errors import ColourbenchError
+from common.system.processes import bare_process
 
-SECONDS = 5.0  # of processor time that a file may take; the limits on pixels and scans keep most files far below it
-WAIT = 60.0  # seconds of wall-clock time: a file on a network drive that does not respond uses no processor time
+# of processor time that a file may take; the limits on pixels and scans keep most files far below it
+SECONDS = 5.0
+# seconds of wall-clock time: a file on a network drive that does not respond uses no processor time
+WAIT = 60.0
 MEMORY = 2**30  # bytes
 LOOK = 1.0  # seconds between two checks for late processes
 AT_HAND = 2  # files assigned to an examiner: one in work, and the next
-AHEAD = 16  # files for each examiner that may be finished before it is their turn to be returned
+# files for each examiner that may be finished before it is their turn to be returned
+AHEAD = 16
 
 Result = Cut | BadImage
 
@@ -42,7 +44,12 @@ class Examiners:
     def __enter__(self) -> "Examiners":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for examiner in self._team:
             examiner.end()
 
@@ -52,10 +59,16 @@ class Examiners:
         Raises:
             ColourbenchError: a process cannot work at all.
         """
-        waiting, done, turn = deque(enumerate(files)), dict[int, Result](), 0
+        waiting = deque(enumerate(files))
+        done = dict[int, Result]()
+        turn = 0
         while waiting or done or any(examiner.files for examiner in self._team):
             for examiner in self._team:
-                while waiting and len(examiner.files) < AT_HAND and waiting[0][0] < turn + AHEAD * len(self._team):
+                while (
+                    waiting
+                    and len(examiner.files) < AT_HAND
+                    and waiting[0][0] < turn + AHEAD * len(self._team)
+                ):
                     examiner.take(*waiting.popleft())
             done |= self._next_results()
             while turn in done:
@@ -69,10 +82,13 @@ class Examiners:
             return {}
         started = time.monotonic()
         ready = wait(list(busy), timeout=LOOK)
-        waited = min(time.monotonic() - started, LOOK)  # time in which the machine was asleep does not count
+        # time in which the machine was asleep does not count
+        waited = min(time.monotonic() - started, LOOK)
         for line, examiner in busy.items():
             examiner.waited += 0 if line in ready else waited
-        late = [examiner for line, examiner in busy.items() if line not in ready and examiner.is_late]
+        late = [
+            examiner for line, examiner in busy.items() if line not in ready and examiner.is_late
+        ]
         answers = [busy[line].answer() for line in ready if isinstance(line, Connection)]
         return dict([*answers, *(examiner.give_up() for examiner in late)])
 
@@ -128,23 +144,21 @@ class _Examiner:
         return number, BadImage(reason)
 
     def _start(self) -> None:
-        self.line, far = Pipe()
-        command = [sys.executable, "-P", "-c", f"from common.data.decoding.examiners import serve; serve({far.fileno()})"]
-        paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-        self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=environment, stdin=subprocess.DEVNULL)
-        far.close()
+        self._process, self.line = bare_process(serve)
         self.waited = 0.0
         self._tell(self._how)
 
     def _tell(self, message: Any) -> None:
-        with suppress(OSError):  # the process has ended, which shows when its answer is read
+        # the process has ended, which shows when its answer is read
+        with suppress(OSError):
             self.line.send(message)
 
     def _why_it_ended(self) -> str:
         status = self._process.wait()
         if status >= 0:
-            raise ColourbenchError(f"a process that decodes photographs could not work (status {status}); see its message above")
+            raise ColourbenchError(
+                f"a process that decodes photographs could not work (status {status}); see its message above"
+            )
         if -status == signal.SIGPROF:
             return f"decoding it takes more than {SECONDS:.0f} seconds of processor time"
         return f"decoding it ended the process ({signal.Signals(-status).name})"
@@ -152,7 +166,8 @@ class _Examiner:
 
 def serve(descriptor: int) -> None:
     """Runs in the child process: cuts one file after another until the connection is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which closes the connection
+    # Ctrl-C is handled by the parent, which closes the connection
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     line = Connection(descriptor)
     how: Cutting = line.recv()
@@ -182,6 +197,13 @@ def _limit_memory() -> None:
     status = Path("/proc/self/status")
     if not status.exists():
         return  # other systems count memory differently
-    used = next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmData:"))
+    used = next(
+        int(line.split()[1]) * 1024
+        for line in status.read_text().splitlines()
+        if line.startswith("VmData:")
+    )
     _, ceiling = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (used + MEMORY if ceiling < 0 else min(used + MEMORY, ceiling), ceiling))
+    resource.setrlimit(
+        resource.RLIMIT_DATA,
+        (used + MEMORY if ceiling < 0 else min(used + MEMORY, ceiling), ceiling),
+    )

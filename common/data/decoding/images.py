@@ -9,20 +9,27 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
+from common.data.decoding import tiffs
 from common.errors import ColourbenchError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "HEIF")
+# in lower or upper case
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".avif", ".jp2", ".j2k", ".heic", ".heif"),
-)  # in lower or upper case
+)
+# the mode in which a profile can be applied to pixels of another: a palette's colours, and those beside transparency
+PLAIN = {"P": "RGB", "PA": "RGB", "RGBA": "RGB", "RGBX": "RGB", "LA": "L", "1": "L"}
+ORIENTATION = 0x0112
 MAX_BYTES = 200 * 2**20
 MAX_PIXELS = 25_000_000
-SCANS = 16  # of a progressive JPEG with the most pixels: each scan passes over all of them; 10 scans are usual
-SCAN = b"\xff\xda"  # marks the start of a scan; within a scan's own data FF is never followed by DA
+# of a progressive JPEG with the most pixels: each scan passes over all of them; 10 scans are usual
+SCANS = 16
+# marks the start of a scan; within a scan's own data FF is never followed by DA
+SCAN = b"\xff\xda"
 
 
 class BadImage(ColourbenchError):
@@ -49,15 +56,19 @@ def decode(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     data = file if isinstance(file, bytes) else _read(file)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about odd metadata that does not matter here
+            # Pillow warns about odd metadata that does not matter here
+            warnings.simplefilter("ignore")
             prepare_pillow()
-            with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                return _convert(image, data.count(SCAN), max_pixels)
+            with Image.open(
+                io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]
+            ) as image:
+                return _convert(image, data, max_pixels)
     except BadImage:
         raise
     except MemoryError:
         raise BadImage("decoding it takes more memory than there is") from None
-    except Exception as error:  # Pillow raises a dozen unrelated types on broken files; none may stop a run
+    except Exception as error:
+        # Pillow raises a dozen unrelated types on broken files; none may stop a run
         reason = " ".join(str(error).split()) or type(error).__name__
         if "cannot identify image file" in reason:
             raise BadImage(_unknown(data)) from None
@@ -67,8 +78,10 @@ def decode(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
 def prepare_pillow() -> None:
     """Sets what Pillow has for the whole process: its formats, no limit on pixels of its own, and no half-read files."""
     _know_heif()
-    Image.MAX_IMAGE_PIXELS = None  # the limit here is another for each caller, and is checked before pixels are decoded
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint, which writes PDF pages, switches it on
+    # the limit here is another for each caller, and is checked before pixels are decoded
+    Image.MAX_IMAGE_PIXELS = None
+    # WeasyPrint, which writes PDF pages, switches it on
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 @cache
@@ -97,19 +110,56 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _convert(image: Image.Image, scans: int, max_pixels: int) -> Photograph:
+def _convert(image: Image.Image, data: bytes, max_pixels: int) -> Photograph:
+    remarks = _choose_frame(image)
     width, height = image.size
     if width * height > max_pixels:
         raise BadImage(f"{width}x{height} pixels are more than {max_pixels / 10**6:.3g} million")
+    scans = data.count(SCAN)
     if image.format in ("JPEG", "MPO") and width * height * scans > SCANS * max_pixels:
-        raise BadImage(f"{scans} scans of {width}x{height} pixels would take too long to decode; save it again as a plain JPEG")
-    remarks = ["first frame of an animation"] if getattr(image, "n_frames", 1) > 1 else []
+        raise BadImage(
+            f"{scans} scans of {width}x{height} pixels would take too long to decode; save it again as a plain JPEG"
+        )
+    if image.format == "TIFF" and tiffs.is_misread(image):
+        image = _as_image(tiffs.read(data, image), image)
     image.load()
+    if image.mode.startswith("I;16"):
+        image, more = _full_scale(image)
+        remarks += more
     upright = _upright(image)
     if upright.mode in ("I", "F"):
         raise BadImage("32-bit pixels have no agreed scale; save it with 8 or 16 bits")
-    rgb = _deep_grey(upright) if upright.mode.startswith("I;16") else _on_white(_to_srgb(upright))
+    if upright.mode == "LAB":
+        raise BadImage("its pixels are L*a*b*; save it as RGB or grey")
+    srgb = _to_srgb(upright)
+    rgb = _deep_grey(srgb) if srgb.mode.startswith("I;16") else _on_white(srgb)
     return Photograph(np.ascontiguousarray(rgb), tuple(remarks))
+
+
+def _choose_frame(image: Image.Image) -> list[str]:
+    """Goes to the frame that is the photograph; returns what there is to say about the others."""
+    if image.format == "TIFF":
+        return tiffs.main_page(image)
+    # an MPO is one photograph, and what a phone adds to it
+    is_animated = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+    return ["first frame of an animation"] if is_animated else []
+
+
+def _as_image(samples: UInt16[np.ndarray, "h w ..."], like: Image.Image) -> Image.Image:
+    """16-bit samples as an image with the metadata of another: grey stays deep, colours become 8 bits."""
+    made = Image.fromarray(samples if samples.ndim == 2 else _eight_bits(samples))
+    made.info = dict(like.info)
+    made.getexif()[ORIENTATION] = like.getexif().get(ORIENTATION, 1)
+    return made
+
+
+def _full_scale(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """16-bit grey with white at 65535; only a TIFF's may be stored otherwise."""
+    samples = np.asarray(image).astype(np.uint16)
+    if image.format != "TIFF":
+        return image, []
+    scaled, remarks = tiffs.full_scale(image, samples)
+    return _as_image(scaled, image), remarks
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -122,26 +172,38 @@ def _upright(image: Image.Image) -> Image.Image:
 def _deep_grey(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     """16-bit grey, scaled: Pillow's own conversion clips everything above 255."""
     samples = np.asarray(image).astype(np.uint16)
-    grey = np.empty(samples.shape, np.uint8)
-    for row, values in zip(grey, samples, strict=True):  # row by row: as a whole, float64 would take eight times the memory
-        row[:] = np.round(values / 257.0)
+    grey = _eight_bits(samples)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[samples == transparent] = 255
     return np.stack([grey] * 3, axis=-1)
 
 
+def _eight_bits(samples: UInt16[np.ndarray, "h ..."]) -> UInt8[np.ndarray, "h ..."]:
+    made = np.empty(samples.shape, np.uint8)
+    # row by row: as a whole, float64 would take eight times the memory
+    for row, values in zip(made, samples, strict=True):
+        row[:] = np.round(values / 257.0)
+    return made
+
+
 def _to_srgb(image: Image.Image) -> Image.Image:
     """Applies an embedded ICC profile; an unusable profile is ignored, as browsers do."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "CMYK", "L"):
+    if not profile:
         return image
+    plain = image.convert(PLAIN[image.mode]) if image.mode in PLAIN else image
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        srgb = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(plain, source, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image
-    return converted or image
+    if converted is None:
+        return image
+    if image.has_transparency_data and not image.mode.startswith("I;16"):
+        converted.putalpha(image.convert("RGBA").getchannel("A"))
+    return converted
 
 
 def _on_white(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:

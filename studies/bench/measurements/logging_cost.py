@@ -3,6 +3,7 @@
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +14,7 @@ from common.tracking import Store
 from studies.bench.measurements.photographs import prepared, write_photographs
 from studies.bench.result import Result, Side, own_store
 from studies.bench.tasks import Task, product_variant
+from variants.schedule.phases import schedule_of
 
 
 class TimedCallback:
@@ -30,25 +32,53 @@ class TimedCallback:
 
 def logging_and_checkpoints(task: Task, steps: int, target: float | None = None) -> Result:
     """Measures their share of the time with a run's defaults: losses every few steps, a checkpoint by the clock."""
-    watch, progress = WatchConfig(), Progress()
+    watch = WatchConfig()
     with tempfile.TemporaryDirectory() as folder:
-        variant, batches = product_variant(task), _batches(Path(folder), task)
-        run = _own_store(Path(folder)).open_run("bench", "bench", {}, {})
-        losses = LogLosses(run, watch.log_steps, str)
-        state = lambda: {"variant": variant.state_dict(), "batches": batches.state_dict(), "losses": losses.state_dict()}  # noqa: E731
-        saver = Checkpointer(run.folder, float("inf"), state, run.flush)
-        watchers = [TimedCallback(losses), TimedCallback(saver)]
-        budget = Budget(amount=steps * task.batch, unit="images")
-        with run.watch_machine():
-            train(variant.phases(budget), batches, "images", progress, variant.engine, watchers)
-        saving = min(_seconds_of_saving(saver, progress) for _ in range(3))
-    step = progress.seconds / steps
-    beside = sum(watcher.seconds for watcher in watchers) / steps
-    share = beside / step + saving / watch.checkpoint_seconds
-    sides = [Side("a step", step, 1 / step), Side("logging beside it", beside, 1 / max(beside, 1e-12))]
-    sides.append(Side(f"a checkpoint, each {watch.checkpoint_seconds:.0f} s", saving, 1 / saving))
+        seconds, beside, saving = _seconds_of_parts(task, steps, watch, Path(folder))
+    step = seconds / steps
+    logging = beside / steps
+    share = logging / step + saving / watch.checkpoint_seconds
+    sides = [
+        Side("a step", step, 1 / step),
+        Side("logging beside it", logging, 1 / max(logging, 1e-12)),
+        Side(f"a checkpoint, each {watch.checkpoint_seconds:.0f} s", saving, 1 / saving),
+    ]
     name = f"logging and checkpoints, {task.variant}, {task.size} px, batch {task.batch}"
     return Result(name, sides, share, target, at_most=True, ratio_of="of training time")
+
+
+def _seconds_of_parts(
+    task: Task, steps: int, watch: WatchConfig, folder: Path
+) -> tuple[float, float, float]:
+    """Seconds of the whole training, of logging beside it, and of one checkpoint."""
+    progress = Progress()
+    variant = product_variant(task)
+    batches = _batches(folder, task)
+    run = _own_store(folder).open_run("bench", "bench", {}, {})
+    losses = LogLosses(run, watch.log_steps, str)
+
+    def state() -> dict[str, Any]:
+        return {
+            "variant": variant.state_dict(),
+            "batches": batches.state_dict(),
+            "losses": losses.state_dict(),
+        }
+
+    saver = Checkpointer(run.folder, float("inf"), state, run.flush)
+    watchers = [TimedCallback(losses), TimedCallback(saver)]
+    budget = Budget(amount=steps * task.batch, unit="images")
+    with run.watch_machine():
+        train(
+            schedule_of(variant).phases(budget),
+            batches,
+            "images",
+            progress,
+            variant.engine,
+            watchers,
+        )
+    saving = min(_seconds_of_saving(saver, progress) for _ in range(3))
+    beside = sum(watcher.seconds for watcher in watchers)
+    return progress.seconds, beside, saving
 
 
 def _own_store(folder: Path) -> Store:
@@ -64,5 +94,9 @@ def _seconds_of_saving(saver: Checkpointer, progress: Progress) -> float:
 
 
 def _batches(folder: Path, task: Task) -> Batches:
-    dataset = prepared(write_photographs(folder / "photographs", task.size), folder / "shards", task.size)
-    return Batches(dataset.split("train"), BatchConfig(size=task.batch), 0, torch.device(task.device))
+    dataset = prepared(
+        write_photographs(folder / "photographs", task.size), folder / "shards", task.size
+    )
+    return Batches(
+        dataset.split("train"), BatchConfig(size=task.batch), 0, torch.device(task.device)
+    )

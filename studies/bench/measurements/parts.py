@@ -15,16 +15,30 @@ from studies.bench.result import Result, of_times
 from studies.bench.timing import alternate, timed
 from variants.players.adam import AdamConfig
 
-Layer = tuple[str, int, int]  # class, channels in, channels out; kernels of 4, stride 2, padding 1
-Both = Callable[[], Tensor | list[Tensor]]  # one of two implementations; returns everything that it computes
+# class, channels in, channels out; kernels of 4, stride 2, padding 1
+Layer = tuple[str, int, int]
+# one of two implementations; returns everything that it computes
+Both = Callable[[], Tensor | list[Tensor]]
 
 
 def layers(dtype: torch.dtype, batch: int, width: int, rounds: int) -> Iterator[Result]:
     """Measures layers of pix2pix's generator, forward and backward."""
-    down, up, last = ("Conv2d", 8 * width, 8 * width), ("ConvTranspose2d", 16 * width, 8 * width), ("ConvTranspose2d", 2 * width, 2)
-    yield _layer(f"convolution of 8x8 maps, batch {batch}", down, (batch, 8 * width, 8, 8), dtype, rounds)
-    yield _layer(f"transposed convolution of 4x4 maps, batch {batch}", up, (batch, 16 * width, 4, 4), dtype, rounds)
-    yield _layer(f"last layer, 2 channels, batch {batch}", last, (batch, 2 * width, 128, 128), dtype, rounds)
+    down = ("Conv2d", 8 * width, 8 * width)
+    up = ("ConvTranspose2d", 16 * width, 8 * width)
+    last = ("ConvTranspose2d", 2 * width, 2)
+    yield _layer(
+        f"convolution of 8x8 maps, batch {batch}", down, (batch, 8 * width, 8, 8), dtype, rounds
+    )
+    yield _layer(
+        f"transposed convolution of 4x4 maps, batch {batch}",
+        up,
+        (batch, 16 * width, 4, 4),
+        dtype,
+        rounds,
+    )
+    yield _layer(
+        f"last layer, 2 channels, batch {batch}", last, (batch, 2 * width, 128, 128), dtype, rounds
+    )
     yield _skip(f"batch norm under a skip, batch {batch}", (batch, width, 128, 128), dtype, rounds)
 
 
@@ -34,11 +48,17 @@ def others(width: int, rounds: int) -> Iterator[Result]:
     yield _mirror(rounds)
 
 
-def _layer(name: str, layer: Layer, shape: tuple[int, ...], dtype: torch.dtype, rounds: int) -> Result:
+def _layer(
+    name: str, layer: Layer, shape: tuple[int, ...], dtype: torch.dtype, rounds: int
+) -> Result:
     kind, incoming, outgoing = layer
     torch.manual_seed(0)
-    ours = getattr(convolution, kind)(incoming, outgoing, 4, 2, 1).to(dtype=dtype, memory_format=torch.channels_last)
-    plain = getattr(nn, kind)(incoming, outgoing, 4, 2, 1).to(dtype=dtype, memory_format=torch.channels_last)
+    ours = getattr(convolution, kind)(incoming, outgoing, 4, 2, 1).to(
+        dtype=dtype, memory_format=torch.channels_last
+    )
+    plain = getattr(nn, kind)(incoming, outgoing, 4, 2, 1).to(
+        dtype=dtype, memory_format=torch.channels_last
+    )
     plain.load_state_dict(ours.state_dict())
     x = torch.randn(shape).to(dtype=dtype, memory_format=torch.channels_last)
     works = [_forward_and_backward(module, x, *module.parameters()) for module in (plain, ours)]
@@ -47,7 +67,9 @@ def _layer(name: str, layer: Layer, shape: tuple[int, ...], dtype: torch.dtype, 
 
 def _skip(name: str, shape: tuple[int, ...], dtype: torch.dtype, rounds: int) -> Result:
     """Measures batch norm whose output a skip connection concatenates: its gradient is a slice of the joined gradient."""
-    x, beside = (torch.randn(shape).to(dtype=dtype, memory_format=torch.channels_last) for _ in range(2))
+    x, beside = (
+        torch.randn(shape).to(dtype=dtype, memory_format=torch.channels_last) for _ in range(2)
+    )
 
     def through(join: Callable[..., Tensor], x: Tensor) -> Tensor:
         return join(nn.functional.batch_norm(x, None, None, training=True), beside)
@@ -57,7 +79,9 @@ def _skip(name: str, shape: tuple[int, ...], dtype: torch.dtype, rounds: int) ->
     return _result(name, "torch.cat", works, rounds)
 
 
-def _forward_and_backward(function: Callable[[Tensor], Tensor], x: Tensor, *weights: Tensor) -> Both:
+def _forward_and_backward(
+    function: Callable[[Tensor], Tensor], x: Tensor, *weights: Tensor
+) -> Both:
     """Returns a function for the output, and for the gradients of input and weights at one fixed gradient of the output."""
     x = x.clone().requires_grad_()
     upstream = torch.randn_like(function(x), generator=torch.Generator().manual_seed(0))
@@ -72,13 +96,18 @@ def _forward_and_backward(function: Callable[[Tensor], Tensor], x: Tensor, *weig
 def _adam(width: int, rounds: int) -> Iterator[Result]:
     """Measures a step from bfloat16 gradients, bfloat16 working weights included; and stepped weights when nothing may change."""
     torch.manual_seed(0)
-    weights = [w.detach() for w in PlainGenerator(256, width, 0.0).to(memory_format=torch.channels_last).parameters()]
+    weights = [
+        w.detach()
+        for w in PlainGenerator(256, width, 0.0).to(memory_format=torch.channels_last).parameters()
+    ]
     gradients = [torch.randn_like(w, dtype=torch.bfloat16) for w in weights]
     plain = _TorchAdam(weights)
     copies = [w.bfloat16() for w in weights]
     config = AdamConfig()
     betas = (config.beta1, config.beta2)
-    adam = FusedAdam(config.learning_rate, betas, 0.0, [w.clone() for w in weights], copies, [1.0] * len(weights))
+    adam = FusedAdam(
+        config.learning_rate, betas, 0.0, [w.clone() for w in weights], copies, [1.0] * len(weights)
+    )
 
     def step() -> list[Tensor]:
         adam.step(gradients)
@@ -88,7 +117,12 @@ def _adam(width: int, rounds: int) -> Iterator[Result]:
     steps: list[Both] = [partial(plain.step, gradients), step]
     yield _result(f"Adam's step, {name}", "torch's fused Adam", steps, rounds)
     stepped: list[Both] = [partial(plain.stepped, gradients), partial(adam.stepped, gradients)]
-    yield _result(f"the weights after Adam's step, nothing changed, {name}", "step and restore", stepped, rounds)
+    yield _result(
+        f"the weights after Adam's step, nothing changed, {name}",
+        "step and restore",
+        stepped,
+        rounds,
+    )
 
 
 class _TorchAdam:
@@ -97,7 +131,9 @@ class _TorchAdam:
     def __init__(self, weights: list[Tensor]) -> None:
         self._weights = [nn.Parameter(w.clone()) for w in weights]
         self._copies = [w.bfloat16() for w in weights]
-        self._adam = torch.optim.Adam(self._weights, lr=AdamConfig().learning_rate, betas=(0.5, 0.999), fused=True)
+        self._adam = torch.optim.Adam(
+            self._weights, lr=AdamConfig().learning_rate, betas=(0.5, 0.999), fused=True
+        )
 
     def step(self, gradients: list[Tensor]) -> list[Tensor]:
         for weight, gradient in zip(self._weights, gradients, strict=True):
@@ -124,7 +160,8 @@ class _TorchAdam:
 
 def _mirror(rounds: int) -> Result:
     stored = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    plain, ours = np.empty_like(stored), np.empty_like(stored)
+    plain = np.empty_like(stored)
+    ours = np.empty_like(stored)
 
     def with_numpy() -> Tensor:
         np.copyto(plain, stored[:, ::-1])
@@ -140,9 +177,16 @@ def _mirror(rounds: int) -> Result:
 
 def _result(name: str, plain: str, works: list[Both], rounds: int) -> Result:
     checked = f"largest difference {_difference(*works):.1e} of the largest value"
-    return of_times(name, plain, alternate(timed(works[0]), timed(works[1]), rounds), 1, None, checked)
+    return of_times(
+        name, plain, alternate(timed(works[0]), timed(works[1]), rounds), 1, None, checked
+    )
 
 
 def _difference(*works: Both) -> float:
-    first, second = (output if isinstance(output, list) else [output] for output in (work() for work in works))
-    return max(float((a.double() - b.double()).abs().max() / a.double().abs().max()) for a, b in zip(first, second, strict=True))
+    first, second = (
+        output if isinstance(output, list) else [output] for output in (work() for work in works)
+    )
+    return max(
+        float((a.double() - b.double()).abs().max() / a.double().abs().max())
+        for a, b in zip(first, second, strict=True)
+    )

@@ -12,7 +12,8 @@ from studies.bench.measurements.stepper import stepper
 from studies.bench.tasks import Task
 from variants.registry import with_critic
 
-BATCHES, SIZES = (1, 2, 4, 8, 16), (32, 64, 128, 256)
+BATCHES = (1, 2, 4, 8, 16)
+SIZES = (32, 64, 128, 256)
 STEPS = 3
 
 
@@ -30,7 +31,9 @@ def scaling(base: Task, say: Callable[[str], None]) -> pd.DataFrame:
             continue
         say(f"{task.variant}, {axis} {value}: {speed:,.1f} images/s, {memory:.2f} GB")
         rows.append((task.variant, axis, value, speed, memory))
-    return pd.DataFrame(rows, columns=["variant", "axis", "value", "images_per_second", "memory_gb"])
+    return pd.DataFrame(
+        rows, columns=["variant", "axis", "value", "images_per_second", "memory_gb"]
+    )
 
 
 def _measured(task: Task) -> tuple[float, float]:
@@ -45,7 +48,9 @@ def _tasks(base: Task) -> Iterator[tuple[str, int, Task]]:
         yield from (("batch", n, replace(base, variant=variant, batch=n)) for n in BATCHES)
         yield from (("size", n, replace(base, variant=variant, size=n)) for n in SIZES)
         if base.device == "cpu":
-            yield from (("threads", n, replace(base, variant=variant, threads=n)) for n in _threads())
+            yield from (
+                ("threads", n, replace(base, variant=variant, threads=n)) for n in _threads()
+            )
 
 
 def _threads() -> list[int]:

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from common.errors import ColourbenchError, first_line
-from common.loop.costs import CountFlops, peak_memory
-from common.loop.own_process import OwnProcess
+from common.system.costs import CountFlops, peak_memory
+from common.system.processes import OwnProcess
 from studies.bench.tasks import Task, plain_step, product_step, product_variant
 from studies.bench.timing import seconds
 

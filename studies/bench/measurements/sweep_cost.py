@@ -26,7 +26,12 @@ def trials_per_second(workers: tuple[int, ...], trials: int, storage: str = "") 
     sides = [_side(count, trials, storage) for count in workers]
     kind = storage.partition(":")[0].partition("+")[0] or "sqlite"
     name = f"{trials} tiny trials, {kind}, {' / '.join(map(str, workers))} workers"
-    return Result(name, sides, sides[-1].per_second / sides[0].per_second, ratio_of=f"times the trials of {workers[0]} worker")
+    return Result(
+        name,
+        sides,
+        sides[-1].per_second / sides[0].per_second,
+        ratio_of=f"times the trials of {workers[0]} worker",
+    )
 
 
 def _side(workers: int, trials: int, storage: str) -> Side:
@@ -34,7 +39,9 @@ def _side(workers: int, trials: int, storage: str) -> Side:
         home = Home(Path(folder))
         prepared(write_photographs(Path(folder) / "photographs", SIZE), home.data / "bench", SIZE)
         name = f"bench-{Path(folder).name}"
-        order = Sweep(name=name, base=_base(), trials=trials, sampler="random", pruner="none", storage=storage)
+        order = Sweep(
+            name=name, base=_base(), trials=trials, sampler="random", pruner="none", storage=storage
+        )
         try:
             with redirect_stderr(io.StringIO()):  # hides the progress bars of tiny trials
                 run_sweep(home, order, lambda text: None, workers)
@@ -44,7 +51,9 @@ def _side(workers: int, trials: int, storage: str) -> Side:
     started = min(trial.datetime_start for trial in ended if trial.datetime_start)
     last = max(trial.datetime_complete for trial in ended if trial.datetime_complete)
     seconds = (last - started).total_seconds()
-    return Side(f"{workers} worker{'s' if workers > 1 else ''}", seconds / len(ended), len(ended) / seconds)
+    return Side(
+        f"{workers} worker{'s' if workers > 1 else ''}", seconds / len(ended), len(ended) / seconds
+    )
 
 
 def _base() -> RunConfig:

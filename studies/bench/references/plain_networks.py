@@ -12,6 +12,26 @@ from torch import Tensor, nn
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 
 
+def _down(incoming: int, outgoing: int, *, is_first: bool, is_last: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    if not is_first:
+        layers.append(nn.LeakyReLU(0.2))
+    layers.append(nn.Conv2d(incoming, outgoing, 4, 2, 1, bias=False))
+    if not is_first and not is_last:
+        layers.append(nn.BatchNorm2d(outgoing))
+    return nn.Sequential(*layers)
+
+
+def _up(incoming: int, outgoing: int, is_last: bool, dropout: float) -> nn.Sequential:
+    convolution = nn.ConvTranspose2d(incoming, outgoing, 4, 2, 1, bias=is_last)
+    layers: list[nn.Module] = [nn.ReLU(), convolution]
+    if not is_last:
+        layers.append(nn.BatchNorm2d(outgoing))
+    if dropout:
+        layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)
+
+
 class PlainGenerator(nn.Module):
     """The U-Net of Isola et al. 2017, §6.1.1: (B, 1, H, W) -> (B, 2, H, W)."""
 
@@ -19,20 +39,16 @@ class PlainGenerator(nn.Module):
         super().__init__()
         depth = size.bit_length() - 1
         widths = [1] + [base_width * min(2**i, 8) for i in range(depth)]
-        self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
-        for i in range(depth):
-            bare = i in (0, depth - 1)
-            layers: list[nn.Module] = [nn.LeakyReLU(0.2)] if i else []
-            layers += [nn.Conv2d(widths[i], widths[i + 1], 4, 2, 1, bias=False)]
-            layers += [] if bare else [nn.BatchNorm2d(widths[i + 1])]
-            self.downs.append(nn.Sequential(*layers))
+        self.downs = nn.ModuleList(
+            _down(widths[i], widths[i + 1], is_first=i == 0, is_last=i == depth - 1)
+            for i in range(depth)
+        )
+        self.ups = nn.ModuleList()
         for i in reversed(range(depth)):
             incoming = widths[i + 1] * (1 if i == depth - 1 else 2)
             outgoing = widths[i] if i else 2
-            layers = [nn.ReLU(), nn.ConvTranspose2d(incoming, outgoing, 4, 2, 1, bias=i == 0)]
-            layers += [nn.BatchNorm2d(outgoing)] if i else []
-            layers += [nn.Dropout(dropout)] if depth - 1 - i < 3 and outgoing == 8 * base_width and dropout else []
-            self.ups.append(nn.Sequential(*layers))
+            is_dropped = depth - 1 - i < 3 and outgoing == 8 * base_width
+            self.ups.append(_up(incoming, outgoing, i == 0, dropout if is_dropped else 0.0))
 
     def forward(self, L: Tensor) -> Tensor:
         features = [L]
@@ -54,7 +70,11 @@ class PlainCritic(nn.Module):
         for i in range(4):
             layers.append(nn.Conv2d(widths[i], widths[i + 1], 4, 2 if i < 3 else 1, 1, bias=i == 0))
             if i:
-                layers.append(nn.BatchNorm2d(widths[i + 1]) if norm == "batch" else nn.GroupNorm(1, widths[i + 1]))
+                layers.append(
+                    nn.BatchNorm2d(widths[i + 1])
+                    if norm == "batch"
+                    else nn.GroupNorm(1, widths[i + 1])
+                )
             layers.append(nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[4], 1, 4, 1, 1))
 
@@ -72,5 +92,7 @@ def take_weights(network: nn.Module, parameters: Iterable[Tensor]) -> None:
     """
     for own, given in zip(network.parameters(), parameters, strict=True):
         if own.shape != given.shape:
-            raise ValueError(f"a weight of shape {tuple(given.shape)} does not fit {tuple(own.shape)}")
+            raise ValueError(
+                f"a weight of shape {tuple(given.shape)} does not fit {tuple(own.shape)}"
+            )
         own.copy_(given)

@@ -19,7 +19,8 @@ class PlainCgan:
     """pix2pix (Isola et al. 2017): one critic update, then one generator update, on the same fake photographs."""
 
     def __init__(self, generator: PlainGenerator, critic: PlainCritic) -> None:
-        self.generator, self.critic = generator, critic
+        self.generator = generator
+        self.critic = critic
         self.generator_adam = torch.optim.Adam(generator.parameters(), **ADAM)  # type: ignore[arg-type]
         self.critic_adam = torch.optim.Adam(critic.parameters(), **ADAM)  # type: ignore[arg-type]
 
@@ -42,7 +43,8 @@ class PlainWganCritic:
     """The critic's update of WGAN-GP (Gulrajani et al. 2017, Algorithm 1, lines 4 to 9)."""
 
     def __init__(self, generator: PlainGenerator, critic: PlainCritic) -> None:
-        self.generator, self.critic = generator, critic
+        self.generator = generator
+        self.critic = critic
         self.adam = torch.optim.Adam(critic.parameters(), lr=1e-4, betas=(0.0, 0.9))
 
     def step(self, L: Tensor, ab: Tensor) -> None:
@@ -75,9 +77,13 @@ class NaiveEgan:
         reconstruction_weight: float = RECONSTRUCTION_WEIGHT,
         diversity_weight: float = DIVERSITY_WEIGHT,
     ) -> None:
-        self.parents: list[tuple[nn.Module, torch.optim.Adam]] = [(network, _adam(network)) for network in parents]
-        self.critic, self.critic_adam = critic, _adam(critic)
-        self._reconstruction_weight, self._diversity_weight = reconstruction_weight, diversity_weight
+        self.parents: list[tuple[nn.Module, torch.optim.Adam]] = [
+            (network, _adam(network)) for network in parents
+        ]
+        self.critic = critic
+        self.critic_adam = _adam(critic)
+        self._reconstruction_weight = reconstruction_weight
+        self._diversity_weight = diversity_weight
 
     def step(self, L: Tensor, ab: Tensor, judge_L: Tensor, judge_ab: Tensor) -> list[str]:
         """Runs one generation; returns the survivors' mutations, the fittest first."""
@@ -87,12 +93,16 @@ class NaiveEgan:
                 child, adam = self._child(parent, optimiser.state_dict(), mutation, L, ab)
                 with torch.no_grad():
                     judged = colours(child, judge_L)
-                children.append((self._fitness(judge_L, judge_ab, judged), mutation, child, adam, judged))
+                children.append(
+                    (self._fitness(judge_L, judge_ab, judged), mutation, child, adam, judged)
+                )
         children.sort(key=lambda c: c[0], reverse=True)
         best = children[: len(self.parents)]
         self.parents = [(child, adam) for _, _, child, adam, _ in best]
         self.critic_adam.zero_grad()
-        torch.stack([critic_loss(self.critic, judge_L, judge_ab, judged) for *_, judged in best]).mean().backward()
+        torch.stack(
+            [critic_loss(self.critic, judge_L, judge_ab, judged) for *_, judged in best]
+        ).mean().backward()
         self.critic_adam.step()
         return [mutation for _, mutation, *_ in best]
 
@@ -104,7 +114,9 @@ class NaiveEgan:
         adam.load_state_dict(copy.deepcopy(dict(state)))
         fake = colours(child, L)
         self.critic.requires_grad_(False)
-        loss = _adversarial(mutation, logits_of(self.critic, L, fake)) + self._reconstruction_weight * F.l1_loss(fake, ab)
+        loss = _adversarial(
+            mutation, logits_of(self.critic, L, fake)
+        ) + self._reconstruction_weight * F.l1_loss(fake, ab)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -113,7 +125,8 @@ class NaiveEgan:
 
     def _fitness(self, L: Tensor, ab: Tensor, fake: Tensor) -> float:
         """F = F_q + γ F_d (eq. 5 and 6)."""
-        real, false = logits_of(self.critic, L, ab), logits_of(self.critic, L, fake)
+        real = logits_of(self.critic, L, ab)
+        false = logits_of(self.critic, L, fake)
         gradients = torch.autograd.grad(_halved(real, false), list(self.critic.parameters()))
         diversity = -torch.log(torch.cat([gradient.flatten() for gradient in gradients]).norm())
         return float(torch.sigmoid(false.detach()).mean() + self._diversity_weight * diversity)
@@ -139,8 +152,12 @@ def logits_of(critic: nn.Module, L: Tensor, ab: Tensor) -> Tensor:
 
 
 def _halved(real: Tensor, false: Tensor) -> Tensor:
-    ones, zeros = torch.ones_like(real), torch.zeros_like(false)
-    return (F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(false, zeros)) / 2
+    ones = torch.ones_like(real)
+    zeros = torch.zeros_like(false)
+    return (
+        F.binary_cross_entropy_with_logits(real, ones)
+        + F.binary_cross_entropy_with_logits(false, zeros)
+    ) / 2
 
 
 def _adversarial(mutation: str, logits: Tensor) -> Tensor:

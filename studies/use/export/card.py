@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 from scipy import stats
 
+from analysis import evaluation
 from analysis.statistics.crossed import LEVEL
 from common.colour import lab
 from common.colour.metrics import HEADLINE, METRICS
@@ -18,10 +19,10 @@ from common.config import explain_fields
 from common.data.shards import Dataset
 from common.data.sources import SOURCES
 from common.errors import ColourbenchError
-from common.files import integrity
-from common.files.names import PER_IMAGE, SAMPLES
+from common.system import integrity
+from common.system.names import PER_IMAGE, SAMPLES
 from studies.home import Home
-from studies.runs.trained import RETRAIN
+from studies.runs.model import RETRAIN
 from studies.use.export.formats import CARD, GALLERY, published
 from studies.use.models import Model
 
@@ -40,11 +41,15 @@ class About:
     remarks: list[str] = field(default_factory=list)
 
 
-def write(home: Home, model: Model, folder: Path, about: About, shows_photographs: bool = True) -> Path:
+def write(
+    home: Home, model: Model, folder: Path, about: About, shows_photographs: bool = True
+) -> Path:
     """Writes README.md with its front matter, and a gallery where the photographs are at hand; returns the card's path."""
     dataset = _dataset(home, model)
-    has_gallery = shows_photographs and dataset is not None and gallery(model, dataset, folder / GALLERY)
-    metrics = _metrics(model)
+    has_gallery = (
+        shows_photographs and dataset is not None and gallery(model, dataset, folder / GALLERY)
+    )
+    rows = _metrics(model, dataset)
     facts: dict[str, Any] = {
         "model": model,
         "variant": model.config.variant.name,
@@ -54,7 +59,8 @@ def write(home: Home, model: Model, folder: Path, about: About, shows_photograph
         "dataset": dataset,
         "source": _source(dataset),
         "licence": about.data_licence or _licence(dataset),
-        "metrics": metrics,
+        "metrics": rows,
+        "worse_than_grey": [row.title for row in rows if row.is_worse_than_grey],
         "gallery": GALLERY if has_gallery else "",
         "settings": explain_fields(published(model.config)),
         "about": about,
@@ -71,23 +77,54 @@ def write(home: Home, model: Model, folder: Path, about: About, shows_photograph
     return folder / CARD
 
 
-def _metrics(model: Model) -> list[tuple[str, str]]:
-    """(title, mean with interval) on the test split; empty for a model without its run."""
+@dataclass(frozen=True)
+class Row:
+    """A metric on the test split: the model's mean with its interval, and that of grey where the photographs are at hand."""
+
+    title: str
+    value: str
+    grey: str = ""
+    is_worse_than_grey: bool = False
+
+
+def _metrics(model: Model, dataset: Dataset | None) -> list[Row]:
+    """The headline metrics; empty for a model without its run."""
     if model.run is None or not (model.run.folder / PER_IMAGE).is_file():
         return []
     table = integrity.read_table(model.run.folder / PER_IMAGE, ("photograph", *HEADLINE), RETRAIN)
-    return [(METRICS[name].arrow.replace("|", "\\|"), with_interval(table, name)) for name in HEADLINE]  # | ends a cell
+    grey = evaluation.evaluate(evaluation.grey, dataset.split("test")).table if dataset else None
+    return [_row(name, table, grey) for name in HEADLINE]
+
+
+def _row(name: str, table: pd.DataFrame, grey: pd.DataFrame | None) -> Row:
+    metric = METRICS[name]
+    title = metric.arrow.replace("|", "\\|")  # | ends a cell
+    if grey is None:
+        return Row(title, with_interval(table, name))
+    means = [frame[name].replace([np.inf, -np.inf], np.nan).mean() for frame in (table, grey)]
+    is_worse = metric.direction * (means[0] - means[1]) < 0
+    return Row(title, with_interval(table, name), with_interval(grey, name), is_worse)
 
 
 def with_interval(table: pd.DataFrame, metric: str) -> str:
     """The mean of a metric with its 95 % bootstrap interval over photographs."""
-    values = table.assign(value=table[metric].replace([np.inf, -np.inf], np.nan)).groupby("photograph")["value"].mean().dropna()
+    values = (
+        table.assign(value=table[metric].replace([np.inf, -np.inf], np.nan))
+        .groupby("photograph")["value"]
+        .mean()
+        .dropna()
+    )
     digits = METRICS[metric].digits
     mean = f"{values.mean():.{digits}f}"
     if len(values) < 2 or np.ptp(values.to_numpy()) == 0:
         return mean
     interval = stats.bootstrap(
-        (values.to_numpy(),), np.mean, n_resamples=RESAMPLES, confidence_level=1 - LEVEL, method="percentile", rng=0
+        (values.to_numpy(),),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=1 - LEVEL,
+        method="percentile",
+        rng=0,
     ).confidence_interval
     return f"{mean} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
@@ -103,7 +140,10 @@ def gallery(model: Model, dataset: Dataset, path: Path) -> bool:
     truth = test.photographs(places[chosen])
     L, ab = lab.to_network(truth)
     grey = lab.to_photographs(L, torch.zeros_like(ab))
-    rows = [np.concatenate(list(images), axis=1) for images in (_hwc(grey), coloured[chosen], _hwc(truth))]
+    rows = [
+        np.concatenate(list(images), axis=1)
+        for images in (_hwc(grey), coloured[chosen], _hwc(truth))
+    ]
     Image.fromarray(np.concatenate(rows, axis=0)).save(path, quality=92)
     return True
 

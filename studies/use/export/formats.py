@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,24 +17,34 @@ from common.colour.hints import CHANNELS
 from common.config import as_json, parse
 from common.errors import ColourbenchError, first_line
 from common.fast import switch
-from common.files.atomic import replacing, write_atomically
 from common.loop import checkpoint
-from studies.runs import model_file
+from common.system.atomic import replacing, write_atomically
 from studies.runs.configuration import RunConfig
+from studies.runs.model import read_model, write_model
 from studies.use.models import Model, is_file
 from variants.players.program import Program
 
 FORMATS = {"safetensors": "model.safetensors", "onnx": "model.onnx", "pt2": "model.pt2"}
 TOLERANCE = 1e-3  # of ab in [-1, 1], about a tenth of a Lab unit
-CARD, GALLERY = "README.md", "gallery.jpg"
+HALF_TOLERANCE = 2e-2  # the same for weights of 16 bits, about two units
+CARD = "README.md"
+GALLERY = "gallery.jpg"
 OPSET = 20
-SHAPES = ((1, 0, 0), (3, 1, 33), (2, -7, 64))  # images, and pixels more than the training size: odd sides and rectangles too
+# images, and pixels more than the training size: odd sides and rectangles too
+SHAPES = (
+    (1, 0, 0),
+    (3, 1, 33),
+    (2, -7, 64),
+)
 
 Call = Callable[[dict[str, Tensor]], Tensor]
 
 
-def write(model: Model, kind: str, folder: Path) -> tuple[Path, float]:
+def write(model: Model, kind: str, folder: Path, half: bool = False) -> tuple[Path, float]:
     """Writes `model.…` into a folder; returns its path and the largest difference in ab, over batches and sizes, from the model.
+
+    Args:
+        half: store the weights of a safetensors file in float16: half of the size, and colours that differ a little.
 
     Raises:
         ColourbenchError: the model's colours depend on noise or on its batch, a package is missing, or the file disagrees.
@@ -45,12 +56,20 @@ def write(model: Model, kind: str, folder: Path) -> tuple[Path, float]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FORMATS[kind]
-    call = {"safetensors": _safetensors, "onnx": _onnx, "pt2": _pt2}[kind](model, path)
+    if half and kind != "safetensors":
+        raise ColourbenchError("--half is for safetensors; an exported program computes in float32")
+    writers: dict[str, Callable[[Model, Path], Call]] = {
+        "safetensors": partial(_safetensors, half=half),
+        "onnx": _onnx,
+        "pt2": _pt2,
+    }
+    call = writers[kind](model, path)
     difference = largest_difference(model, call)
-    if not difference <= TOLERANCE:
+    tolerance = HALF_TOLERANCE if half else TOLERANCE
+    if not difference <= tolerance:
         path.unlink()
         raise ColourbenchError(
-            f"{path} would differ by {difference:.2g} from {model.name} (limit {TOLERANCE:g}), so it was removed"
+            f"{path} would differ by {difference:.2g} from {model.name} (limit {tolerance:g}), so it was removed"
         )
     return path, difference
 
@@ -78,7 +97,8 @@ def largest_difference(model: Model, call: Call) -> float:
 
 def examples(model: Model) -> Iterator[dict[str, Tensor]]:
     """Inputs of several shapes: L, and hints and label for a generator that takes them."""
-    draw, size = torch.Generator().manual_seed(0), model.colouriser.size
+    draw = torch.Generator().manual_seed(0)
+    size = model.colouriser.size
     for images, taller, wider in SHAPES:
         shape = images, 1, size + taller, size + wider
         inputs = {"L": torch.rand(shape, generator=draw) * 2 - 1}
@@ -109,7 +129,7 @@ def critic_of(model: Model) -> dict[str, Tensor]:
     Raises:
         ColourbenchError: the run has no critic, or kept no checkpoint.
     """
-    if model.file and (kept := model_file.read(model.file, "write it again").critic):
+    if model.file and (kept := read_model(model.file, "write it again").critic):
         return kept
     state = checkpoint.latest(model.run.folder)[1] if model.run else None
     variant = state["variant"] if state else {}
@@ -120,10 +140,17 @@ def critic_of(model: Model) -> dict[str, Tensor]:
     return cast(dict[str, Tensor], variant["critic"]["network"])
 
 
-def _safetensors(model: Model, path: Path, critic: dict[str, Tensor] | None = None) -> Call:
+def _safetensors(
+    model: Model, path: Path, critic: dict[str, Tensor] | None = None, half: bool = False
+) -> Call:
     weights = model.colouriser.state_dict()
-    model_file.write(path, weights, published(model.config), model.colouriser.size, model.labels, critic)
-    from studies.runs.trained import load_file
+    if half:
+        weights = {
+            name: weight.half() if weight.is_floating_point() else weight
+            for name, weight in weights.items()
+        }
+    write_model(path, weights, published(model.config), model.colouriser.size, model.labels, critic)
+    from studies.runs.model import load_file
 
     again = Program(load_file(path, "cpu")[0].network)
     return lambda inputs: _run(again, inputs)
@@ -138,7 +165,8 @@ def with_critic(model: Model, folder: Path, critic: dict[str, Tensor]) -> Path:
 def _pt2(model: Model, path: Path) -> Call:
     exported = traced(model)
     with replacing(path) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns about shared weights, which it stores once
+        # torch warns about shared weights, which it stores once
+        warnings.simplefilter("ignore")
         torch.export.save(exported, file)
     again = torch.export.load(path).module()
     return lambda inputs: _run(again, inputs)
@@ -153,13 +181,22 @@ def _onnx(model: Model, path: Path) -> Call:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecated parts
         try:
-            names: dict[str, Any] = {"input_names": list(next(examples(model))), "output_names": ["ab"]}
-            program = torch.onnx.export(traced(model), dynamo=True, opset_version=OPSET, verbose=False, **names)
+            names: dict[str, Any] = {
+                "input_names": list(next(examples(model))),
+                "output_names": ["ab"],
+            }
+            program = torch.onnx.export(
+                traced(model), dynamo=True, opset_version=OPSET, verbose=False, **names
+            )
         except Exception as error:  # the converter raises types of its own for each step
-            raise ColourbenchError(f"{model.name} cannot be written as ONNX: {first_line(error)}") from None
+            raise ColourbenchError(
+                f"{model.name} cannot be written as ONNX: {first_line(error)}"
+            ) from None
     write_atomically(path, program.model_proto.SerializeToString())  # type: ignore[union-attr]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda inputs: torch.from_numpy(np.asarray(session.run(["ab"], {name: x.numpy() for name, x in inputs.items()})[0]))
+    return lambda inputs: torch.from_numpy(
+        np.asarray(session.run(["ab"], {name: x.numpy() for name, x in inputs.items()})[0])
+    )
 
 
 def traced(model: Model) -> "torch.export.ExportedProgram":
@@ -191,7 +228,8 @@ def _for_all_sizes(exported: "torch.export.ExportedProgram") -> "torch.export.Ex
 
 
 def _run(program: Any, inputs: dict[str, Tensor]) -> Tensor:
-    L, told = inputs["L"], {name: value for name, value in inputs.items() if name != "L"}
+    L = inputs["L"]
+    told = {name: value for name, value in inputs.items() if name != "L"}
     with torch.no_grad(), _plain():
         ab: Tensor = program(L, **told)
     return ab

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import UInt8
 
 from common.errors import ColourbenchError
-from common.files.atomic import replacing
+from common.system.atomic import replacing
 from studies.use import photographs, prediction
 from studies.use.files import Job, Outcome, Output, reason_to_skip
 from studies.use.prediction import Sight
@@ -31,37 +31,58 @@ def colourise_video(colouriser: Colouriser, job: Job, sight: Sight, output: Outp
     the flicker before and after smoothing, measured at the network's size, and what became of the sound.
     """
     if output.samples:
-        return Outcome(job, error=f"{job.source}: --samples gives versions of a photograph; a video has one, so leave it out")
+        return Outcome(
+            job,
+            error=f"{job.source}: --samples gives versions of a photograph; a video has one, so leave it out",
+        )
     if reason := reason_to_skip(job, output):
         return Outcome(job, error=reason[0], remarks=reason[1:], is_skipped=not reason[0])
     if find_spec("av") is None:
         return Outcome(job, error=f"{job.source}: video needs PyAV: pip install -e '.[video]'")
     [target] = output.targets(job)
     try:
-        remarks = _colourise(colouriser, job.source, target, replace(sight, memory_gb=output.memory_gb / 2), output)
+        remarks = _colourise(
+            colouriser, job.source, target, replace(sight, memory_gb=output.memory_gb / 2), output
+        )
     except ColourbenchError as error:
         return Outcome(job, error=f"{job.source}: {error}")
     except OSError as error:  # of the output: what is wrong with the source is said below
         return Outcome(job, error=f"{job.source}: cannot write {target}: {error.strerror}")
+    output.note(target, job)
     return Outcome(job, (target,), remarks)
 
 
-def _colourise(colouriser: Colouriser, path: Path, target: Path, sight: Sight, output: Output) -> tuple[str, ...]:
+def _colourise(
+    colouriser: Colouriser, path: Path, target: Path, sight: Sight, output: Output
+) -> tuple[str, ...]:
     """Writes the coloured video and returns the remarks."""
-    from studies.use.video.reading import Frames, look_at, open_video  # only now, for they need PyAV
+    # only now, for they need PyAV
+    from studies.use.video.reading import (
+        Frames,
+        look_at,
+        open_video,
+    )
     from studies.use.video.writing import Sink
 
     look = look_at(path)
     pixels = look.height * look.width
     if pixels > output.max_pixels:
-        raise ColourbenchError(f"frames of {look.width}x{look.height} pixels need more memory; raise --max-memory-gb")
+        raise ColourbenchError(
+            f"frames of {look.width}x{look.height} pixels need more memory; raise --max-memory-gb"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     paint = Paint(colouriser, sight, output)
-    with open_video(path) as source, replacing(target) as file, Sink(Path(file.name), source, look, output) as sink:
+    with (
+        open_video(path) as source,
+        replacing(target) as file,
+        Sink(Path(file.name), source, look, output) as sink,
+    ):
         frames = Frames(source, sink)
         shown = iter(frames)
         for batch in iter(lambda: list(islice(shown, min(BATCH, output.max_pixels // pixels))), []):
-            for frame, coloured in zip(batch, paint([look.upright(frame) for frame in batch]), strict=True):
+            for frame, coloured in zip(
+                batch, paint([look.upright(frame) for frame in batch]), strict=True
+            ):
                 sink.picture(frame, coloured)
         sink.finish()
         return (paint.remark, *sink.remarks, *frames.remarks)
@@ -71,10 +92,14 @@ class Paint:
     """Colours consecutive frames, and measures how their colours flicker."""
 
     def __init__(self, colouriser: Colouriser, sight: Sight, output: Output) -> None:
-        self._colouriser, self._sight, self._output = colouriser, sight, output
+        self._colouriser = colouriser
+        self._sight = sight
+        self._output = output
         self._steady = Steady()
 
-    def __call__(self, frames: list[UInt8[np.ndarray, "h w 3"]]) -> Iterator[UInt8[np.ndarray, "h w2 3"]]:
+    def __call__(
+        self, frames: list[UInt8[np.ndarray, "h w 3"]]
+    ) -> Iterator[UInt8[np.ndarray, "h w2 3"]]:
         """The next frames, of one size, in colour."""
         size = prediction.small_size(self._colouriser, frames[0], self._sight)
         L = torch.cat([prediction.shrunk_lightness(rgb, size) for rgb in frames])

@@ -15,15 +15,19 @@ from torch.nn import functional as F
 
 from common.colour import lab
 
-CUT = 12.0  # Lab units of mean |ΔL|: 99 % of pairs of unrelated photographs have more; pans by 2 % of the side a frame, less
+# Lab units of mean |ΔL|: 99 % of pairs of unrelated photographs have more; pans by 2 % of the side a frame, less
+CUT = 12.0
 STILL = 1.0  # Lab units: pixels that change by less stand still
 TOLERANCE = 2.0  # Lab units of local change at which a blend falls to 1/e
-MOST = 0.9  # the largest share of the frame before, a memory of about ten frames: slow changes of light still arrive
+# the largest share of the frame before, a memory of about ten frames: slow changes of light still arrive
+MOST = 0.9
 STEPS = (1, 2, 4)  # frames apart, for CDC
 BINS = 256
 
 
-def change(L: Float[Tensor, "1 1 h w"], before: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
+def change(
+    L: Float[Tensor, "1 1 h w"], before: Float[Tensor, "1 1 h w"]
+) -> Float[Tensor, "1 1 h w"]:
     """ΔL in Lab units, of two frames in the networks' scale."""
     return (L - before) * lab.L_CENTRE
 
@@ -44,7 +48,9 @@ class Smoother:
     def __init__(self) -> None:
         self._before: tuple[Tensor, Tensor] | None = None
 
-    def __call__(self, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 2 h w"]:
+    def __call__(
+        self, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]
+    ) -> Float[Tensor, "1 2 h w"]:
         """The smoothed chroma of the next frame, from its L and its predicted chroma, all in the networks' scale."""
         if self._before is not None:
             delta = change(L, self._before[0])
@@ -72,14 +78,17 @@ class StillFlicker:
 
     def __init__(self) -> None:
         self._before: tuple[Tensor, Tensor] | None = None
-        self._total, self._pixels = 0.0, 0
+        self._total = 0.0
+        self._pixels = 0
 
     def add(self, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]) -> None:
         """Takes the next frame, in the networks' scale."""
         if self._before is not None:
             delta = change(L, self._before[0])
             if not is_cut(delta):
-                moved = torch.linalg.vector_norm(ab - self._before[1], dim=1, keepdim=True)[delta.abs() < STILL]
+                moved = torch.linalg.vector_norm(ab - self._before[1], dim=1, keepdim=True)[
+                    delta.abs() < STILL
+                ]
                 self._total += float(moved.double().sum()) * lab.AB_RANGE
                 self._pixels += moved.numel()
         self._before = L, ab
@@ -99,12 +108,17 @@ class ColourConsistency:
     """
 
     def __init__(self) -> None:
-        self._recent: deque[np.ndarray] = deque(maxlen=max(STEPS))  # histograms, the last frame first
-        self._totals, self._pairs = dict.fromkeys(STEPS, 0.0), dict.fromkeys(STEPS, 0)
+        # histograms, the last frame first
+        self._recent: deque[np.ndarray] = deque(maxlen=max(STEPS))
+        self._totals = dict.fromkeys(STEPS, 0.0)
+        self._pairs = dict.fromkeys(STEPS, 0)
 
     def add(self, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
         """Takes the next frame; frames may differ in size."""
-        counts = np.stack([np.bincount(rgb[..., channel].ravel(), minlength=BINS) for channel in range(3)])  # (3, 256)
+        # (3, 256)
+        counts = np.stack(
+            [np.bincount(rgb[..., channel].ravel(), minlength=BINS) for channel in range(3)]
+        )
         histograms = counts / counts.sum(axis=1, keepdims=True)
         for step in STEPS:
             if step <= len(self._recent):
@@ -123,10 +137,14 @@ class Steady:
     """Smooths the colours of consecutive frames, and measures their flicker before and after."""
 
     def __init__(self) -> None:
-        self._smoother, self._before, self._after = Smoother(), StillFlicker(), StillFlicker()
+        self._smoother = Smoother()
+        self._before = StillFlicker()
+        self._after = StillFlicker()
         self._consistency = ColourConsistency(), ColourConsistency()
 
-    def __call__(self, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 2 h w"]:
+    def __call__(
+        self, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]
+    ) -> Float[Tensor, "1 2 h w"]:
         """The smoothed chroma of the next frame."""
         smooth = self._smoother(L, ab)
         self._before.add(L, ab)
@@ -138,7 +156,8 @@ class Steady:
     @property
     def remark(self) -> str:
         """The flicker in words."""
-        before, after = self._before.value, self._after.value
+        before = self._before.value
+        after = self._after.value
         flicker = "nothing stands still, so flicker was not measured"
         if not math.isnan(before):
             flicker = f"flicker {before:.2f} before and {after:.2f} after smoothing"
@@ -146,13 +165,17 @@ class Steady:
         return flicker if math.isnan(first) else f"{flicker}, CDC {first:.4f} and {last:.4f}"
 
 
-def _divergences(p: Float[np.ndarray, "c n"], q: Float[np.ndarray, "c n"]) -> Float[np.ndarray, " c"]:
+def _divergences(
+    p: Float[np.ndarray, "c n"], q: Float[np.ndarray, "c n"]
+) -> Float[np.ndarray, " c"]:
     """Jensen-Shannon divergence of each row, in nats."""
     middle = (p + q) / 2
     return np.asarray(_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
 
 
-def _relative_entropy(p: Float[np.ndarray, "c n"], q: Float[np.ndarray, "c n"]) -> Float[np.ndarray, " c"]:
+def _relative_entropy(
+    p: Float[np.ndarray, "c n"], q: Float[np.ndarray, "c n"]
+) -> Float[np.ndarray, " c"]:
     """Σ p ln(p / q), where 0 ln 0 is 0; q is positive wherever p is."""
     ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
     return np.asarray(np.sum(p * np.log(ratio), axis=1))

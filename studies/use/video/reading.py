@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 
 from common.errors import ColourbenchError, first_line
 
-READ = "mov,matroska,avi,mpeg,mpegvideo,mpegts,ogg,asf,flv"  # containers; what FFmpeg knows besides are playlists and text
+# containers; what FFmpeg knows besides are playlists and text
+READ = "mov,matroska,avi,mpeg,mpegvideo,mpegts,ogg,asf,flv"
 
 
 class TakesSound(Protocol):
@@ -24,7 +25,7 @@ class TakesSound(Protocol):
 
 
 @dataclass(frozen=True)
-class Look:
+class FilmFormat:
     """How a video is shown, from its first frame: its upright size, quarter turns anticlockwise to it, the shape of a pixel."""
 
     height: int
@@ -36,11 +37,12 @@ class Look:
         """A frame as it is shown; frames that change their size are brought to the size of the first."""
         height, width = (self.width, self.height) if self.turns % 2 else (self.height, self.width)
         with said("a frame cannot be converted"):
-            rgb = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)  # more would start anew each time
+            # more would start anew each time
+            rgb = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
         return np.ascontiguousarray(np.rot90(rgb, self.turns)).astype(np.uint8, copy=False)
 
 
-def look_at(path: Path) -> Look:
+def look_at(path: Path) -> FilmFormat:
     with open_video(path) as source, said("it is no video that can be decoded"):
         film = film_of(source)
         frame = next(source.decode(film), None)
@@ -49,17 +51,27 @@ def look_at(path: Path) -> Look:
         turns = round(frame.rotation / 90) % 4
         size = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
         aspect = film.sample_aspect_ratio or None
-        return Look(*size, turns, 1 / aspect if aspect and turns % 2 else aspect)
+        return FilmFormat(*size, turns, 1 / aspect if aspect and turns % 2 else aspect)
 
 
 def open_video(path: Path) -> "av.container.InputContainer":
-    with said("it is no video that can be read"):  # an absolute path: FFmpeg takes `a:b.mp4` for a protocol
-        return av.open(str(path.absolute()), "r", metadata_errors="replace", container_options={"format_whitelist": READ})
+    # an absolute path: FFmpeg takes `a:b.mp4` for a protocol
+    with said("it is no video that can be read"):
+        return av.open(
+            str(path.absolute()),
+            "r",
+            metadata_errors="replace",
+            container_options={"format_whitelist": READ},
+        )
 
 
 def film_of(source: "av.container.InputContainer") -> "av.VideoStream":
     """The first video stream that is not a picture of the cover."""
-    films = [stream for stream in source.streams.video if not stream.disposition & av.stream.Disposition.attached_pic]
+    films = [
+        stream
+        for stream in source.streams.video
+        if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
     if not films:
         raise ColourbenchError("it has no video stream")
     return films[0]
@@ -72,9 +84,12 @@ class Frames:
     """
 
     def __init__(self, source: "av.container.InputContainer", sink: TakesSound) -> None:
-        self._source, self._sink, self._film = source, sink, film_of(source)
+        self._source = source
+        self._sink = sink
+        self._film = film_of(source)
         self._film.thread_type = "AUTO"
-        self._decoded, self._is_damaged = 0, _breaks_off(source)
+        self._decoded = 0
+        self._is_damaged = _breaks_off(source)
 
     def __iter__(self) -> Iterator["av.VideoFrame"]:
         try:
@@ -92,7 +107,11 @@ class Frames:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Whether something is damaged; MP4 names the number of its frames."""
-        of = f"{self._decoded} of {self._film.frames} frames" if self._film.frames > self._decoded else "not all of it"
+        of = (
+            f"{self._decoded} of {self._film.frames} frames"
+            if self._film.frames > self._decoded
+            else "not all of it"
+        )
         return (f"damaged: {of} could be decoded",) if self._is_damaged else ()
 
 
@@ -118,4 +137,6 @@ def said(what: str) -> Iterator[None]:
     except ColourbenchError:
         raise
     except Exception as error:
-        raise ColourbenchError(f"{what}: {getattr(error, 'strerror', None) or first_line(error)}") from None
+        raise ColourbenchError(
+            f"{what}: {getattr(error, 'strerror', None) or first_line(error)}"
+        ) from None

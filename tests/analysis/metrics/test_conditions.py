@@ -13,7 +13,9 @@ def test_hints_are_given_and_paid(dataset: Dataset) -> None:
     def repeats(L: Tensor, label: Tensor | None, hints: Tensor | None) -> Tensor:
         return torch.zeros(len(L), 2, *L.shape[2:]) if hints is None else hints[:, :2]
 
-    table = conditions.measure(repeats, dataset.split("test"), conditions.names(["hints"], True), "cpu")
+    table = conditions.measure(
+        repeats, dataset.split("test"), conditions.names(["hints"], True), "cpu"
+    )
     means = table.groupby("condition", sort=False)["delta_e"].mean()
     assert list(means.index) == [f"hints_{count}" for count in conditions.HINTS]
     assert (np.diff(means.to_numpy()) < 0).all()
@@ -32,8 +34,14 @@ def test_films_change_what_is_seen_and_not_what_is_judged(dataset: Dataset) -> N
 
     names = conditions.names(["films"], False)
     table = conditions.measure(knows, split, names, "cpu")
-    assert len(split) <= conditions.BATCH and table["delta_e"].max() < 1e-6 and len(table) == len(split) * len(names)
-    assert torch.equal(seen[0], L) and torch.equal(seen[2], film.expose(rgb, [film.Shot(film.FILMS["orthochromatic"])] * len(rgb)))
+    assert (
+        len(split) <= conditions.BATCH
+        and table["delta_e"].max() < 1e-6
+        and len(table) == len(split) * len(names)
+    )
+    assert torch.equal(seen[0], L) and torch.equal(
+        seen[2], film.expose(rgb, [film.Shot(film.FILMS["orthochromatic"])] * len(rgb))
+    )
 
 
 def test_a_generator_without_hints_is_only_tested_without() -> None:

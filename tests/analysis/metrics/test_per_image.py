@@ -72,8 +72,13 @@ def images(truth: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def test_psnr_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
-    expected = [reference.peak_signal_noise_ratio(t, i, data_range=255) for i, t in zip(images, truth, strict=True)]
-    assert per_image.psnr(tensor(*images), tensor(*truth)).tolist() == pytest.approx(expected, abs=1e-9)
+    expected = [
+        reference.peak_signal_noise_ratio(t, i, data_range=255)
+        for i, t in zip(images, truth, strict=True)
+    ]
+    assert per_image.psnr(tensor(*images), tensor(*truth)).tolist() == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_psnr_does_not_wrap_around() -> None:
@@ -86,7 +91,9 @@ def test_identical_photographs(truth: list[np.ndarray]) -> None:
     values = per_image.all_metrics(both, both)
     assert torch.isinf(values["psnr_rgb"]).all() and torch.isinf(values["psnr_ab"]).all()
     assert values["ssim"].tolist() == pytest.approx([1.0] * 3, abs=1e-5)
-    assert values["delta_e"].abs().max() < 1e-3 and values["colourfulness_difference"].abs().max() == 0
+    assert (
+        values["delta_e"].abs().max() < 1e-3 and values["colourfulness_difference"].abs().max() == 0
+    )
 
 
 def test_psnr_ab_against_float64(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
@@ -99,17 +106,35 @@ def test_psnr_ab_against_float64(images: list[np.ndarray], truth: list[np.ndarra
 
 
 def test_ssim_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
-    options = {"channel_axis": 2, "data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    expected = [reference.structural_similarity(t, i, **options) for i, t in zip(images, truth, strict=True)]
-    assert per_image.ssim(tensor(*images), tensor(*truth)).tolist() == pytest.approx(expected, abs=2e-4)
+    options = {
+        "channel_axis": 2,
+        "data_range": 255,
+        "gaussian_weights": True,
+        "sigma": 1.5,
+        "use_sample_covariance": False,
+    }
+    expected = [
+        reference.structural_similarity(t, i, **options) for i, t in zip(images, truth, strict=True)
+    ]
+    assert per_image.ssim(tensor(*images), tensor(*truth)).tolist() == pytest.approx(
+        expected, abs=2e-4
+    )
 
 
 @pytest.mark.parametrize("size", [(11, 11), (12, 31), (57, 40)])
 def test_ssim_of_any_size(size: tuple[int, int]) -> None:
     true = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    options = {"channel_axis": 2, "data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    options = {
+        "channel_axis": 2,
+        "data_range": 255,
+        "gaussian_weights": True,
+        "sigma": 1.5,
+        "use_sample_covariance": False,
+    }
     expected = reference.structural_similarity(true, noisy(true), **options)
-    assert per_image.ssim(tensor(noisy(true)), tensor(true)).item() == pytest.approx(expected, abs=1e-5)
+    assert per_image.ssim(tensor(noisy(true)), tensor(true)).item() == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_ssim_of_less_than_a_window() -> None:
@@ -135,24 +160,35 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(torch.equal(alone[name], together[name]) for name in alone)
 
 
-def test_it_does_not_matter_how_pixels_lie_in_memory(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
+def test_it_does_not_matter_how_pixels_lie_in_memory(
+    images: list[np.ndarray], truth: list[np.ndarray]
+) -> None:
     interleaved = per_image.all_metrics(tensor(*images), tensor(*truth))
     planes = per_image.all_metrics(tensor(*images).contiguous(), tensor(*truth).contiguous())
     assert all(torch.equal(interleaved[name], planes[name]) for name in planes)
 
 
 def test_ciede2000_of_sharmas_pairs() -> None:
-    table = np.array([[float(value) for value in line.split()] for line in SHARMA.strip().splitlines()])
+    table = np.array(
+        [[float(value) for value in line.split()] for line in SHARMA.strip().splitlines()]
+    )
     assert len(table) == 34
-    first, second = (torch.from_numpy(table[:, k : k + 3].T.copy()).reshape(1, 3, 34, 1) for k in (0, 3))
+    first, second = (
+        torch.from_numpy(table[:, k : k + 3].T.copy()).reshape(1, 3, 34, 1) for k in (0, 3)
+    )
     for pair in ((first, second), (second, first)):
-        assert per_image.delta_e_pixels(*pair).flatten().tolist() == pytest.approx(table[:, 6].tolist(), abs=6e-5)
+        assert per_image.delta_e_pixels(*pair).flatten().tolist() == pytest.approx(
+            table[:, 6].tolist(), abs=6e-5
+        )
     naive = [naive_ciede2000(tuple(row[:3]), tuple(row[3:6])) for row in table.tolist()]
     assert naive == pytest.approx(table[:, 6].tolist(), abs=6e-5)
 
 
 def test_ciede2000_equals_skimage(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
-    expected = [color.deltaE_ciede2000(color.rgb2lab(t), color.rgb2lab(i)).mean() for i, t in zip(images, truth, strict=True)]
+    expected = [
+        color.deltaE_ciede2000(color.rgb2lab(t), color.rgb2lab(i)).mean()
+        for i, t in zip(images, truth, strict=True)
+    ]
     differences = per_image.delta_e(lab.rgb_to_lab(tensor(*images)), lab.rgb_to_lab(tensor(*truth)))
     assert differences.tolist() == pytest.approx(expected, abs=2e-3)
 
@@ -162,11 +198,18 @@ def test_ciede2000_equals_skimage(images: list[np.ndarray], truth: list[np.ndarr
 def test_ciede2000_over_the_whole_space(nearness: float, vividness: float) -> None:
     """Hues of every pair of directions, grey and nearly grey, pairs close together and far apart."""
     draw = np.random.default_rng(0)
-    first = draw.uniform((0, -100, -100), (100, 100, 100), (100, 100, 3)) * (1, vividness, vividness)
+    first = draw.uniform((0, -100, -100), (100, 100, 100), (100, 100, 3)) * (
+        1,
+        vividness,
+        vividness,
+    )
     first = first.astype(np.float32)
     second = (first + draw.normal(0, nearness, first.shape)).astype(np.float32)
     expected = color.deltaE_ciede2000(first.astype(float), second.astype(float))
-    assert np.abs(per_image.delta_e_pixels(tensor(first), tensor(second))[0].numpy() - expected).max() < 5e-4
+    assert (
+        np.abs(per_image.delta_e_pixels(tensor(first), tensor(second))[0].numpy() - expected).max()
+        < 5e-4
+    )
 
 
 def naive_ciede2000(first: tuple[float, ...], second: tuple[float, ...]) -> float:
@@ -181,8 +224,18 @@ def naive_ciede2000(first: tuple[float, ...], second: tuple[float, ...]) -> floa
     dL, dC, dH = L2 - L1, C2 - C1, 2 * math.sqrt(C1 * C2) * math.sin(math.radians(dh) / 2)
     L, C, h = (L1 + L2) / 2, (C1 + C2) / 2, (h1 + h2) / (1 if C1 * C2 == 0 else 2)
     h += 0 if not far else 180 if h1 + h2 < 360 else -180
-    T = 1 - 0.17 * cosine(h - 30) + 0.24 * cosine(2 * h) + 0.32 * cosine(3 * h + 6) - 0.20 * cosine(4 * h - 63)
-    R_T = -math.sin(math.radians(60 * math.exp(-(((h - 275) / 25) ** 2)))) * 2 * math.sqrt(C**7 / (C**7 + 25**7))
+    T = (
+        1
+        - 0.17 * cosine(h - 30)
+        + 0.24 * cosine(2 * h)
+        + 0.32 * cosine(3 * h + 6)
+        - 0.20 * cosine(4 * h - 63)
+    )
+    R_T = (
+        -math.sin(math.radians(60 * math.exp(-(((h - 275) / 25) ** 2))))
+        * 2
+        * math.sqrt(C**7 / (C**7 + 25**7))
+    )
     S_L = 1 + 0.015 * (L - 50) ** 2 / math.sqrt(20 + (L - 50) ** 2)
     lightness, chroma, hue = dL / S_L, dC / (1 + 0.045 * C), dH / (1 + 0.015 * C * T)
     return math.sqrt(lightness**2 + chroma**2 + hue**2 + R_T * chroma * hue)
@@ -194,16 +247,29 @@ def cosine(degrees: float) -> float:
 
 def test_ciede2000_of_exactly_opposite_hues() -> None:
     """Whole numbers: random reals are never exactly opposite, and skimage leaves the side to rounding."""
-    values = np.array([(50, a, b) for a in range(-60, 61, 12) for b in range(-60, 61, 12)], np.float32)
+    values = np.array(
+        [(50, a, b) for a in range(-60, 61, 12) for b in range(-60, 61, 12)], np.float32
+    )
     first, second = np.repeat(values, len(values), 0), np.tile(values, (len(values), 1))
-    expected = [naive_ciede2000(tuple(a), tuple(b)) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
-    differences = per_image.delta_e_pixels(tensor(first[None]), tensor(second[None]))[0].numpy().ravel()
+    expected = [
+        naive_ciede2000(tuple(a), tuple(b))
+        for a, b in zip(first.tolist(), second.tolist(), strict=True)
+    ]
+    differences = (
+        per_image.delta_e_pixels(tensor(first[None]), tensor(second[None]))[0].numpy().ravel()
+    )
     assert np.abs(differences - expected).max() < 5e-4
 
 
 def test_ciede2000_of_grey_pixels_is_no_nan() -> None:
-    grey, vivid = (torch.tensor(values).view(1, 3, 1, 1) for values in ([50.0, 0.0, 0.0], [50.0, 120.0, -120.0]))
-    assert torch.isfinite(per_image.delta_e(grey, vivid)).all() and per_image.delta_e(grey, grey).item() == 0
+    grey, vivid = (
+        torch.tensor(values).view(1, 3, 1, 1)
+        for values in ([50.0, 0.0, 0.0], [50.0, 120.0, -120.0])
+    )
+    assert (
+        torch.isfinite(per_image.delta_e(grey, vivid)).all()
+        and per_image.delta_e(grey, grey).item() == 0
+    )
 
 
 def test_colourfulness_of_known_pictures() -> None:
@@ -211,17 +277,27 @@ def test_colourfulness_of_known_pictures() -> None:
     red[..., 0] = 255
     half = red.copy()
     half[:4] = (0, 255, 0)
-    assert per_image.colourfulness(tensor(red, half, grey)).tolist() == pytest.approx([85.5296, 293.25, 0.0], abs=1e-2)
+    assert per_image.colourfulness(tensor(red, half, grey)).tolist() == pytest.approx(
+        [85.5296, 293.25, 0.0], abs=1e-2
+    )
 
 
-@pytest.mark.parametrize(("name", "value"), [("astronaut", 72.6052), ("chelsea", 37.9574), ("coffee", 76.9179)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("astronaut", 72.6052), ("chelsea", 37.9574), ("coffee", 76.9179)]
+)
 def test_colourfulness_of_known_photographs(name: str, value: float) -> None:
-    assert per_image.colourfulness(tensor(getattr(data, name)())).item() == pytest.approx(value, abs=1e-3)
+    assert per_image.colourfulness(tensor(getattr(data, name)())).item() == pytest.approx(
+        value, abs=1e-3
+    )
 
 
-def test_ab_distance_is_scipys_wasserstein(images: list[np.ndarray], truth: list[np.ndarray]) -> None:
+def test_ab_distance_is_scipys_wasserstein(
+    images: list[np.ndarray], truth: list[np.ndarray]
+) -> None:
     first, second = lab.rgb_to_lab(tensor(images[0])), lab.rgb_to_lab(tensor(truth[0]))
-    expected = np.mean([wasserstein_distance(first[0, k].flatten(), second[0, k].flatten()) for k in (1, 2)])
+    expected = np.mean(
+        [wasserstein_distance(first[0, k].flatten(), second[0, k].flatten()) for k in (1, 2)]
+    )
     assert per_image.ab_distance(first, second).item() == pytest.approx(expected, abs=1e-4)
 
 
@@ -258,11 +334,17 @@ def test_colour_bleeds_where_it_changes_off_the_edges_of_lightness() -> None:
 
 
 def test_bleeding_is_the_naive_reckoning() -> None:
-    image = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0)) * torch.tensor([30.0, 40, 40]).view(3, 1, 1)
+    image = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [30.0, 40, 40]
+    ).view(3, 1, 1)
     x = image[0].double().numpy()
     across, down = (x[:, 1:-1, 2:] - x[:, 1:-1, :-2]) / 2, (x[:, 2:, 1:-1] - x[:, :-2, 1:-1]) / 2
     edges = np.pad(np.hypot(across[0], down[0]) >= 3.0, 1)
-    near = np.any([np.roll(edges, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)[1:-1, 1:-1]
+    near = np.any([np.roll(edges, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)[
+        1:-1, 1:-1
+    ]
     change = np.sqrt((across[1:] ** 2 + down[1:] ** 2).sum(axis=0))
     change[change <= 1.0] = 0  # what rounding to 8 bits makes
-    assert per_image.bleeding(image).item() == pytest.approx(change[~near].sum() / change.sum(), rel=1e-4)
+    assert per_image.bleeding(image).item() == pytest.approx(
+        change[~near].sum() / change.sum(), rel=1e-4
+    )

@@ -27,7 +27,10 @@ def test_the_published_files_are_named_by_their_checksums() -> None:
 
 def test_fetched_checked_and_damaged(small: Weights) -> None:
     assert not small.is_here()
-    with pytest.raises(ColourbenchError, match=r"tests need the weights a small network: `colourbench data weights --fetch`"):
+    with pytest.raises(
+        ColourbenchError,
+        match=r"tests need the weights a small network: `colourbench data weights --fetch`",
+    ):
         small.check()
     small.fetch()
     assert small.check().read_bytes() == CONTENT
@@ -46,9 +49,17 @@ def test_a_file_from_elsewhere(small: Weights, tmp_path: Path) -> None:
     assert small.check().read_bytes() == CONTENT
 
 
-def test_without_a_network_it_says_where_to_put_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_it_says_where_to_put_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    gone = Weights("gone", f"none-{DIGITS}.pth", "tests", "none", lambda: (tmp_path / f"none-{DIGITS}.pth").as_uri())
+    gone = Weights(
+        "gone",
+        f"none-{DIGITS}.pth",
+        "tests",
+        "none",
+        lambda: (tmp_path / f"none-{DIGITS}.pth").as_uri(),
+    )
     with pytest.raises(ColourbenchError, match=r"cannot download .*--take FILE"):
         gone.fetch()
     assert not gone.is_here()

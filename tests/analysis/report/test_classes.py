@@ -31,7 +31,11 @@ def results() -> Made:
     for seed in (0, 1):
         for photograph in range(40):
             label = "sea" if photograph % 2 else "field"
-            for arm, shift in (("none", 0.0), ("labels", -1.0 if label == "sea" else 0.0), ("labels without label", 0.0)):
+            for arm, shift in (
+                ("none", 0.0),
+                ("labels", -1.0 if label == "sea" else 0.0),
+                ("labels without label", 0.0),
+            ):
                 value = 10 + photograph / 10 + shift + draw.normal(0, 0.2)
                 rows.append(
                     {
@@ -52,11 +56,16 @@ def test_labels_help_where_they_help() -> None:
     frame = classes.per_class(results())
     assert (frame["first"] == "labels").all() and len(frame) == 4
     against_none = frame[frame["second"] == "none"]
-    rows = {str(row["label"]): row for row in against_none.to_dict("records")}
+    rows = {str(row["group"]): row for row in against_none.to_dict("records")}
     assert rows["sea"]["estimate"] == pytest.approx(-1.0, abs=0.15) and rows["sea"]["p_holm"] < 0.01
     assert rows["field"]["p_holm"] > 0.05 and rows["field"]["low"] < 0 < rows["field"]["high"]
     assert list(frame["p_holm"]) == differences.holm(frame["p"].tolist())
-    assert list(classes.readable(classes.per_class(results()))["class"]) == ["field", "field", "sea", "sea"]
+    assert list(classes.readable(classes.per_class(results()))["class"]) == [
+        "field",
+        "field",
+        "sea",
+        "sea",
+    ]
 
 
 def test_without_conditional_arms_there_is_no_table() -> None:
@@ -70,7 +79,10 @@ def test_diversity_is_the_mean_difference_between_pairs() -> None:
     diversity = per_image.diversity(versions)
     for image in range(2):
         pairs = [(0, 1), (0, 2), (1, 2)]
-        naive = [np.linalg.norm((versions[a, image] - versions[b, image]).numpy(), axis=0).mean() for a, b in pairs]
+        naive = [
+            np.linalg.norm((versions[a, image] - versions[b, image]).numpy(), axis=0).mean()
+            for a, b in pairs
+        ]
         assert diversity[image].item() == pytest.approx(np.mean(naive))
     assert per_image.diversity(versions[:1].expand(3, -1, -1, -1, -1)).tolist() == [0, 0]
 

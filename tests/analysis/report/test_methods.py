@@ -20,11 +20,16 @@ def test_entries_are_whole() -> None:
 
 
 def test_all_methods_and_metrics_cite_what_is_there() -> None:
-    text = " ".join(methods.METHODS.values()) + "".join(f"[{source}]" for source in methods.SOURCES.values())
+    text = " ".join(methods.METHODS.values()) + "".join(
+        f"[{source}]" for source in methods.SOURCES.values()
+    )
     cited = set(re.findall(r"@(\w+)", text))
     assert cited <= set(methods._entries())
 
 
-@pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c"), ([], "")])
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c"), ([], "")],
+)
 def test_lists_read_as_english(names: list[str], text: str) -> None:
     assert methods._listed(names) == text

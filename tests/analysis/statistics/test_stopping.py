@@ -1,5 +1,8 @@
 """Seeds until intervals are narrow: the rule, and what it does to the error rate."""
 
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -44,8 +47,26 @@ def test_the_rule_goes_on_until_the_widest_is_narrow_and_then_a_third_more() -> 
     assert decision.narrow_at is not None and decision.half_width <= 0.6
     assert ended.seeds("arm 0") == decision.seeds == -(-decision.narrow_at * 4 // 3)
     before = scores.of_first(decision.narrow_at - 1)
-    assert decision.narrow_at == FEWEST or decide(before, list(scores.values), wanted).narrow_at is None
-    assert decide(ended, list(scores.values), wanted) == decision  # the same command again says the same
+    assert (
+        decision.narrow_at == FEWEST
+        or decide(before, list(scores.values), wanted).narrow_at is None
+    )
+    # the same command again says the same
+    assert decide(ended, list(scores.values), wanted) == decision
+
+
+def test_the_widest_pair_decides() -> None:
+    """Two of three arms are calm: it is not enough that they are told apart."""
+    scores = arms(np.random.default_rng(0), 200, 0.05, count=3)
+    draw = np.random.default_rng(1)
+    scores.values["arm 2"] += draw.normal(0, 2.0, (CAP, 1))
+    halves = {pair: scores.two(*pair).half_width() for pair in combinations(scores.values, 2)}
+    between = (halves["arm 0", "arm 1"] + max(halves.values())) / 2
+    decision = decide(scores, list(scores.values), Wanted(between))
+    assert "arm 2" in (decision.first, decision.second) and decision.half_width == pytest.approx(
+        max(halves.values())
+    )
+    assert decision.narrow_at is None
 
 
 def test_few_seeds_never_end_it() -> None:
@@ -53,6 +74,11 @@ def test_few_seeds_never_end_it() -> None:
     assert decide(scores, list(scores.values), Wanted(1e9)).seeds == FEWEST
     one = scores.of_first(1)
     assert decide(one, list(one.values), Wanted(1e9)).seeds == FEWEST
+
+
+def test_settled_wants_half_of_the_margin_at_holms_first_step() -> None:
+    assert settled(margin=0.5, pairs=6) == Wanted(0.25, 0.05 / 6)
+    assert settled(margin=0.5, pairs=0) == Wanted(0.25, 0.05)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.2, 0.45, 0.7, 2.0])
@@ -66,12 +92,34 @@ def test_settled_gives_every_pair_a_verdict(shift: float) -> None:
     assert estimate.p() < 0.05 or estimate.p_equivalent(1.0) < 0.05
 
 
+def test_an_arm_that_lacks_seeds_is_waited_for() -> None:
+    """The study has as many seeds as its shortest arm."""
+    scores = arms(np.random.default_rng(0), 100, 0.1)
+    short = replace(
+        scores, values={"arm 0": scores.values["arm 0"], "arm 1": scores.values["arm 1"][:3]}
+    )
+    decision = decide(short, list(short.values), Wanted(1e-9))
+    assert decision.narrow_at is None and decision.seeds == max(FEWEST, 4)
+    long = replace(
+        scores, values={"arm 0": scores.values["arm 0"], "arm 1": scores.values["arm 1"][:9]}
+    )
+    assert decide(long, list(long.values), Wanted(1e-9)).seeds == 10
+
+
 @pytest.mark.slow
 def test_the_error_rate_stays_near_its_nominal_one() -> None:
     """5 % nominal, 3.5 to 6.5 % allowed over all cases; the narrower the interval, the longer the search for a small spread."""
     draw, called = np.random.default_rng(8), []
-    for photographs, deviation, width in ((100, 0.7, 0.7), (100, 0.3, 0.42), (300, 0.7, 1.0), (100, 0.0, 0.4)):
+    for photographs, deviation, width in (
+        (100, 0.7, 0.7),
+        (100, 0.3, 0.42),
+        (300, 0.7, 1.0),
+        (100, 0.0, 0.4),
+    ):
         for _ in range(400):
-            estimate = grown(arms(draw, photographs, deviation), Wanted(width)).two("arm 0", "arm 1")
+            estimate = grown(arms(draw, photographs, deviation), Wanted(width)).two(
+                "arm 0", "arm 1"
+            )
             called.append(estimate.p() < 0.05)
-    assert 0.035 - 0.011 <= np.mean(called) <= 0.065 + 0.011  # 1,600 studies: ± two standard errors of their own
+    # 1,600 studies: ± two standard errors of their own
+    assert 0.035 - 0.011 <= np.mean(called) <= 0.065 + 0.011

@@ -34,7 +34,9 @@ def test_annealed_mean() -> None:
     mean = lab.join(logits[:, :1], BINS.annealed_mean(logits, 0.38))[:, 1:]
     assert np.allclose(mean.numpy(), expected, atol=1e-3)  # the bins are float32
     mode = lab.join(logits[:, :1], BINS.annealed_mean(logits, 1e-4))[:, 1:]
-    assert torch.allclose(mode[0, :, 1, 2].float(), BINS.centres[logits[0, :, 1, 2].argmax()], atol=1e-3)
+    assert torch.allclose(
+        mode[0, :, 1, 2].float(), BINS.centres[logits[0, :, 1, 2].argmax()], atol=1e-3
+    )
 
 
 def test_a_certain_answer_gives_its_colour_back() -> None:
@@ -55,7 +57,9 @@ def test_soft_encoding_is_a_gaussian_over_the_five_nearest() -> None:
         order = np.argsort(distance)[:5]
         expected = np.exp(-(distance[order] ** 2) / 50)
         assert sorted(nearest[row].tolist()) == sorted(order.tolist())
-        assert weights[row].tolist() == pytest.approx((expected / expected.sum()).tolist(), abs=1e-4)
+        assert weights[row].tolist() == pytest.approx(
+            (expected / expected.sum()).tolist(), abs=1e-4
+        )
 
 
 def test_rare_colours_weigh_more_and_the_mean_weight_is_one() -> None:
@@ -67,7 +71,9 @@ def test_rare_colours_weigh_more_and_the_mean_weight_is_one() -> None:
     counts = np.zeros(len(BINS))
     for colour in pixels(ab):
         counts[np.argmin(np.linalg.norm(BINS.centres.numpy() - colour, axis=1))] += 1
-    kernel = np.exp(-((BINS.centres.numpy()[:, None] - BINS.centres.numpy()[None]) ** 2).sum(-1) / 50)
+    kernel = np.exp(
+        -((BINS.centres.numpy()[:, None] - BINS.centres.numpy()[None]) ** 2).sum(-1) / 50
+    )
     smooth = (kernel / kernel.sum(axis=0)) @ (counts / counts.sum())
     assert (smooth * weights.numpy()).sum() == pytest.approx(1.0, abs=1e-5)
     expected = 1 / (0.5 * smooth + 0.5 / len(BINS))
@@ -83,6 +89,8 @@ def test_cross_entropy_written_out() -> None:
     log_p = torch.log_softmax(logits, dim=1)[0].permute(1, 2, 0).reshape(-1, len(BINS))
     total = 0.0
     for pixel in range(4):
-        entropy = -sum(float(z[pixel, k]) * float(log_p[pixel, nearest[pixel, k]]) for k in range(5))
+        entropy = -sum(
+            float(z[pixel, k]) * float(log_p[pixel, nearest[pixel, k]]) for k in range(5)
+        )
         total += float(weights[nearest[pixel, 0]]) * entropy / 4
     assert BINS.cross_entropy(logits, ab, weights).item() == pytest.approx(total, rel=1e-5)

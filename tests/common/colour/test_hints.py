@@ -12,7 +12,8 @@ def test_training_hints_are_true_means_of_patches_and_depend_on_the_image_alone(
     given = hints.training_hints(ab, random)
     assert torch.equal(given[5:6], hints.training_hints(ab[5:6], random[5:6]))
     for image, own in zip(ab, given, strict=True):
-        assert torch.equal(own[:2] * (1 - own[2:]), torch.zeros(2, 32, 48))  # nothing outside the mask
+        # nothing outside the mask
+        assert torch.equal(own[:2] * (1 - own[2:]), torch.zeros(2, 32, 48))
         if 0 < own[2].mean() < 0.02:  # few enough points that patches hardly meet
             assert own[:2].abs().max() <= image.abs().max()
     single = hints.revealed(ab[:1], 1, [3])[0]
@@ -24,7 +25,9 @@ def test_training_hints_are_true_means_of_patches_and_depend_on_the_image_alone(
 def test_their_number_is_geometric() -> None:
     """P(no hint) = 1/8, and half of the images have more than 4 points; 1 % reveal everything."""
     ab = torch.ones(1500, 2, 40, 40)
-    share = hints.training_hints(ab, torch.rand(1500, generator=torch.Generator().manual_seed(1)))[:, 2].mean(dim=(1, 2))
+    share = hints.training_hints(ab, torch.rand(1500, generator=torch.Generator().manual_seed(1)))[
+        :, 2
+    ].mean(dim=(1, 2))
     assert abs(float((share == 0).float().mean()) - 1 / 8) < 0.03
     assert 0.002 < float((share == 1).float().mean()) < 0.03
 

@@ -11,7 +11,11 @@ from common.colour import lab
 def grid() -> torch.Tensor:
     """Every 15th value of each channel, corners of the cube included: uint8 (1, 3, 18, 324)."""
     axis = np.arange(0, 256, 15)
-    values = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(18, 324, 3).astype(np.uint8)
+    values = (
+        np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
+        .reshape(18, 324, 3)
+        .astype(np.uint8)
+    )
     return torch.from_numpy(values).permute(2, 0, 1)[None]
 
 
@@ -84,7 +88,9 @@ def test_a_batch_is_its_photographs_one_by_one() -> None:
 
 
 def photographs(*shape: int) -> torch.Tensor:
-    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
 
 
 def test_compiled_loops_are_the_formulas_in_float64() -> None:
@@ -92,7 +98,9 @@ def test_compiled_loops_are_the_formulas_in_float64() -> None:
     exact = lab.rgb_to_lab(rgb.double() / 255)
     assert (lab.rgb_to_lab(rgb) - exact).abs().max() < 2e-4
     for spread in (1.0, 3.0):  # inside the gamut and far outside
-        assert (lab.lab_to_rgb((exact * spread).float()) - lab.lab_to_rgb(exact * spread)).abs().max() < 1e-4
+        assert (
+            lab.lab_to_rgb((exact * spread).float()) - lab.lab_to_rgb(exact * spread)
+        ).abs().max() < 1e-4
 
 
 def test_with_a_gradient_the_same_values_come_from_tensors() -> None:
@@ -111,7 +119,9 @@ def test_it_does_not_matter_how_pixels_lie_in_memory() -> None:
     expected = lab.rgb_to_lab(planes)
     for same in (interleaved, part):
         assert torch.equal(lab.rgb_to_lab(same), expected)
-    assert torch.equal(lab.lab_to_rgb(expected.to(memory_format=torch.channels_last)), lab.lab_to_rgb(expected))
+    assert torch.equal(
+        lab.lab_to_rgb(expected.to(memory_format=torch.channels_last)), lab.lab_to_rgb(expected)
+    )
 
 
 def test_to_the_network_at_once_is_lab_and_then_the_scale() -> None:
@@ -123,7 +133,10 @@ def test_to_the_network_at_once_is_lab_and_then_the_scale() -> None:
 def test_what_is_no_number_stays_none() -> None:
     """A diverged generator must not look like a photograph."""
     values = torch.full((1, 3, 4, 4), float("nan"))
-    assert torch.isnan(lab.lab_to_rgb(values)).all() and torch.isnan(lab.lab_to_rgb(values.double())).all()
+    assert (
+        torch.isnan(lab.lab_to_rgb(values)).all()
+        and torch.isnan(lab.lab_to_rgb(values.double())).all()
+    )
 
 
 def test_an_exported_computation_holds_the_conversion() -> None:
@@ -140,6 +153,10 @@ def test_an_exported_computation_holds_the_conversion() -> None:
 def test_what_has_not_three_channels_is_refused() -> None:
     """Kernels look at no bounds."""
     grey = photographs(2, 1, 16, 16)
-    for function, image in ((lab.rgb_to_lab, grey), (lab.to_network, grey), (lab.lab_to_rgb, grey.float())):
+    for function, image in (
+        (lab.rgb_to_lab, grey),
+        (lab.to_network, grey),
+        (lab.lab_to_rgb, grey.float()),
+    ):
         with pytest.raises(ValueError, match="3 channels, not 1"):
             inspect.unwrap(function)(image)  # without the tests' own check of shapes

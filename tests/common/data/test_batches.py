@@ -19,7 +19,10 @@ def take(batches: Batches, count: int) -> torch.Tensor:
 def test_an_epoch_holds_every_image_once(dataset: Dataset) -> None:
     split = dataset.split("train")
     images = take(Batches(split, BatchConfig(size=len(split), flip=False, crop=False), seed=3), 1)
-    expected = torch.cat(lab.to_network(torch.from_numpy(split.centres(np.arange(len(split)))).permute(0, 3, 1, 2)), dim=1)
+    expected = torch.cat(
+        lab.to_network(torch.from_numpy(split.centres(np.arange(len(split)))).permute(0, 3, 1, 2)),
+        dim=1,
+    )
     drawn = {image.numpy().tobytes() for image in images}
     assert drawn == {image.numpy().tobytes() for image in expected}
     assert not torch.equal(images, expected)  # shuffled
@@ -41,7 +44,9 @@ def test_the_same_images_whatever_the_batch_size(dataset: Dataset) -> None:
 
 
 def test_resume_is_exact_in_the_middle_of_an_epoch(dataset: Dataset) -> None:
-    whole, interrupted = (Batches(dataset.split("train"), BatchConfig(size=4), seed=1) for _ in range(2))
+    whole, interrupted = (
+        Batches(dataset.split("train"), BatchConfig(size=4), seed=1) for _ in range(2)
+    )
     take(whole, 5), take(interrupted, 5)
     resumed = Batches(dataset.split("train"), BatchConfig(size=4), seed=1)
     resumed.load_state_dict(interrupted.state_dict())
@@ -51,7 +56,10 @@ def test_resume_is_exact_in_the_middle_of_an_epoch(dataset: Dataset) -> None:
 
 def test_ranks_share_each_batch(dataset: Dataset) -> None:
     together = take(Batches(dataset.split("train"), BatchConfig(size=4), seed=1), 1)
-    ranks = [Batches(dataset.split("train"), BatchConfig(size=4), seed=1, rank=rank, ranks=2) for rank in (0, 1)]
+    ranks = [
+        Batches(dataset.split("train"), BatchConfig(size=4), seed=1, rank=rank, ranks=2)
+        for rank in (0, 1)
+    ]
     assert torch.equal(together, torch.cat([take(rank, 1) for rank in ranks]))
     assert [rank.images for rank in ranks] == [4, 4]
 
@@ -74,7 +82,10 @@ def test_flips_and_crops_come_from_the_stored_square(dataset: Dataset) -> None:
 def test_labels_belong_to_their_images(dataset: Dataset) -> None:
     split = dataset.split("train")
     batch = next(Batches(split, BatchConfig(size=len(split), flip=False, crop=False), seed=0))
-    by_pixels = {image.tobytes(): label for image, label in zip(split.centres(np.arange(len(split))), split.labels(), strict=True)}
+    by_pixels = {
+        image.tobytes(): label
+        for image, label in zip(split.centres(np.arange(len(split))), split.labels(), strict=True)
+    }
     rgb = lab.to_photographs(batch.L, batch.ab).permute(0, 2, 3, 1).numpy()
     assert [by_pixels[image.tobytes()] for image in rgb] == batch.label.tolist()
 
@@ -102,9 +113,12 @@ def test_smaller_shares_lie_inside_larger_ones(dataset: Dataset) -> None:
     assert used(0.5, seed=1) != half
 
 
-def test_parts_are_the_batch() -> None:
-    batch = Batch(torch.rand(6, 1, 4, 4), torch.rand(6, 2, 4, 4), torch.arange(6))
-    parts = batch.parts(3)
-    assert [len(part) for part in parts] == [2, 2, 2]
-    for name in ("L", "ab", "label"):
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_parts_are_the_batch(count: int) -> None:
+    batch = Batch(
+        torch.rand(6, 1, 4, 4), torch.rand(6, 2, 4, 4), torch.arange(6), torch.rand(6, 3, 4, 4)
+    )
+    parts = batch.parts(count)
+    assert [len(part) for part in parts] == [6 // count] * count
+    for name in ("L", "ab", "label", "hints"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from common.data.preparation import prepare
 from common.data.shards import Dataset
 from common.data.sources import SourceFile
 from common.errors import ColourbenchError
-from common.files.text import from_text
+from common.system.text import from_text
 
 CONFIG = ShardConfig(size=32, margin=4, validation=0.2, test=0.2)
 
@@ -27,11 +28,17 @@ def files(root: Path) -> list[SourceFile]:
 
 
 def test_whole_photographs_go_to_one_split_each(photo_folder: Path, tmp_path: Path) -> None:
-    dataset = prepare(files(photo_folder), tmp_path / "tiles", ShardConfig(size=32, margin=0, tile=40, validation=0.2, test=0.2))
+    dataset = prepare(
+        files(photo_folder),
+        tmp_path / "tiles",
+        ShardConfig(size=32, margin=0, tile=40, validation=0.2, test=0.2),
+    )
     homes = {name: {entry.photograph for entry in dataset.split(name).entries()} for name in SPLITS}
-    assert [len(homes[name]) for name in SPLITS] == [14, 5, 5]
+    assert sum(len(homes[name]) for name in SPLITS) == 24 and all(homes.values())
     assert (
-        not homes["train"] & homes["test"] and not homes["train"] & homes["validation"] and not homes["validation"] & homes["test"]
+        not homes["train"] & homes["test"]
+        and not homes["train"] & homes["validation"]
+        and not homes["validation"] & homes["test"]
     )
     assert len(dataset.entries) == 24 * 4  # two by two tiles of 40 in 80 x 96
 
@@ -41,7 +48,10 @@ def test_splits_do_not_depend_on_names_or_order(photo_folder: Path, tmp_path: Pa
     renamed.mkdir()
     for number, path in enumerate(sorted(photo_folder.rglob("*.png"), reverse=True)):
         shutil.copy(path, renamed / f"x{number}.png")
-    one, other = prepare(files(photo_folder), tmp_path / "one", CONFIG), prepare(files(renamed), tmp_path / "other", CONFIG)
+    one, other = (
+        prepare(files(photo_folder), tmp_path / "one", CONFIG),
+        prepare(files(renamed), tmp_path / "other", CONFIG),
+    )
 
     def content(dataset: Dataset) -> set[bytes]:
         split = dataset.split("test")
@@ -53,13 +63,19 @@ def test_splits_do_not_depend_on_names_or_order(photo_folder: Path, tmp_path: Pa
 def test_stored_pixels_are_the_resized_centre_square(photo_folder: Path, tmp_path: Path) -> None:
     dataset = prepare(files(photo_folder), tmp_path / "d", CONFIG)
     entry = dataset.entries[0]
-    picture = Image.open(photo_folder / entry.photograph).crop((8, 0, 88, 80)).resize((36, 36), Image.Resampling.LANCZOS)
+    picture = (
+        Image.open(photo_folder / entry.photograph)
+        .crop((8, 0, 88, 80))
+        .resize((36, 36), Image.Resampling.LANCZOS)
+    )
     assert np.array_equal(dataset.read(np.array([0]))[0], np.asarray(picture))
     assert dataset.labels == ["field", "sea"]
     assert dataset.labels[entry.label] == Path(entry.photograph).parent.name
 
 
-def test_bad_files_are_counted_with_reasons(photo_folder: Path, tmp_path: Path, make_photograph: Callable[..., np.ndarray]) -> None:
+def test_bad_files_are_counted_with_reasons(
+    photo_folder: Path, tmp_path: Path, make_photograph: Callable[..., np.ndarray]
+) -> None:
     root = tmp_path / "mixed"
     shutil.copytree(photo_folder, root)
     (root / "sea" / "broken.jpg").write_bytes(b"\xff\xd8\xff nonsense")
@@ -85,13 +101,19 @@ def test_only_grey_photographs_say_why(tmp_path: Path) -> None:
     root = tmp_path / "grey"
     root.mkdir()
     for number in range(5):
-        Image.fromarray(np.random.default_rng(number).integers(0, 256, (64, 64), dtype=np.uint8)).save(root / f"{number}.png")
-    with pytest.raises(ColourbenchError, match=r"only 0 of 5 files are colour photographs \(5 grey\)"):
+        Image.fromarray(
+            np.random.default_rng(number).integers(0, 256, (64, 64), dtype=np.uint8)
+        ).save(root / f"{number}.png")
+    with pytest.raises(
+        ColourbenchError, match=r"only 0 of 5 files are colour photographs \(5 grey\)"
+    ):
         prepare(files(root), tmp_path / "d", CONFIG)
     assert not (tmp_path / "d").exists() and not list(tmp_path.glob(".d.part"))
 
 
-def test_a_failed_preparation_leaves_the_old_data_set(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_preparation_leaves_the_old_data_set(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = prepare(files(photo_folder), tmp_path / "d", CONFIG)
 
     def full(*_: object) -> None:
@@ -104,13 +126,18 @@ def test_a_failed_preparation_leaves_the_old_data_set(photo_folder: Path, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == [".d.lock", "d"]
 
 
-def test_a_kill_while_the_new_one_takes_its_place_loses_nothing(photo_folder: Path, tmp_path: Path) -> None:
+def test_a_kill_while_the_new_one_takes_its_place_loses_nothing(
+    photo_folder: Path, tmp_path: Path
+) -> None:
     old = prepare(files(photo_folder), tmp_path / "d", CONFIG)
     (tmp_path / "d").rename(tmp_path / ".d.old")  # the moment between the two renames
     (tmp_path / ".d.part").mkdir()
     with pytest.raises(ColourbenchError, match="only 2 of 2"):
         prepare(files(photo_folder)[:2], tmp_path / "d", CONFIG)
-    assert Dataset(tmp_path / "d").fingerprint == old.fingerprint and not (tmp_path / ".d.part").exists()
+    assert (
+        Dataset(tmp_path / "d").fingerprint == old.fingerprint
+        and not (tmp_path / ".d.part").exists()
+    )
 
 
 def test_damage_is_found(photo_folder: Path, tmp_path: Path) -> None:
@@ -142,18 +169,29 @@ def test_a_manifest_of_the_version_before_is_read(photo_folder: Path, tmp_path: 
     removed = [{"photograph": "x", "reason": sentence, "figures": {}} for sentence in sentences]
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1, "removed": removed}))
     removals = [(item.kind, item.detail) for item in Dataset(tmp_path / "d").manifest.removed]
-    assert removals == [("unreadable", "it is: empty"), ("near duplicate", "a: b.png"), ("grey", "")]
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1, "removed": [{"photograph": "x"}]}))
+    assert removals == [
+        ("unreadable", "it is: empty"),
+        ("near duplicate", "a: b.png"),
+        ("grey", ""),
+    ]
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"schema": 1, "removed": [{"photograph": "x"}]})
+    )
     with pytest.raises(ColourbenchError, match="damaged: its list of removed files"):
         Dataset(tmp_path / "d")
 
 
-def test_a_full_disk_names_folder_and_remedy(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_names_folder_and_remedy(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError("2286144 requested and 204672 written")  # all that numpy says
 
     monkeypatch.setattr(np, "save", full)
-    with pytest.raises(ColourbenchError, match=r"cannot write the data set into .*the disk is full .*free some space there"):
+    with pytest.raises(
+        ColourbenchError,
+        match=r"cannot write the data set into .*the disk is full .*free some space there",
+    ):
         prepare(files(photo_folder), tmp_path / "d", CONFIG)
     assert not (tmp_path / ".d.part").exists()
 
@@ -166,14 +204,19 @@ def test_names_that_are_no_utf8_go_all_the_way(photo_folder: Path, tmp_path: Pat
         path.rename(path.with_name(os.fsdecode(b"r\xe9sum\xe9 " + path.name.encode())))
     dataset = prepare(files(root), tmp_path / "d", CONFIG)
     for entry in dataset.entries:
-        assert entry.photograph.startswith(("sea/r\\xe9", "field/r\\xe9")) and (root / from_text(entry.photograph)).is_file()
+        assert (
+            entry.photograph.startswith(("sea/r\\xe9", "field/r\\xe9"))
+            and (root / from_text(entry.photograph)).is_file()
+        )
     table = evaluation.evaluate(evaluation.grey, dataset.split("test")).table
     table.to_parquet(tmp_path / "t.parquet")
     assert list(pd.read_parquet(tmp_path / "t.parquet")["photograph"]) == list(table["photograph"])
 
 
 class TestSources:
-    def test_links_to_folders_are_followed_but_not_in_a_circle(self, photo_folder: Path, tmp_path: Path) -> None:
+    def test_links_to_folders_are_followed_but_not_in_a_circle(
+        self, photo_folder: Path, tmp_path: Path
+    ) -> None:
         (tmp_path / "in").symlink_to(photo_folder)
         (tmp_path / "in again").mkdir()
         (tmp_path / "in again" / "circle").symlink_to(tmp_path)
@@ -183,11 +226,30 @@ class TestSources:
     def test_endings_in_capitals_and_rare_ones(self, tmp_path: Path) -> None:
         for name in ("A.JPG", "b.JFIF", "c.Avif", "d.jp2", "e.HEIC", "f.txt"):
             (tmp_path / name).touch()
-        assert [file.name for file in sources.list_files("folder", tmp_path)] == ["A.JPG", "b.JFIF", "c.Avif", "d.jp2", "e.HEIC"]
+        assert [file.name for file in sources.list_files("folder", tmp_path)] == [
+            "A.JPG",
+            "b.JFIF",
+            "c.Avif",
+            "d.jp2",
+            "e.HEIC",
+        ]
 
     def test_packaged_photographs_need_no_network(self) -> None:
         names = [file.name for file in sources.list_files("packaged", None)]
         assert "chelsea.png" in names and "china.jpg" in names and "grace_hopper.jpg" in names
+        assert "kitten-on-lawn.jpg" in names and len(set(names)) == len(names) == 40
+
+    def test_every_photograph_that_ships_has_its_evidence(self) -> None:
+        with (sources.PHOTOGRAPHS / "EVIDENCE.tsv").open() as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        shipped = {
+            path.relative_to(sources.PHOTOGRAPHS).as_posix(): path.stat().st_size
+            for path in sources.PHOTOGRAPHS.rglob("*.jpg")
+        }
+        assert {row["file"] for row in rows} == set(shipped) and all(
+            row["evidence"] for row in rows
+        )
+        assert sum(shipped.values()) < 1_000_000
 
     def test_wrong_name_and_folder(self, tmp_path: Path) -> None:
         with pytest.raises(ColourbenchError, match="choose one of"):
@@ -209,7 +271,10 @@ class TestSources:
         for number in (1, 2):
             self._image(tmp_path / "flowers-102" / "jpg" / f"image_{number:05d}.jpg")
         savemat(tmp_path / "flowers-102" / "imagelabels.mat", {"labels": np.array([[77, 5]])})
-        assert [f.label for f in sources.list_files("flowers102", tmp_path)] == ["class_077", "class_005"]
+        assert [f.label for f in sources.list_files("flowers102", tmp_path)] == [
+            "class_077",
+            "class_005",
+        ]
 
     def test_places365(self, tmp_path: Path) -> None:
         self._image(tmp_path / "data_256_standard" / "a" / "airfield" / "1.jpg")
@@ -222,9 +287,13 @@ class TestSources:
     def test_coco(self, tmp_path: Path) -> None:
         self._image(tmp_path / "val2017" / "000001.jpg")
         self._image(tmp_path / "annotations" / "no.jpg")
-        assert [(f.name, f.label) for f in sources.list_files("coco", tmp_path)] == [("val2017/000001.jpg", None)]
+        assert [(f.name, f.label) for f in sources.list_files("coco", tmp_path)] == [
+            ("val2017/000001.jpg", None)
+        ]
 
-    @pytest.mark.parametrize("name", ["oxford-pets", "flowers102", "places365", "stanford-dogs", "coco"])
+    @pytest.mark.parametrize(
+        "name", ["oxford-pets", "flowers102", "places365", "stanford-dogs", "coco"]
+    )
     def test_a_missing_layout_says_what_to_do(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(ColourbenchError, match=r"download|unpack"):
             sources.list_files(name, tmp_path)

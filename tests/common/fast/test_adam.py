@@ -13,7 +13,12 @@ from variants.players.adam import AdamConfig, new_adam
 CONFIG = AdamConfig(learning_rate=0.01)
 
 
-def fused(config: AdamConfig, weights: Sequence[Tensor], copies: Sequence[Tensor | None], rates: Sequence[float]) -> FusedAdam:
+def fused(
+    config: AdamConfig,
+    weights: Sequence[Tensor],
+    copies: Sequence[Tensor | None],
+    rates: Sequence[float],
+) -> FusedAdam:
     made = new_adam(config, weights, copies, rates, fast=True)
     assert isinstance(made, FusedAdam)
     return made
@@ -30,7 +35,8 @@ def weights() -> list[Tensor]:
 
 def gradients(turn: int, like: list[Tensor]) -> list[Tensor]:
     draw = torch.Generator().manual_seed(turn)
-    return [torch.randn(w.shape, generator=draw) for w in like]  # row-major, whatever the weight is
+    # row-major, whatever the weight is
+    return [torch.randn(w.shape, generator=draw) for w in like]
 
 
 def test_steps_are_torchs() -> None:
@@ -126,7 +132,9 @@ def test_all_at_once_is_piece_by_piece() -> None:
     """What a GPU does, on the same tensors."""
     one, other = weights(), weights()
     copies = [[w.bfloat16() for w in made] for made in (one, other)]
-    pieces, at_once = (fused(CONFIG, w, c, [1.0, 0.5, 0.5, 1.0]) for w, c in zip((one, other), copies, strict=True))
+    pieces, at_once = (
+        fused(CONFIG, w, c, [1.0, 0.5, 0.5, 1.0]) for w, c in zip((one, other), copies, strict=True)
+    )
     g = gradients(0, one)
     pieces.step(g)
     at_once._begin()

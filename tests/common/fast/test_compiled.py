@@ -90,7 +90,9 @@ def test_without_a_place_to_keep_it_a_kernel_runs_all_the_same(kept: Path, tmp_p
     assert doubled(tmp_path) == 5.0
 
 
-def test_without_a_home_a_kernel_runs_all_the_same(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_a_kernel_runs_all_the_same(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a container, for a user whom it does not know."""
     for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -98,13 +100,17 @@ def test_without_a_home_a_kernel_runs_all_the_same(kept: Path, tmp_path: Path, m
     assert doubled(tmp_path) == 5.0
 
 
-def test_it_is_kept_where_caches_are(monkeypatch: pytest.MonkeyPatch, kept: Path, tmp_path: Path) -> None:
+def test_it_is_kept_where_caches_are(
+    monkeypatch: pytest.MonkeyPatch, kept: Path, tmp_path: Path
+) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     assert doubled(tmp_path) == 5.0 and list((tmp_path / "caches" / "colourbench").rglob("*.nbc"))
 
 
-def test_a_full_disk_does_not_stop_a_kernel(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_does_not_stop_a_kernel(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def save(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 

@@ -25,14 +25,21 @@ def test_round_trip_and_names(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, state(3.0), 42)
     assert path.name.startswith("checkpoint-000000000042-")
     loaded = checkpoint.latest(tmp_path)[1]
-    assert loaded is not None and loaded["step"] == 3 and torch.equal(loaded["weights"], state(3.0)["weights"])
+    assert (
+        loaded is not None
+        and loaded["step"] == 3
+        and torch.equal(loaded["weights"], state(3.0)["weights"])
+    )
     assert torch.load(path, weights_only=True)["step"] == 3  # plain torch opens it too
 
 
 def test_the_previous_one_is_kept_and_older_ones_go(tmp_path: Path) -> None:
     for number in range(5):
         checkpoint.save(tmp_path, state(number), number)
-    assert [path.name[:23] for path in sorted(tmp_path.iterdir())] == ["checkpoint-000000000003", "checkpoint-000000000004"]
+    assert [path.name[:23] for path in sorted(tmp_path.iterdir())] == [
+        "checkpoint-000000000003",
+        "checkpoint-000000000004",
+    ]
 
 
 def test_damage_falls_back_to_the_previous_one(tmp_path: Path) -> None:
@@ -96,8 +103,15 @@ except ColourbenchError as error:
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, state(1), 1)
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert done.stdout.startswith("told: cannot save a checkpoint") and "File too large" in done.stdout, done.stdout + done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (
+        done.stdout.startswith("told: cannot save a checkpoint") and "File too large" in done.stdout
+    ), done.stdout + done.stderr
     assert len(list(tmp_path.iterdir())) == 1
     loaded = checkpoint.latest(tmp_path)[1]
     assert loaded is not None and loaded["step"] == 1
@@ -116,7 +130,9 @@ while True:
 """
 
 
-def test_kills_at_random_moments_leave_a_whole_checkpoint(tmp_path: Path, child: Callable[..., BaseProcess]) -> None:
+def test_kills_at_random_moments_leave_a_whole_checkpoint(
+    tmp_path: Path, child: Callable[..., BaseProcess]
+) -> None:
     """Real SIGKILLs of a process that does nothing but save: what it acknowledged is there, and nothing is left over."""
     draw = random.Random(0)
     for _ in range(10):

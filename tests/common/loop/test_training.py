@@ -25,7 +25,9 @@ def stream(dataset: Dataset) -> Batches:
     return Batches(dataset.split("train"), BatchConfig(size=STEP), 0)
 
 
-def ends(phases: list[Phase], batches: Batches, engine: Engine, progress: Progress, looks: list[int]) -> dict[str, int]:
+def ends(
+    phases: list[Phase], batches: Batches, engine: Engine, progress: Progress, looks: list[int]
+) -> dict[str, int]:
     """The images seen when each phase made its last step."""
     images: dict[str, int] = {}
 
@@ -36,11 +38,15 @@ def ends(phases: list[Phase], batches: Batches, engine: Engine, progress: Progre
     return images
 
 
-def test_what_a_phase_takes_too_much_the_next_one_has_less(dataset: Dataset, engine: Engine) -> None:
+def test_what_a_phase_takes_too_much_the_next_one_has_less(
+    dataset: Dataset, engine: Engine
+) -> None:
     """Ten rounds with steps that do not fit overshoot by one step in all, not by one each."""
     phases = [phase(f"{number}", 10.0) for number in range(10)]
     ended = ends(phases, stream(dataset), engine, Progress(), [])
-    assert all(10 * (number + 1) <= ended[f"{number}"] < 10 * (number + 1) + STEP for number in range(10))
+    assert all(
+        10 * (number + 1) <= ended[f"{number}"] < 10 * (number + 1) + STEP for number in range(10)
+    )
 
 
 def test_an_early_end_leaves_the_rest_unused(dataset: Dataset, engine: Engine) -> None:
@@ -55,7 +61,9 @@ def test_a_phase_is_looked_at_before_its_first_step_and_not_when_it_goes_on(
 ) -> None:
     batches, looks = stream(dataset), list[int]()
     phases = [phase("a", 16.0), phase("b", 16.0, looks_first=True)]
-    progress = Progress(phase=1, phase_start=16.0, phase_begun=True, images=24) if goes_on else Progress()
+    progress = (
+        Progress(phase=1, phase_start=16.0, phase_begun=True, images=24) if goes_on else Progress()
+    )
     batches.images = progress.images
     ends(phases, batches, engine, progress, looks)
     assert looks == ([] if goes_on else [16])

@@ -42,7 +42,8 @@ def test_encoders_of_the_source_projects(encoder: str) -> None:
     network = BackboneUNet(tiny(encoder=encoder))
     ab = network(torch.rand(2, 1, 64, 32)).ab
     assert ab.shape == (2, 2, 64, 32) and network.stride == 32
-    gradients = torch.autograd.grad(ab.sum(), list(network.parameters()))  # refuses a weight that the output does not depend on
+    # refuses a weight that the output does not depend on
+    gradients = torch.autograd.grad(ab.sum(), list(network.parameters()))
     assert len(gradients) == len(list(network.parameters()))
 
 
@@ -71,7 +72,8 @@ def test_the_encoder_sees_a_normalised_grey_photograph() -> None:
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_local_weights_are_loaded(suffix: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    whole = timm.create_model("test_resnet")  # with its classifier, as published weights have it
+    # with its classifier, as published weights have it
+    whole = timm.create_model("test_resnet")
     file = tmp_path / f"weights.{suffix}"
     if suffix == "pt":
         torch.save(whole.state_dict(), file)
@@ -79,7 +81,9 @@ def test_local_weights_are_loaded(suffix: str, tmp_path: Path) -> None:
         safetensors.torch.save_file(whole.state_dict(), file)
     network = BackboneUNet(tiny(backbone_weights=str(file)))
     loaded = network.encoder.features.state_dict()
-    assert loaded and all(torch.equal(value, whole.state_dict()[name]) for name, value in loaded.items())
+    assert loaded and all(
+        torch.equal(value, whole.state_dict()[name]) for name, value in loaded.items()
+    )
 
 
 def test_never_random_weights_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +92,10 @@ def test_never_random_weights_in_silence(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", no_network)
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", no_network)
-    with pytest.raises(ColourbenchError, match=r"resnet18 cannot be had: cannot reach the hub.*pretrained=True.*backbone_weights"):
+    with pytest.raises(
+        ColourbenchError,
+        match=r"weights of resnet18: cannot reach the hub.*pretrained=True.*backbone_weights",
+    ):
         Encoder(EncoderConfig(encoder="resnet18"))
     with pytest.raises(ColourbenchError, match="there is no file nowhere"):
         Encoder(EncoderConfig(encoder="resnet18", backbone_weights="nowhere"))
@@ -108,7 +115,9 @@ def test_a_frozen_encoder_does_not_move(tmp_path: Path) -> None:
     network = BackboneUNet(tiny(frozen=True, backbone_weights=str(file)))
     before = copy.deepcopy(network.encoder.state_dict())
     network(torch.rand(4, 1, 32, 32)).ab.sum().backward()
-    assert all(torch.equal(value, before[name]) for name, value in network.encoder.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in network.encoder.state_dict().items()
+    )
     assert all(parameter.grad is None for parameter in network.encoder.parameters())
 
 
@@ -118,7 +127,9 @@ def test_loading_a_trained_generator_fetches_nothing() -> None:
     assert BackboneUNet(without_fetching(config)).stride == 32  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("network", [UNet(UNetConfig(base_width=4), 32, classes=3), BackboneUNet(tiny(), classes=3)])
+@pytest.mark.parametrize(
+    "network", [UNet(UNetConfig(base_width=4), 32, classes=3), BackboneUNet(tiny(), classes=3)]
+)
 def test_labels_start_without_effect_and_then_have_one(network: nn.Module) -> None:
     network.eval()
     L = torch.rand(2, 1, 32, 32)
@@ -130,7 +141,9 @@ def test_labels_start_without_effect_and_then_have_one(network: nn.Module) -> No
     withheld = network(L, torch.tensor([-1, -1])).ab
     assert torch.equal(network(L).ab, withheld)
     assert not torch.allclose(withheld, network(L, torch.tensor([0, 2])).ab)
-    assert torch.allclose(network(L, torch.tensor([0, 2])).ab[1:], network(L[1:], torch.tensor([2])).ab, atol=1e-5)
+    assert torch.allclose(
+        network(L, torch.tensor([0, 2])).ab[1:], network(L[1:], torch.tensor([2])).ab, atol=1e-5
+    )
 
 
 def test_film_formula() -> None:
@@ -138,7 +151,9 @@ def test_film_formula() -> None:
     nn.init.normal_(film.weight)
     x, label = torch.rand(2, 3, 4, 4), torch.tensor([1, -1])
     gamma, beta = film.weight[[1, 2], :3], film.weight[[1, 2], 3:]
-    assert torch.allclose(film(x, label), x * (1 + gamma[:, :, None, None]) + beta[:, :, None, None])
+    assert torch.allclose(
+        film(x, label), x * (1 + gamma[:, :, None, None]) + beta[:, :, None, None]
+    )
 
 
 def test_attention_is_softmax_over_places() -> None:
@@ -190,7 +205,8 @@ def test_recomputation_changes_memory_and_nothing_else(kind: str) -> None:
             ab = network(L).ab
         parameters = list(network.parameters())
         gradients = torch.autograd.grad(ab.square().sum(), parameters, retain_graph=True)
-        again = torch.autograd.grad(ab.square().sum(), parameters)  # as the mutations of one parent do
+        # as the mutations of one parent do
+        again = torch.autograd.grad(ab.square().sum(), parameters)
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(gradients, again, strict=True))
         outcomes.append((ab, gradients, list(network.buffers()), kept))
     (ab, gradients, buffers, much), (ab2, gradients2, buffers2, little) = outcomes
@@ -201,7 +217,13 @@ def test_recomputation_changes_memory_and_nothing_else(kind: str) -> None:
 
 def test_the_large_generator_is_of_deoldifys_size() -> None:
     config = BackboneUNetConfig(
-        encoder="resnet101", pretrained=False, decoder_width=512, wide=True, bridge_width=4096, attention=True, spectral_norm=True
+        encoder="resnet101",
+        pretrained=False,
+        decoder_width=512,
+        wide=True,
+        bridge_width=4096,
+        attention=True,
+        spectral_norm=True,
     )
     with torch.device("meta"):
         network = BackboneUNet(config)
@@ -221,15 +243,22 @@ def test_scales_are_critics_of_pooled_photographs() -> None:
     fine, coarse = critic(L, ab)
     half = [F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) for x in (L, ab)]
     assert fine.shape[2] > coarse.shape[2]
-    assert torch.equal(coarse, critic.scales[1](*half)) and torch.equal(fine, critic.scales[0](L, ab))
+    assert torch.equal(coarse, critic.scales[1](*half)) and torch.equal(
+        fine, critic.scales[0](L, ab)
+    )
 
 
 def test_projection_adds_the_inner_product_with_the_mean_feature() -> None:
-    critic = PatchCritic(PatchCriticConfig(base_width=4, layers=2, norm="none", projection=True), classes=3)
+    critic = PatchCritic(
+        PatchCriticConfig(base_width=4, layers=2, norm="none", projection=True), classes=3
+    )
     L, ab, label = torch.rand(2, 1, 32, 32), torch.rand(2, 2, 32, 32), torch.tensor([1, -1])
     assert critic.embedding is not None
     features = critic.blocks[:-1](torch.cat([L, ab], dim=1))
     plain = critic.blocks[-1](features)
-    products = [torch.dot(critic.embedding.weight[row], features[i].mean(dim=(1, 2))) for i, row in enumerate((1, 3))]
+    products = [
+        torch.dot(critic.embedding.weight[row], features[i].mean(dim=(1, 2)))
+        for i, row in enumerate((1, 3))
+    ]
     expected = plain + torch.stack(products).view(2, 1, 1, 1)
     assert torch.allclose(critic(L, ab, label), expected, atol=1e-6)

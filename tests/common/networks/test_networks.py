@@ -62,8 +62,14 @@ def test_odd_sizes_are_refused() -> None:
 def reference(weights: list[Tensor], L: Tensor, depth: int) -> Tensor:
     """pix2pix's U-Net as nested recursion, in the manner of its own code; weights in the order of its state dict."""
     queue = list(weights)
-    down_weights = [[queue.pop(0)] + ([queue.pop(0) for _ in range(4)] if 0 < i < depth - 1 else []) for i in range(depth)]
-    up_weights = [[queue.pop(0)] + [queue.pop(0) for _ in range(1 if i == 0 else 4)] for i in reversed(range(depth))][::-1]
+    down_weights = [
+        [queue.pop(0)] + ([queue.pop(0) for _ in range(4)] if 0 < i < depth - 1 else [])
+        for i in range(depth)
+    ]
+    up_weights = [
+        [queue.pop(0)] + [queue.pop(0) for _ in range(1 if i == 0 else 4)]
+        for i in reversed(range(depth))
+    ][::-1]
 
     def normalised(x: Tensor, parts: list[Tensor]) -> Tensor:
         scale, shift, mean, variance = parts
@@ -78,7 +84,9 @@ def reference(weights: list[Tensor], L: Tensor, depth: int) -> Tensor:
         first, *rest = up_weights[i]
         if i == 0:
             return torch.tanh(F.conv_transpose2d(F.relu(y), first, rest[0], stride=2, padding=1))
-        return torch.cat([x, normalised(F.conv_transpose2d(F.relu(y), first, stride=2, padding=1), rest)], dim=1)
+        return torch.cat(
+            [x, normalised(F.conv_transpose2d(F.relu(y), first, stride=2, padding=1), rest)], dim=1
+        )
 
     return block(L, 0)
 
@@ -97,14 +105,25 @@ def test_unet_equals_the_nested_reference() -> None:
 
 def test_dropout_stands_in_the_three_innermost_widest_blocks() -> None:
     network = UNet(UNetConfig(base_width=4), 256)
-    dropped = [any(isinstance(layer, nn.Dropout) for layer in up.children()) for up in network.ups.children()]
+    dropped = [
+        any(isinstance(layer, nn.Dropout) for layer in up.children())
+        for up in network.ups.children()
+    ]
     assert dropped == [True, True, True, False, False, False, False, False]
 
 
 def test_initial_weights() -> None:
     torch.manual_seed(0)
     network = UNet(UNetConfig(), 64).requires_grad_(False)
-    kernels = torch.cat([m.weight.flatten() for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)])
+    kernels = torch.cat(
+        [
+            m.weight.flatten()
+            for m in network.modules()
+            if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)
+        ]
+    )
     scales = torch.cat([m.weight for m in network.modules() if isinstance(m, nn.BatchNorm2d)])
     assert kernels.mean().abs() < 1e-4 and kernels.std() == pytest.approx(0.02, rel=0.01)
-    assert scales.mean() == pytest.approx(1.0, abs=0.01) and scales.std() == pytest.approx(0.02, rel=0.15)
+    assert scales.mean() == pytest.approx(1.0, abs=0.01) and scales.std() == pytest.approx(
+        0.02, rel=0.15
+    )

@@ -1,5 +1,6 @@
 """The door to MLflow against MLflow itself."""
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -7,21 +8,32 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import mlflow
 import pytest
 
 from common.errors import ColourbenchError
-from common.tracking import Store, model_name, redacted, ui_command
+from common.tracking import Store, model_name, page_of, redacted, ui_command
 
 
 def test_runs_carry_study_tags_parameters_and_parent(store: Store) -> None:
     parent = store.open_run("study", "parent", {"kind": "comparison", "config_sha256": "p"}, {})
-    child = store.open_run("study", "child", {"variant": "x", "config_sha256": "c"}, {"a.b": 1, "long": "x" * 9000}, parent)
+    child = store.open_run(
+        "study",
+        "child",
+        {"variant": "x", "config_sha256": "c"},
+        {"a.b": 1, "long": "x" * 9000},
+        parent,
+    )
     recorded = mlflow.MlflowClient(store.uri).get_run(child.id)
-    assert recorded.data.tags["mlflow.parentRunId"] == parent.id and recorded.data.tags["study"] == "study"
+    assert (
+        recorded.data.tags["mlflow.parentRunId"] == parent.id
+        and recorded.data.tags["study"] == "study"
+    )
     assert recorded.data.params["a.b"] == "1" and len(recorded.data.params["long"]) == 6000
     assert store.find("study", {"variant": "x"})[0].id == child.id
 
@@ -38,7 +50,9 @@ def test_metrics_are_buffered_and_more_than_one_batch_is_logged(store: Store) ->
         run.log({"loss": step / 2}, step)
     assert run.history("loss") == []
     run.flush()
-    assert [(item.step, item.value) for item in run.history("loss")] == [(step, step / 2) for step in range(1500)]
+    assert [(item.step, item.value) for item in run.history("loss")] == [
+        (step, step / 2) for step in range(1500)
+    ]
 
 
 def test_a_kill_after_the_checkpoint_loses_no_metric_and_repeats_none(store: Store) -> None:
@@ -47,7 +61,8 @@ def test_a_kill_after_the_checkpoint_loses_no_metric_and_repeats_none(store: Sto
     run.flush()
     for step in (20, 30):
         run.log({"loss": float(step)}, step)
-    saved = run.pending()  # what the checkpoint holds; then the process dies, after some rows or none reached the store
+    # what the checkpoint holds; then the process dies, after some rows or none reached the store
+    saved = run.pending()
     reached = store.run(run.id)
     reached.log({"loss": 20.0}, 20)
     reached.flush()
@@ -59,7 +74,9 @@ def test_a_kill_after_the_checkpoint_loses_no_metric_and_repeats_none(store: Sto
 def test_runs_are_found_by_id_its_start_and_name(store: Store) -> None:
     run = store.open_run("study", "my run", {"config_sha256": "1"}, {})
     store.open_run("study", "other", {"config_sha256": "2"}, {})
-    assert store.run(run.id).id == store.run(run.id[:12]).id == store.run("study/my run").id == run.id
+    assert (
+        store.run(run.id).id == store.run(run.id[:12]).id == store.run("study/my run").id == run.id
+    )
     with pytest.raises(ColourbenchError, match="no run 'zzz'"):
         store.run("zzz")
     with pytest.raises(ColourbenchError, match="fits 2 runs"):
@@ -69,7 +86,9 @@ def test_runs_are_found_by_id_its_start_and_name(store: Store) -> None:
 def test_files_lie_in_mlflows_own_artifact_folder(store: Store) -> None:
     run = store.open_run("study", "run", {"config_sha256": "1"}, {})
     (run.folder / "table.csv").write_text("a,b\n")
-    assert [item.path for item in mlflow.MlflowClient(store.uri).list_artifacts(run.id)] == ["table.csv"]
+    assert [item.path for item in mlflow.MlflowClient(store.uri).list_artifacts(run.id)] == [
+        "table.csv"
+    ]
 
 
 def test_status_and_note(store: Store) -> None:
@@ -86,18 +105,35 @@ OPEN = "from common.tracking import Store; Store(home).experiment('s')"
 
 
 @pytest.mark.integration
-def test_many_processes_may_open_a_fresh_store_at_once(tmp_path: Path, child: Callable[..., BaseProcess]) -> None:
+def test_many_processes_may_open_a_fresh_store_at_once(
+    tmp_path: Path, child: Callable[..., BaseProcess]
+) -> None:
     processes = [child(OPEN, home=tmp_path) for _ in range(3)]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
-def test_a_store_that_cannot_be_opened_does_not_show_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_opened_does_not_show_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@127.0.0.1:1/db")
     with pytest.raises(ColourbenchError) as error:
         Store(tmp_path)
-    assert "postgresql://me:…@127.0.0.1:1/db" in str(error.value) and "secret" not in str(error.value)
+    assert "postgresql://me:…@127.0.0.1:1/db" in str(error.value) and "secret" not in str(
+        error.value
+    )
+
+
+def test_more_studies_than_a_page_of_answers_holds(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"study {number}" for number in range(5)]
+    for name in names:
+        store.open_run(name, "run", {"config_sha256": name}, {})
+    whole = store._client.search_experiments
+    monkeypatch.setattr(store._client, "search_experiments", partial(whole, max_results=2))
+    assert store.studies() == names
 
 
 def test_redaction() -> None:
@@ -105,12 +141,36 @@ def test_redaction() -> None:
     assert redacted("sqlite:///x.db") == "sqlite:///x.db"
 
 
+def test_the_ui_opens_at_a_studys_runs(store: Store) -> None:
+    """Grouped by arm if they are a comparison's; the view is a tag of the experiment, as the UI's own button makes it."""
+    store.open_run("study", "comparison", {"kind": "comparison", "config_sha256": "a"}, {}).finish()
+    store.open_run("sweep", "trial", {"kind": "trial", "config_sha256": "a"}, {}).finish()
+    number = store.share_view("study")
+    address = page_of(number, 5001)
+    assert address.startswith(f"http://127.0.0.1:5001/#/experiments/{number}/runs?")
+    asked = parse_qs(address.partition("?")[2])
+    assert asked == {"viewStateShareKey": ["colourbench"], "compareRunsMode": ["CHART"]}
+    tag = f"mlflow.sharedViewState.{asked['viewStateShareKey'][0]}"
+    grouped = {}
+    for study in ("study", "sweep"):
+        experiment = store._client.get_experiment(store.share_view(study))
+        state = json.loads(experiment.tags[tag])
+        grouped[study] = state["groupBy"]
+        assert state["searchFilter"] == "tags.kind != 'comparison'"
+    assert grouped["study"]["groupByKeys"] == [{"mode": "tag", "groupByData": "arm"}]
+    assert grouped["sweep"] is None
+    with pytest.raises(ColourbenchError, match=r"no study 'none' \(known: study, sweep\)"):
+        store.share_view("none")
+
+
 def test_the_ui_is_served_on_this_machine_only(store: Store) -> None:
     command = ui_command(store, 5001)
     assert command[command.index("--host") + 1] == "127.0.0.1" and store.uri in command
 
 
-def test_what_the_machine_does_is_logged_and_is_no_metric_of_the_training(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_machine_does_is_logged_and_is_no_metric_of_the_training(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     run = store.open_run("study", "run", {"config_sha256": "1"}, {})
@@ -166,12 +226,14 @@ def test_fifty_kills_while_a_store_is_made_leave_none_broken(tmp_path: Path) -> 
 
 
 def test_the_champion_is_a_run_like_any_other(store: Store) -> None:
-    with pytest.raises(ColourbenchError, match="there is no champion; there are none: a sweep crowns one"):
+    with pytest.raises(ColourbenchError, match="there is no champion yet; run a sweep first"):
         store.run("champion")
     runs = {name: store.open_run("study", name, {"config_sha256": name}, {}) for name in ("a", "b")}
     for dataset, run in zip(("pets", "flowers"), runs.values(), strict=True):
         store._client.create_registered_model(model_name(dataset))
-        version = store._client.create_model_version(model_name(dataset), source=run.folder.as_uri(), run_id=run.id)
+        version = store._client.create_model_version(
+            model_name(dataset), source=run.folder.as_uri(), run_id=run.id
+        )
         store.crown(model_name(dataset), str(version.version))
         if dataset == "pets":
             assert store.run("champion").id == run.id

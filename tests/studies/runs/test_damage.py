@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from common.config import parse, read_yaml
 from common.data.shards import Dataset
 from common.errors import ColourbenchError
-from common.files.names import GENERATOR
+from common.system.names import GENERATOR
 from studies.commands import data as data_verbs
 from studies.comparisons import reports
 from studies.comparisons.compare import CompareOptions, compare
 from studies.comparisons.study import Study
 from studies.home import Home
-from studies.runs.trained import load_run, save_generator
+from studies.runs.model import load_run, save_generator
 
 FIELDS: dict[str, Any] = {
     "name": "small",
@@ -33,7 +33,9 @@ FIELDS: dict[str, Any] = {
         "engine": {"device": "cpu", "precision": "32", "threads": 1},
         "watch": {"validations": 1, "preview_images": 0},
     },
-    "arms": {"l1": {"variant": {"name": "regression", "generator": {"network": {"base_width": 4}}}}},
+    "arms": {
+        "l1": {"variant": {"name": "regression", "generator": {"network": {"base_width": 4}}}}
+    },
 }
 STUDY = parse(Study, FIELDS, "study")
 
@@ -71,17 +73,24 @@ def halve(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [GENERATOR, "config.json"])
 @pytest.mark.parametrize("harm", [flip, halve, Path.unlink])
-def test_a_damaged_run_is_not_used(name: str, harm: Callable[[Path], None], done: Path, run_folder: Path) -> None:
+def test_a_damaged_run_is_not_used(
+    name: str, harm: Callable[[Path], None], done: Path, run_folder: Path
+) -> None:
     harm(run_folder / name)
     with pytest.raises(ColourbenchError) as told:
         load_run(Home(done).store.run("small/l1 seed 0"), "cpu")
-    assert "\n" not in str(told.value) and (str(run_folder) in str(told.value) or "train it to the end" in str(told.value))
+    assert "\n" not in str(told.value) and (
+        str(run_folder) in str(told.value) or "train it to the end" in str(told.value)
+    )
 
 
-@pytest.mark.parametrize("what", ["nan", "other keys", "another architecture", "no network", "a pickle"])
+@pytest.mark.parametrize(
+    "what", ["nan", "other keys", "another architecture", "no network", "a pickle"]
+)
 def test_a_generator_that_is_whole_and_wrong(what: str, done: Path, run_folder: Path) -> None:
     path = run_folder / GENERATOR
-    (run_folder / "SHA256SUMS").unlink()  # of an older version, or written again by who changed the file
+    # of an older version, or written again by who changed the file
+    (run_folder / "SHA256SUMS").unlink()
     with safetensors.safe_open(path, "pt") as file:
         about, network = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     first = next(iter(network))
@@ -101,11 +110,15 @@ def test_a_generator_that_is_whole_and_wrong(what: str, done: Path, run_folder: 
     assert "\n" not in str(told.value) and GENERATOR in str(told.value)
 
 
-def test_a_generator_that_ended_in_nan_is_not_saved(done: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generator_that_ended_in_nan_is_not_saved(
+    done: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Home(done).store.run("small/l1 seed 0")
     colouriser, _ = load_run(run, "cpu")
     before = (run.folder / GENERATOR).read_bytes()
-    broken = {name: weight.float() * float("nan") for name, weight in colouriser.state_dict().items()}
+    broken = {
+        name: weight.float() * float("nan") for name, weight in colouriser.state_dict().items()
+    }
     monkeypatch.setattr(type(colouriser), "state_dict", lambda self: broken)
     with pytest.raises(ColourbenchError, match="the last update left NaN or infinity in"):
         save_generator(run, colouriser, dataset)
@@ -113,13 +126,21 @@ def test_a_generator_that_ended_in_nan_is_not_saved(done: Path, dataset: Dataset
 
 
 @pytest.mark.parametrize("name", [GENERATOR, "metrics.parquet", "samples.npy"])
-def test_compare_tells_of_lost_files_and_trains_again_when_asked(name: str, done: Path, run_folder: Path) -> None:
+def test_compare_tells_of_lost_files_and_trains_again_when_asked(
+    name: str, done: Path, run_folder: Path
+) -> None:
     (run_folder / name).unlink()
     rooms = Home(done)
     (failure,) = compare(rooms, STUDY, lambda text: None)
     assert name in str(failure) and "--retrain" in str(failure)
     assert compare(rooms, STUDY, lambda text: None, CompareOptions(retrain=True)) == []
-    assert (run_folder / name).is_file() and compare(rooms, STUDY, lambda text: None) == []
+    # a run of its own: the old one's figures belong to weights that are gone
+    again = rooms.store.run("small/l1 seed 0").folder
+    assert (
+        again != run_folder
+        and (again / name).is_file()
+        and compare(rooms, STUDY, lambda text: None) == []
+    )
     steps = [item.step for item in rooms.store.run("small/l1 seed 0").history("validation/delta_e")]
     assert len(steps) == len(set(steps))  # nothing is logged twice
 
@@ -133,7 +154,9 @@ def test_a_run_whose_folder_is_gone(done: Path, run_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [flip, halve, Path.unlink])
-def test_a_report_of_damaged_figures(harm: Callable[[Path], None], done: Path, run_folder: Path) -> None:
+def test_a_report_of_damaged_figures(
+    harm: Callable[[Path], None], done: Path, run_folder: Path
+) -> None:
     harm(run_folder / "metrics.parquet")
     with pytest.raises(ColourbenchError, match=r"metrics\.parquet.*--retrain"):
         reports.report(Home(done), "small")
@@ -153,12 +176,24 @@ def test_a_damaged_study(done: Path) -> None:
 CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a list": lambda manifest: [manifest],
     "a field is missing": lambda manifest: {k: v for k, v in manifest.items() if k != "labels"},
-    "a wrong setting": lambda manifest: manifest | {"config": manifest["config"] | {"size": "large"}},
-    "an unknown setting": lambda manifest: manifest | {"config": manifest["config"] | {"colour": 1}},
-    "too many entries": lambda manifest: manifest | {"images": [*manifest["images"], manifest["images"][0]]},
-    "an empty split": lambda manifest: manifest | {"images": [{**e, "split": "train"} for e in manifest["images"]]},
-    "a label that is none": lambda manifest: manifest | {"images": [{**e, "label": 99} for e in manifest["images"]]},
-    "another photograph": lambda manifest: manifest | {"images": [{**e, "photograph": "x"} for e in manifest["images"]]},
+    "a wrong setting": lambda manifest: (
+        manifest | {"config": manifest["config"] | {"size": "large"}}
+    ),
+    "an unknown setting": lambda manifest: (
+        manifest | {"config": manifest["config"] | {"colour": 1}}
+    ),
+    "too many entries": lambda manifest: (
+        manifest | {"images": [*manifest["images"], manifest["images"][0]]}
+    ),
+    "an empty split": lambda manifest: (
+        manifest | {"images": [{**e, "split": "train"} for e in manifest["images"]]}
+    ),
+    "a label that is none": lambda manifest: (
+        manifest | {"images": [{**e, "label": 99} for e in manifest["images"]]}
+    ),
+    "another photograph": lambda manifest: (
+        manifest | {"images": [{**e, "photograph": "x"} for e in manifest["images"]]}
+    ),
 }
 
 
@@ -179,7 +214,9 @@ def test_flipped_bytes_in_a_shard_are_found_when_it_is_used(home: Path) -> None:
         Home(home).dataset("fields-32").split("train")
 
 
-def test_shards_are_read_once_for_their_checksum(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_are_read_once_for_their_checksum(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counted: list[Dataset] = []
     original = Dataset.check
 
@@ -193,7 +230,9 @@ def test_shards_are_read_once_for_their_checksum(home: Path, monkeypatch: pytest
     assert len(counted) <= 1
 
 
-def test_data_list_shows_the_healthy_beside_the_damaged(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_list_shows_the_healthy_beside_the_damaged(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(home / "data" / "fields-32", home / "data" / "broken")
     (home / "data" / "broken" / "manifest.json").write_text("{")
     with pytest.raises(ColourbenchError, match="1 of 2 data sets are damaged"):

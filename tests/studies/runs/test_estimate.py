@@ -24,7 +24,12 @@ RUN: dict[str, Any] = {
 }
 
 
-WIDTHS = ["--set", "variant.generator.network.base_width=32", "--set", "variant.critic.network.base_width=32"]
+WIDTHS = [
+    "--set",
+    "variant.generator.network.base_width=32",
+    "--set",
+    "variant.critic.network.base_width=32",
+]
 
 
 def measured(dataset: Dataset, **changes: Any) -> Estimate:
@@ -35,10 +40,29 @@ def measured(dataset: Dataset, **changes: Any) -> Estimate:
 @pytest.mark.integration
 def test_memory_is_right_to_15_percent(home: Path, dataset: Dataset) -> None:
     small = {"network": {"base_width": 32}}
-    estimated = estimate(dataset, parse(RunConfig, merge(RUN, {"variant": {"generator": small, "critic": small}})))
-    settings = ["watch.validation_images=8", "engine.precision='32'", "engine.threads=1", "batches.size=8"]
+    estimated = estimate(
+        dataset, parse(RunConfig, merge(RUN, {"variant": {"generator": small, "critic": small}}))
+    )
+    settings = [
+        "watch.validation_images=8",
+        "engine.precision='32'",
+        "engine.threads=1",
+        "batches.size=8",
+    ]
     options = [word for setting in settings for word in ("--set", setting)] + WIDTHS
-    command = [sys.executable, "-m", "colourbench", "train", "cgan", "--data", dataset.name, "--images", "64", "--home", str(home)]
+    command = [
+        sys.executable,
+        "-m",
+        "colourbench",
+        "train",
+        "cgan",
+        "--data",
+        dataset.name,
+        "--images",
+        "64",
+        "--home",
+        str(home),
+    ]
     subprocess.run([*command, *options], check=True, capture_output=True)
     (run,) = Home(home).store.find("train", {})
     assert estimated.peak_memory_gb == pytest.approx(run.metrics["peak_memory_gb"], rel=0.15)
@@ -49,18 +73,41 @@ def test_memory_is_right_to_15_percent(home: Path, dataset: Dataset) -> None:
 def test_every_phase_is_measured(dataset: Dataset) -> None:
     small = {"network": {"base_width": 8}}
     estimated = measured(
-        dataset, variant={"pretraining": 0.5, "critic_pretraining": 0.25, "rounds": 2, "generator": small, "critic": small}
+        dataset,
+        variant={
+            "pretraining": 0.5,
+            "critic_pretraining": 0.25,
+            "rounds": 2,
+            "generator": small,
+            "critic": small,
+        },
     )
-    assert [phase.name for phase in estimated.phases] == ["pretrain_generator", "pretrain_critic", "adversarial"]
+    assert [phase.name for phase in estimated.phases] == [
+        "pretrain_generator",
+        "pretrain_critic",
+        "adversarial",
+    ]
     pretraining, _, game = estimated.phases
     assert game.gflops > pretraining.gflops > 0
     assert pretraining.hours == pytest.approx(pretraining.seconds * (240 / 8) / 3600)
 
 
 def test_recomputing_costs_another_forward(dataset: Dataset) -> None:
-    network = {"kind": "backbone", "encoder": "test_resnet", "pretrained": False, "decoder_width": 16, "attention": True}
+    network = {
+        "kind": "backbone",
+        "encoder": "test_resnet",
+        "pretrained": False,
+        "decoder_width": 16,
+        "attention": True,
+    }
     plain, forgetful = (
-        measured(dataset, variant={"name": "regression", "generator": {"network": network, "recompute": recompute}})
+        measured(
+            dataset,
+            variant={
+                "name": "regression",
+                "generator": {"network": network, "recompute": recompute},
+            },
+        )
         .phases[0]
         .gflops
         for recompute in (False, True)
@@ -75,7 +122,9 @@ def test_flops_are_those_of_the_layers(dataset: Dataset) -> None:
 
     from common.networks.unet import UNet, UNetConfig
 
-    estimated = measured(dataset, variant={"name": "regression", "generator": {"network": {"base_width": 8}}})
+    estimated = measured(
+        dataset, variant={"name": "regression", "generator": {"network": {"base_width": 8}}}
+    )
     with FlopCounterMode(display=False) as counter:
         UNet(UNetConfig(base_width=8), 32)(torch.zeros(8, 1, 32, 32))
     forward = counter.get_total_flops() / 1e9
@@ -84,4 +133,7 @@ def test_flops_are_those_of_the_layers(dataset: Dataset) -> None:
 
 def test_mistakes_are_told_in_a_line(dataset: Dataset) -> None:
     with pytest.raises(ColourbenchError, match=r"^variant\.critic\.network: layers=5"):
-        estimate(dataset, parse(RunConfig, merge(RUN, {"variant": {"critic": {"network": {"layers": 5}}}})))
+        estimate(
+            dataset,
+            parse(RunConfig, merge(RUN, {"variant": {"critic": {"network": {"layers": 5}}}})),
+        )

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 
 from common.config import merge, parse
 from common.data.shards import Dataset
-from common.files.names import GENERATOR
+from common.system.names import GENERATOR
 from common.tracking import Run
 from studies.home import Home
 from studies.runs import pretraining
 from studies.runs.configuration import RunConfig
-from studies.runs.life import Place, RunOptions, train_run
+from studies.runs.train import Place, RunOptions, train_run
 
 RUN: dict[str, Any] = {
     "dataset": "fields-32",
@@ -36,7 +36,11 @@ def config(**changes: Any) -> RunConfig:
 
 
 def trained(rooms: Home, dataset: Dataset, settings: RunConfig, name: str) -> Run:
-    return rooms.store.run(train_run(rooms.store, dataset, settings, Place("shared", name, {}), RunOptions(test=False)).id)
+    return rooms.store.run(
+        train_run(
+            rooms.store, dataset, settings, Place("shared", name, {}), RunOptions(test=False)
+        ).id
+    )
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -54,15 +58,23 @@ def test_taking_over_changes_nothing(name: str, home: Path, dataset: Dataset) ->
     (file,) = (home / pretraining.FOLDER).glob("*.pt")
     file.unlink()
     other = trained(rooms, dataset, first, "other")
-    assert [path.name for path in (home / pretraining.FOLDER).glob("*.pt")] == [file.name]  # the critic does not matter
+    # the critic does not matter
+    assert [path.name for path in (home / pretraining.FOLDER).glob("*.pt")] == [file.name]
     # the same settings again, in a study of its own, find what `other` left
     place = Place("again", "shared", {}, None)
-    shared = rooms.store.run(train_run(rooms.store, dataset, settings, place, RunOptions(test=False)).id)
-    assert shared.tags["pretraining"] == f"taken over from run {other.id[:8]}" and "pretraining" not in alone.tags
+    shared = rooms.store.run(
+        train_run(rooms.store, dataset, settings, place, RunOptions(test=False)).id
+    )
+    assert (
+        shared.tags["pretraining"] == f"taken over from run {other.id[:8]}"
+        and "pretraining" not in alone.tags
+    )
     first_weights, second_weights = weights(alone), weights(shared)
     assert all(torch.equal(first_weights[key], second_weights[key]) for key in first_weights)
     for metric in ("train/reconstruction", "validation/delta_e", "updates"):
-        a, b = ([(item.step, item.value) for item in run.history(metric)] for run in (alone, shared))
+        a, b = (
+            [(item.step, item.value) for item in run.history(metric)] for run in (alone, shared)
+        )
         assert a == b and len(a) >= 2, metric
 
 

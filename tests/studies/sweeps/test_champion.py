@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,9 +15,11 @@ from common.data.shards import Dataset
 from common.tracking import Run
 from studies.home import Home
 from studies.runs.configuration import RunConfig
-from studies.runs.life import Place, RunOptions, train_run
-from studies.runs.trained import load_run
+from studies.runs.model import load_run
+from studies.runs.train import Place, RunOptions, train_run
 from studies.sweeps import champion
+from studies.sweeps.launcher import run_sweep
+from studies.sweeps.sweep import Sweep
 
 LOAD = """
 import sys, mlflow, numpy as np
@@ -25,8 +28,8 @@ np.save(sys.argv[1], model.predict(np.load(sys.argv[2])))
 """
 
 
-def trained(rooms: Home, dataset: Dataset, seed: int, name: str = "regression") -> Run:
-    fields = {
+def settings(dataset: Dataset, seed: int, name: str = "regression") -> dict[str, Any]:
+    return {
         "variant": {"name": name, "generator": {"network": {"base_width": 4}}},
         "dataset": dataset.name,
         "seed": seed,
@@ -35,11 +38,23 @@ def trained(rooms: Home, dataset: Dataset, seed: int, name: str = "regression") 
         "engine": {"device": "cpu", "precision": "32"},
         "watch": {"validations": 1, "preview_images": 0},
     }
-    run = train_run(rooms.store, dataset, parse(RunConfig, fields), Place("t", f"run {seed}", {}), RunOptions(test=False))
+
+
+def trained(rooms: Home, dataset: Dataset, seed: int, name: str = "regression") -> Run:
+    fields = settings(dataset, seed, name)
+    run = train_run(
+        rooms.store,
+        dataset,
+        parse(RunConfig, fields),
+        Place("t", f"run {seed}", {}),
+        RunOptions(test=False),
+    )
     return rooms.store.run(run.id)
 
 
-def test_the_first_is_crowned_and_loads_without_the_suite(home: Path, dataset: Dataset, tmp_path: Path) -> None:
+def test_the_first_is_crowned_and_loads_without_the_suite(
+    home: Path, dataset: Dataset, tmp_path: Path
+) -> None:
     rooms = Home(home)
     run = trained(rooms, dataset, 0)
     verdict = champion.propose(rooms, run, dataset)
@@ -51,33 +66,68 @@ def test_the_first_is_crowned_and_loads_without_the_suite(home: Path, dataset: D
     import numpy as np
 
     np.save(torch_L, L.numpy())
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": rooms.store.uri, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
-    subprocess.run([sys.executable, "-c", LOAD, str(out), str(torch_L)], check=True, env=environment, cwd=tmp_path)
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": rooms.store.uri,
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    }
+    subprocess.run(
+        [sys.executable, "-c", LOAD, str(out), str(torch_L)],
+        check=True,
+        env=environment,
+        cwd=tmp_path,
+    )
     colouriser, _ = load_run(run, "cpu")
     assert torch.allclose(torch.from_numpy(np.load(out)), colouriser(L), atol=1e-5)
+
+
+def test_a_finished_sweep_proposes_its_winner(home: Path, dataset: Dataset) -> None:
+    rooms = Home(home)
+    said: list[str] = []
+    best = run_sweep(
+        rooms, Sweep(name="s", base=parse(RunConfig, settings(dataset, 0)), trials=2), said.append
+    )
+    crowned = rooms.store.champion(f"colouriser-{dataset.name}")
+    assert crowned is not None and crowned.id == best.user_attrs["mlflow_run"]
+    assert any("is the champion" in line for line in said)
 
 
 @pytest.mark.parametrize(("shift", "crowned"), [(-1.0, True), (0.0, False), (1.0, False)])
 @pytest.mark.parametrize("photographs", [30, 1])
 def test_the_alias_moves_only_where_the_test_says_so(
-    shift: float, crowned: bool, photographs: int, home: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    shift: float,
+    crowned: bool,
+    photographs: int,
+    home: Path,
+    dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     crowned = crowned and photographs > 1  # one photograph tells nothing
-    monkeypatch.setattr("mlflow.pytorch.save_model", lambda network, path, **how: Path(path).mkdir())  # takes seconds
+    # takes seconds
+    monkeypatch.setattr(
+        "mlflow.pytorch.save_model", lambda network, path, **how: Path(path).mkdir()
+    )
     rooms = Home(home)
     first, second = trained(rooms, dataset, 0), trained(rooms, dataset, 1)
     champion.propose(rooms, first, dataset)
     images = [f"{n}#0" for n in range(30)]
-    noise = torch.linspace(-0.3, 0.3, 30)[torch.randperm(30, generator=torch.Generator().manual_seed(0))].tolist()
+    noise = torch.linspace(-0.3, 0.3, 30)[
+        torch.randperm(30, generator=torch.Generator().manual_seed(0))
+    ].tolist()
     for run, values in (
         (first, [10.0 + n / 10 for n in range(30)]),
         (second, [10.0 + n / 10 + shift + e for n, e in enumerate(noise)]),
     ):
         table = pd.DataFrame({"image": images, "photograph": images, "delta_e": values})
-        table.head(photographs).to_parquet(run.folder / champion.SCORES)
+        table.head(photographs).to_parquet(
+            run.folder / champion.SCORES.format(split=dataset.fingerprint[:16])
+        )
     verdict = champion.propose(rooms, second, dataset)
     assert verdict.crowned == crowned and verdict.version == "2" and "ΔE₀₀" in verdict.reason
-    assert ("too small to tell" in verdict.reason) == (photographs == 1) and "nan" not in verdict.reason
+    assert ("too small to tell" in verdict.reason) == (
+        photographs == 1
+    ) and "nan" not in verdict.reason
     holder = rooms.store.champion(verdict.model)
     assert holder is not None and holder.id == (second if crowned else first).id
-    assert champion.propose(rooms, holder, dataset).crowned  # proposed again it stays what it is
+    # proposed again it stays what it is
+    assert champion.propose(rooms, holder, dataset).crowned

@@ -21,15 +21,29 @@ def shown(study: optuna.Study) -> list[str]:
 
 def study() -> optuna.Study:
     made = optuna.create_study(study_name="s")
-    for key, value in {"objectives": ["delta_e"], "base": {"budget": {"amount": 400}}, "trials": 9}.items():
+    for key, value in {
+        "objectives": ["delta_e"],
+        "base": {"budget": {"amount": 400}},
+        "trials": 9,
+    }.items():
         made.set_user_attr(key, value)
     x = FloatDistribution(0, 1)
     for number in range(6):
         limits = {"limits": {"seconds": 3.0}} if number == 0 else {}
         made.add_trial(
-            create_trial(params={"x": 0.5}, distributions={"x": x}, value=20.0 - number, user_attrs={"run": number} | limits)
+            create_trial(
+                params={"x": 0.5},
+                distributions={"x": x},
+                value=20.0 - number,
+                user_attrs={"run": number} | limits,
+            )
         )
-    pruned = {"params": {"x": 0.1}, "distributions": {"x": x}, "intermediate_values": {100: 31.5}, "user_attrs": {"run": 6}}
+    pruned = {
+        "params": {"x": 0.1},
+        "distributions": {"x": x},
+        "intermediate_values": {100: 31.5},
+        "user_attrs": {"run": 6},
+    }
     made.add_trial(create_trial(state=TrialState.PRUNED, **pruned))  # type: ignore[arg-type]
     running = made.ask()
     running.set_user_attr("owner", ["host", 4711, "1"])
@@ -53,10 +67,16 @@ def test_the_best_is_marked_and_stays_however_many_end_after_it() -> None:
     best.datetime_start = best.datetime_complete = datetime(2029, 1, 1)
     made.add_trial(best)
     for number in range(12):
-        ended = create_trial(params={}, distributions={}, value=1.0, user_attrs={"run": 50 + number})
+        ended = create_trial(
+            params={}, distributions={}, value=1.0, user_attrs={"run": 50 + number}
+        )
         ended.datetime_start = ended.datetime_complete = datetime(2030, 1, 1, 0, 0, number)
         made.add_trial(ended)
-    assert [line for line in shown(made) if "*" in line] == [line for line in shown(made) if "040" in line] != []
+    assert (
+        [line for line in shown(made) if "*" in line]
+        == [line for line in shown(made) if "040" in line]
+        != []
+    )
 
 
 def test_another_programs_study_is_refused() -> None:
@@ -67,7 +87,9 @@ def test_another_programs_study_is_refused() -> None:
 def test_only_the_newest_ended_trials_are_shown() -> None:
     made = study()
     for number in range(20):
-        ended = create_trial(params={}, distributions={}, value=1.0, user_attrs={"run": 50 + number})
+        ended = create_trial(
+            params={}, distributions={}, value=1.0, user_attrs={"run": 50 + number}
+        )
         ended.datetime_start = ended.datetime_complete = datetime(2030, 1, 1, 0, 0, number)
         made.add_trial(ended)
     text = "\n".join(shown(made))

@@ -24,7 +24,13 @@ FIELDS: dict[str, Any] = {
     "defaults": {"batches": {"size": 4}, "watch": {"validations": 1, "preview_images": 0}},
     "arms": {
         "l1": {"variant": {"name": "regression", "generator": {"network": {"base_width": 4}}}},
-        "l2": {"variant": {"name": "regression", "generator": {"network": {"base_width": 4}}, "reconstruction": "l2"}},
+        "l2": {
+            "variant": {
+                "name": "regression",
+                "generator": {"network": {"base_width": 4}},
+                "reconstruction": "l2",
+            }
+        },
     },
 }
 
@@ -42,7 +48,14 @@ def test_every_arm_colours_what_has_no_truth(
     Image.fromarray(make_photograph(0, (90, 60))[..., 0]).save(old / "grandmother.png")
     (old / "broken.jpg").write_bytes(b"no")
     figure, remarks = old_photographs.figure(rooms, "small", old)
-    assert [axis.get_title() for axis in figure.axes] == ["input", "l1", "l2"] and figure.axes[0].get_ylabel() == "grandmother"
+    assert [axis.get_title() for axis in figure.axes] == ["input", "l1", "l2"] and figure.axes[
+        0
+    ].get_ylabel() == "grandmother"
     assert remarks == ["broken.jpg: not a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000 image"]
-    page = reports.report(rooms, "small", ["html"], lambda text: None, lambda name: {"old_photographs": figure})
-    assert "Photographs without a truth" in page.read_text() and (page.parent / "figures" / "old_photographs.png").is_file()
+    page = reports.report(
+        rooms, "small", ["html"], lambda text: None, lambda name: {"old_photographs": figure}
+    )
+    assert (
+        "Photographs without a truth" in page.read_text()
+        and (page.parent / "figures" / "old_photographs.png").is_file()
+    )

@@ -22,7 +22,9 @@ from variants.regression import Regression, RegressionConfig
 @pytest.fixture
 def colouriser(engine: Engine) -> Colouriser:
     seed_everything(0)
-    return Regression(parse(RegressionConfig, {"generator": {"network": {"base_width": 4}}}), engine, Domain(32)).colourise
+    return Regression(
+        parse(RegressionConfig, {"generator": {"network": {"base_width": 4}}}), engine, Domain(32)
+    ).colourise
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 57), (100, 31), (200, 3), (1, 1), (480, 640)])
@@ -32,7 +34,9 @@ def test_any_size_comes_back_at_its_own_size(
     assert prediction.colour(colouriser, make_photograph(0, size), Sight()).shape == (*size, 3)
 
 
-def test_lightness_is_the_photographs_own(colouriser: Colouriser, make_photograph: Callable[..., np.ndarray]) -> None:
+def test_lightness_is_the_photographs_own(
+    colouriser: Colouriser, make_photograph: Callable[..., np.ndarray]
+) -> None:
     photograph = np.stack([make_photograph(3, (90, 120))[..., 0] // 2 + 64] * 3, axis=-1)
     coloured = prediction.colour(colouriser, photograph, Sight())
     before, after = (color.rgb2lab(image)[..., 0] for image in (photograph, coloured))
@@ -44,8 +48,12 @@ def test_a_grey_and_a_colour_copy_get_nearly_the_same_colours(
 ) -> None:
     photograph = make_photograph(1, (64, 64))
     L = color.rgb2lab(photograph)[..., 0]
-    grey = np.clip(color.lab2rgb(np.stack([L, 0 * L, 0 * L], axis=-1)) * 255 + 0.5, 0, 255).astype(np.uint8)
-    one, other = (prediction.colour(colouriser, image, Sight()).astype(int) for image in (photograph, grey))
+    grey = np.clip(color.lab2rgb(np.stack([L, 0 * L, 0 * L], axis=-1)) * 255 + 0.5, 0, 255).astype(
+        np.uint8
+    )
+    one, other = (
+        prediction.colour(colouriser, image, Sight()).astype(int) for image in (photograph, grey)
+    )
     assert np.abs(one - other).mean() < 1.5
 
 
@@ -62,7 +70,9 @@ def hinted(engine: Engine) -> Colouriser:
     return Regression(config, engine, Domain(32)).colourise
 
 
-def test_strips_and_the_whole_are_the_same(colouriser: Colouriser, make_photograph: Callable[..., np.ndarray]) -> None:
+def test_strips_and_the_whole_are_the_same(
+    colouriser: Colouriser, make_photograph: Callable[..., np.ndarray]
+) -> None:
     photograph = make_photograph(4, (97, 61))
     ab = prediction.predict(colouriser, prediction.shrunk_lightness(photograph, (51, 32)), Sight())
     whole = prediction.join(photograph, ab, memory_gb=1.0)
@@ -70,7 +80,12 @@ def test_strips_and_the_whole_are_the_same(colouriser: Colouriser, make_photogra
     assert np.array_equal(whole, strips)
     enlarged = torch.nn.functional.interpolate(ab, (97, 61), mode="bilinear", align_corners=False)
     L, _ = lab.to_network(torch.from_numpy(photograph).permute(2, 0, 1)[None])
-    assert np.abs(whole.astype(int) - lab.to_photographs(L, enlarged)[0].permute(1, 2, 0).numpy()).max() <= 1
+    assert (
+        np.abs(
+            whole.astype(int) - lab.to_photographs(L, enlarged)[0].permute(1, 2, 0).numpy()
+        ).max()
+        <= 1
+    )
 
 
 def test_tiles_leave_no_seam() -> None:
@@ -78,13 +93,17 @@ def test_tiles_leave_no_seam() -> None:
     draw = np.random.default_rng(0)
 
     def predict(rows: slice, columns: slice) -> torch.Tensor:
-        return torch.full((1, 2, rows.stop - rows.start, columns.stop - columns.start), float(draw.normal()))
+        return torch.full(
+            (1, 2, rows.stop - rows.start, columns.stop - columns.start), float(draw.normal())
+        )
 
     ab = prediction.in_tiles(predict, 200, 300, 96, 32)[0]
     steps = max(float(ab.diff(dim=axis).abs().max()) for axis in (1, 2))
     assert ab.std() > 0.2 and steps < float(ab.max() - ab.min()) / 12
     edges = list(prediction.tile_edges(200, 300, 96, 32))
-    assert len(edges) == 2 * (3 - 1) + 2 * (5 - 1) and all(0 < at < (200, 300)[axis] for axis, at in edges)
+    assert len(edges) == 2 * (3 - 1) + 2 * (5 - 1) and all(
+        0 < at < (200, 300)[axis] for axis, at in edges
+    )
 
 
 def test_tiles_of_one_colour_stay_that_colour() -> None:
@@ -95,7 +114,9 @@ def test_tiles_of_one_colour_stay_that_colour() -> None:
 
 
 def test_a_panorama_is_seen_in_tiles_within_the_limit(
-    colouriser: Colouriser, make_photograph: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+    colouriser: Colouriser,
+    make_photograph: Callable[..., np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[tuple[int, ...]] = []
     original = Colouriser._run
@@ -118,20 +139,28 @@ def test_a_line_of_pixels_is_no_trap(vivid: Colouriser) -> None:
     assert prediction.small_size(vivid, line[:, :400], Sight()) == (32, 12_800)
 
 
-def test_hints_reach_the_network_at_their_place(engine: Engine, make_photograph: Callable[..., np.ndarray]) -> None:
+def test_hints_reach_the_network_at_their_place(
+    engine: Engine, make_photograph: Callable[..., np.ndarray]
+) -> None:
     colouriser, photograph = hinted(engine), make_photograph(5, (64, 96))
     with torch.no_grad():
         for parameter in colouriser.network.parameters():
             parameter.mul_(3)
     plain = prediction.colour(colouriser, photograph, Sight())
-    steered = prediction.colour(colouriser, photograph, Sight(hints=[from_rgb(0.5, 0.5, "#ff0000")]))
+    steered = prediction.colour(
+        colouriser, photograph, Sight(hints=[from_rgb(0.5, 0.5, "#ff0000")])
+    )
     assert np.array_equal(plain, prediction.colour(colouriser, photograph, Sight()))
     assert np.abs(plain.astype(int) - steered).max() > 0
 
 
-def test_hints_need_a_generator_that_takes_them(colouriser: Colouriser, make_photograph: Callable[..., np.ndarray]) -> None:
+def test_hints_need_a_generator_that_takes_them(
+    colouriser: Colouriser, make_photograph: Callable[..., np.ndarray]
+) -> None:
     with pytest.raises(ValueError, match="takes no hints"):
-        prediction.colour(colouriser, make_photograph(0), Sight(hints=[from_rgb(0.5, 0.5, "#ff0000")]))
+        prediction.colour(
+            colouriser, make_photograph(0), Sight(hints=[from_rgb(0.5, 0.5, "#ff0000")])
+        )
 
 
 def test_a_generator_without_noise_gives_no_samples(engine: Engine) -> None:

@@ -21,11 +21,20 @@ def sigmoid(x: torch.Tensor) -> np.ndarray:
 def test_formulas() -> None:
     D_real, D_fake = sigmoid(REAL), sigmoid(FAKE)
     expected = {
-        "vanilla_critic": (objectives.vanilla_critic([REAL], [FAKE]), -0.5 * (np.log(D_real).mean() + np.log1p(-D_fake).mean())),
+        "vanilla_critic": (
+            objectives.vanilla_critic([REAL], [FAKE]),
+            -0.5 * (np.log(D_real).mean() + np.log1p(-D_fake).mean()),
+        ),
         "vanilla_generator": (objectives.vanilla_generator([FAKE]), -np.log(D_fake).mean()),
         "minimax_generator": (objectives.minimax_generator([FAKE]), np.log1p(-D_fake).mean()),
-        "least_squares_generator": (objectives.least_squares_generator([FAKE]), ((FAKE.numpy() - 1) ** 2).mean()),
-        "wasserstein_critic": (objectives.wasserstein_critic([REAL], [FAKE]), FAKE.mean().item() - REAL.mean().item()),
+        "least_squares_generator": (
+            objectives.least_squares_generator([FAKE]),
+            ((FAKE.numpy() - 1) ** 2).mean(),
+        ),
+        "wasserstein_critic": (
+            objectives.wasserstein_critic([REAL], [FAKE]),
+            FAKE.mean().item() - REAL.mean().item(),
+        ),
         "wasserstein_generator": (objectives.wasserstein_generator([FAKE]), -FAKE.mean().item()),
     }
     for name, (loss, value) in expected.items():
@@ -39,34 +48,58 @@ def test_extreme_logits_stay_finite() -> None:
     assert torch.isfinite(objectives.vanilla_critic([logits], [logits]))
 
 
-@pytest.mark.parametrize("name", ["vanilla_generator", "minimax_generator", "least_squares_generator", "wasserstein_generator"])
+@pytest.mark.parametrize(
+    "name",
+    ["vanilla_generator", "minimax_generator", "least_squares_generator", "wasserstein_generator"],
+)
 def test_gradients_of_generator_objectives(name: str) -> None:
-    assert torch.autograd.gradcheck(lambda x: getattr(objectives, name)([x]), FAKE.clone().requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda x: getattr(objectives, name)([x]), FAKE.clone().requires_grad_()
+    )
 
 
-@pytest.mark.parametrize("name", ["vanilla", "least_squares", "hinge", "wasserstein", "relativistic"])
+@pytest.mark.parametrize(
+    "name", ["vanilla", "least_squares", "hinge", "wasserstein", "relativistic"]
+)
 def test_gradients_of_whole_objectives(name: str) -> None:
     objective = objectives.OBJECTIVES[name]
     inputs = REAL.clone().requires_grad_(), FAKE.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda real, fake: objective.critic([real], [fake], 1.0), inputs)
+    assert torch.autograd.gradcheck(
+        lambda real, fake: objective.critic([real], [fake], 1.0), inputs
+    )
     assert torch.autograd.gradcheck(lambda real, fake: objective.generator([real], [fake]), inputs)
 
 
 def test_formulas_of_the_choices() -> None:
     real, fake = REAL.numpy(), FAKE.numpy()
-    losses = {name: objective.critic([REAL], [FAKE], 1.0).item() for name, objective in objectives.OBJECTIVES.items()}
-    assert losses["least_squares"] == pytest.approx(0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean())
-    assert losses["hinge"] == pytest.approx(np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean())
+    losses = {
+        name: objective.critic([REAL], [FAKE], 1.0).item()
+        for name, objective in objectives.OBJECTIVES.items()
+    }
+    assert losses["least_squares"] == pytest.approx(
+        0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean()
+    )
+    assert losses["hinge"] == pytest.approx(
+        np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean()
+    )
     beats, beaten = sigmoid(REAL - FAKE.mean()), sigmoid(FAKE - REAL.mean())
-    assert losses["relativistic"] == pytest.approx(-0.5 * (np.log(beats).mean() + np.log1p(-beaten).mean()))
+    assert losses["relativistic"] == pytest.approx(
+        -0.5 * (np.log(beats).mean() + np.log1p(-beaten).mean())
+    )
     generator = objectives.OBJECTIVES["relativistic"].generator([REAL], [FAKE]).item()
     assert generator == pytest.approx(-(np.log(beaten).mean() + np.log1p(-beats).mean()))
-    assert objectives.OBJECTIVES["hinge"].generator([REAL], [FAKE]).item() == pytest.approx(-fake.mean())
+    assert objectives.OBJECTIVES["hinge"].generator([REAL], [FAKE]).item() == pytest.approx(
+        -fake.mean()
+    )
 
 
 def test_label_smoothing_is_the_cross_entropy_with_a_softer_target() -> None:
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(REAL, torch.full_like(REAL, 0.9)) / 2
-    assert objectives.vanilla_critic_real([REAL], 0.9).item() == pytest.approx(expected.item(), rel=1e-12)
+    expected = (
+        torch.nn.functional.binary_cross_entropy_with_logits(REAL, torch.full_like(REAL, 0.9)) / 2
+    )
+    assert objectives.vanilla_critic_real([REAL], 0.9).item() == pytest.approx(
+        expected.item(), rel=1e-12
+    )
     assert objectives.least_squares_critic([REAL], [FAKE], 0.9).item() == pytest.approx(
         0.5 * ((REAL - 0.9) ** 2).mean().item() + 0.5 * (FAKE**2).mean().item()
     )
@@ -77,11 +110,16 @@ def test_scales_weigh_alike_whatever_their_size() -> None:
     both = objectives.vanilla_generator([FAKE, coarse])
     apart = [objectives.vanilla_generator([maps]).item() for maps in (FAKE, coarse)]
     assert both.item() == pytest.approx(sum(apart) / 2)
-    assert objectives.scores([FAKE, coarse]).tolist() == pytest.approx([(0.4 + 1) / 2, (-15 + 1) / 2])
+    assert objectives.scores([FAKE, coarse]).tolist() == pytest.approx(
+        [(0.4 + 1) / 2, (-15 + 1) / 2]
+    )
 
 
 def test_accuracies() -> None:
-    real, fake = torch.tensor([1.0, -1.0, 2.0]).view(3, 1, 1, 1), torch.tensor([-2.0, -3.0, 3.0]).view(3, 1, 1, 1)
+    real, fake = (
+        torch.tensor([1.0, -1.0, 2.0]).view(3, 1, 1, 1),
+        torch.tensor([-2.0, -3.0, 3.0]).view(3, 1, 1, 1),
+    )
     assert objectives.accuracy([real], [fake]).item() == pytest.approx(4 / 6)
     assert objectives.ranking_accuracy([real], [fake]).item() == pytest.approx(2 / 3)
 
@@ -89,7 +127,9 @@ def test_accuracies() -> None:
 class Linear(nn.Module):
     """D(L, ab) = w · ab for each place: its gradient in ab is w everywhere."""
 
-    def forward(self, L: torch.Tensor, ab: torch.Tensor, label: torch.Tensor | None = None) -> list[torch.Tensor]:
+    def forward(
+        self, L: torch.Tensor, ab: torch.Tensor, label: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
         return [(ab * torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)).sum(dim=1, keepdim=True)]
 
 
@@ -102,7 +142,24 @@ def test_penalty_of_a_linear_critic_is_known() -> None:
     assert penalty.item() == pytest.approx((norm - 1) ** 2)
 
 
-def test_penalty_and_its_weight_gradient_against_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_penalty_has_two_sides() -> None:
+    """Norms below 1 cost as much as norms above it (Gulrajani et al. 2017, §4); one-sided penalties leave them free."""
+
+    class Flat(Linear):
+        def forward(
+            self, L: torch.Tensor, ab: torch.Tensor, label: torch.Tensor | None = None
+        ) -> list[torch.Tensor]:
+            return [super().forward(L, ab, label)[0] * 0.08]
+
+    penalty, norms = objectives.gradient_penalty(
+        Flat(), torch.zeros(3, 1, 4, 4), torch.rand(3, 2, 4, 4), torch.rand(3, 2, 4, 4)
+    )
+    assert norms.tolist() == pytest.approx([0.1] * 3) and penalty.item() == pytest.approx(0.81)
+
+
+def test_penalty_and_its_weight_gradient_against_finite_differences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch.manual_seed(0)
     critic = Critic(PatchCriticConfig(base_width=4, norm="layer")).double()
     with torch.no_grad():
@@ -136,7 +193,9 @@ def test_penalty_and_its_weight_gradient_against_finite_differences(monkeypatch:
             values.append(naive())
         weight.data[index] += step
         above, below = values
-        assert analytic[index].item() == pytest.approx((above - below) / (2 * step), rel=1e-4, abs=1e-9)
+        assert analytic[index].item() == pytest.approx(
+            (above - below) / (2 * step), rel=1e-4, abs=1e-9
+        )
 
 
 def test_epsilon_is_one_for_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,5 +207,7 @@ def test_epsilon_is_one_for_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
         return rand(*shape)
 
     monkeypatch.setattr(torch, "rand", spy)
-    objectives.gradient_penalty(Linear(), torch.zeros(3, 1, 4, 4), torch.ones(3, 2, 4, 4), torch.zeros(3, 2, 4, 4))
+    objectives.gradient_penalty(
+        Linear(), torch.zeros(3, 1, 4, 4), torch.ones(3, 2, 4, 4), torch.zeros(3, 2, 4, 4)
+    )
     assert shapes == [(3, 1, 1, 1)]

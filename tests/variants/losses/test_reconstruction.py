@@ -9,7 +9,14 @@ from common.data.batches import Batch
 from common.data.domain import Domain
 from common.loop.engine import Engine
 from common.networks.colours import Colours
-from variants.losses.reconstruction import BinsConfig, FeaturesConfig, HuberConfig, L1Config, L2Config, build_reconstruction
+from variants.losses.reconstruction import (
+    BinsConfig,
+    FeaturesConfig,
+    HuberConfig,
+    L1Config,
+    L2Config,
+    build_reconstruction,
+)
 from variants.regression import RegressionConfig
 
 DOMAIN = Domain(32, 0, lambda: torch.randn(4, 2, 16, 16) * 0.2)
@@ -17,7 +24,10 @@ DOMAIN = Domain(32, 0, lambda: torch.randn(4, 2, 16, 16) * 0.2)
 
 def batch(seed: int = 0) -> Batch:
     draw = torch.Generator().manual_seed(seed)
-    L, ab = torch.rand(3, 1, 32, 32, generator=draw) * 2 - 1, torch.rand(3, 2, 32, 32, generator=draw) * 0.4 - 0.2
+    L, ab = (
+        torch.rand(3, 1, 32, 32, generator=draw) * 2 - 1,
+        torch.rand(3, 2, 32, 32, generator=draw) * 0.4 - 0.2,
+    )
     return Batch(L, ab, torch.full((3,), -1))
 
 
@@ -25,15 +35,20 @@ def test_pixel_losses(engine: Engine) -> None:
     real, fake = batch(), Colours(torch.zeros(3, 2, 32, 32))
     error = real.ab.abs()
     losses = {
-        c.loss: build_reconstruction(c, DOMAIN, engine)(fake, real).item() for c in (L1Config(), L2Config(), HuberConfig(delta=0.1))
+        c.loss: build_reconstruction(c, DOMAIN, engine)(fake, real).item()
+        for c in (L1Config(), L2Config(), HuberConfig(delta=0.1))
     }
-    assert losses["l1"] == pytest.approx(error.mean().item()) and losses["l2"] == pytest.approx((error**2).mean().item())
+    assert losses["l1"] == pytest.approx(error.mean().item()) and losses["l2"] == pytest.approx(
+        (error**2).mean().item()
+    )
     huber = torch.where(error < 0.1, error**2 / 2, 0.1 * (error - 0.05)).mean() / 0.1
     assert losses["huber"] == pytest.approx(huber.item(), rel=1e-5)
 
 
 def test_features_of_the_truth_cost_nothing_and_others_do(engine: Engine) -> None:
-    loss = build_reconstruction(FeaturesConfig(encoder="test_resnet", pretrained=False, pixel_weight=0.0), DOMAIN, engine)
+    loss = build_reconstruction(
+        FeaturesConfig(encoder="test_resnet", pretrained=False, pixel_weight=0.0), DOMAIN, engine
+    )
     real = batch()
     assert loss(Colours(real.ab), real).item() == 0
     fake = torch.zeros(3, 2, 32, 32, requires_grad=True)
@@ -61,4 +76,6 @@ def test_bins_prefer_the_right_colour_and_need_logits(engine: Engine) -> None:
 def test_a_name_is_short_for_the_loss() -> None:
     config = parse(RegressionConfig, {"reconstruction": "huber"})
     assert config.reconstruction == HuberConfig()
-    assert parse(RegressionConfig, {"reconstruction": {"loss": "bins", "width": 15.0}}).reconstruction == BinsConfig(width=15.0)
+    assert parse(
+        RegressionConfig, {"reconstruction": {"loss": "bins", "width": 15.0}}
+    ).reconstruction == BinsConfig(width=15.0)

@@ -13,13 +13,17 @@ from common.data.batches import Batch
 from common.data.domain import Domain
 from common.loop.engine import Engine
 from common.loop.randomness import seed_everything
-from common.networks.shared_norm import SharedBatchNorm2d, share_statistics, unshared
+from common.loop.shared_norm import SharedBatchNorm2d, share_statistics, unshared
 from variants.cgan import Cgan, CganConfig
-from variants.players.calibration import BATCH, calibrated_statistics
+from variants.players.calibration import calibrated_statistics
 from variants.regression import Regression, RegressionConfig
 
 SIZE = 32
-SMALL: dict[str, Any] = {"generator": {"network": {"base_width": 8}}, "critic": {"network": {"base_width": 8}}}
+BATCH = 16
+SMALL: dict[str, Any] = {
+    "generator": {"network": {"base_width": 8}},
+    "critic": {"network": {"base_width": 8}},
+}
 
 
 def images(size: int = 8, seed: int = 0) -> Iterator[Batch]:
@@ -50,22 +54,34 @@ def test_they_are_the_averages_over_the_first_training_images(engine: Engine) ->
     for name, module in naive.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             module.train()
-            module.register_forward_pre_hook(lambda m, args, name=name: seen.setdefault(name, []).append(args[0].double()))
+            module.register_forward_pre_hook(
+                lambda m, args, name=name: seen.setdefault(name, []).append(args[0].double())
+            )
     stream = images(BATCH)
     with torch.no_grad():
         for _ in range(4):
             naive(next(stream).L)
-    statistics = calibrated_statistics(network, engine, DOMAIN, 4 * BATCH, False)
+    statistics = calibrated_statistics(network, engine, DOMAIN, 4 * BATCH, False, BATCH)
     for name, batches in seen.items():
         mean = torch.stack([x.mean(dim=(0, 2, 3)) for x in batches]).mean(dim=0)
         variance = torch.stack([x.var(dim=(0, 2, 3), unbiased=True) for x in batches]).mean(dim=0)
-        assert torch.allclose(statistics[f"{name}.running_mean"].double(), mean, atol=1e-4, rtol=1e-4)
-        assert torch.allclose(statistics[f"{name}.running_var"].double(), variance, atol=1e-4, rtol=1e-3)
+        assert torch.allclose(
+            statistics[f"{name}.running_mean"].double(), mean, atol=1e-4, rtol=1e-4
+        )
+        assert torch.allclose(
+            statistics[f"{name}.running_var"].double(), variance, atol=1e-4, rtol=1e-3
+        )
     assert len(seen) == sum(key.endswith("running_mean") for key in statistics)
 
 
-@pytest.mark.parametrize("fields", [{}, {"generator": {"network": {"base_width": 8}, "average": 0.9}}], ids=["last", "average"])
-def test_looking_changes_nothing_and_finds_the_same_again(engine: Engine, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"generator": {"network": {"base_width": 8}, "average": 0.9}}],
+    ids=["last", "average"],
+)
+def test_looking_changes_nothing_and_finds_the_same_again(
+    engine: Engine, fields: dict[str, Any]
+) -> None:
     variant = trained(engine, **fields)
     before = copy.deepcopy(variant.state_dict())
     noise = torch.get_rng_state()
@@ -87,15 +103,27 @@ def test_what_is_saved_colourises_alike(engine: Engine) -> None:
 def test_without_batch_norm_or_photographs_nothing_is_computed(engine: Engine) -> None:
     config = parse(RegressionConfig, {"generator": {"network": {"base_width": 8, "norm": "layer"}}})
     assert Regression(config, engine, DOMAIN).colourise.statistics == {}
-    assert Regression(parse(RegressionConfig, {"generator": SMALL["generator"]}), engine, Domain(SIZE)).colourise.statistics == {}
+    assert (
+        Regression(
+            parse(RegressionConfig, {"generator": SMALL["generator"]}), engine, Domain(SIZE)
+        ).colourise.statistics
+        == {}
+    )
 
 
 def test_a_frozen_encoder_keeps_its_own_statistics(engine: Engine) -> None:
-    network = {"kind": "backbone", "encoder": "test_resnet", "pretrained": False, "decoder_width": 16}
-    variant = Regression(parse(RegressionConfig, {"generator": {"network": network}}), engine, DOMAIN)
+    network = {
+        "kind": "backbone",
+        "encoder": "test_resnet",
+        "pretrained": False,
+        "decoder_width": 16,
+    }
+    variant = Regression(
+        parse(RegressionConfig, {"generator": {"network": network}}), engine, DOMAIN
+    )
     inner: Any = variant.generator.network
     inner._config = inner._config.model_copy(update={"frozen": True})
-    statistics = calibrated_statistics(inner, engine, DOMAIN, BATCH, False)
+    statistics = calibrated_statistics(inner, engine, DOMAIN, BATCH, False, BATCH)
     assert statistics and not any(name.startswith("encoder.") for name in statistics)
 
 
@@ -103,14 +131,26 @@ def test_one_rank_may_calibrate_while_others_wait() -> None:
     """The norms of several ranks would wait for all of them."""
     network = share_statistics(nn.Sequential(nn.BatchNorm2d(3)))
     with unshared(network):
-        assert network.train()(torch.rand(2, 3, 4, 4)).shape == (2, 3, 4, 4)  # no group of ranks is there to ask
+        # no group of ranks is there to ask
+        assert network.train()(torch.rand(2, 3, 4, 4)).shape == (
+            2,
+            3,
+            4,
+            4,
+        )
     assert isinstance(network[0], SharedBatchNorm2d) and network[0].is_shared  # type: ignore[index]
 
 
 @pytest.mark.integration
 def test_figures_of_one_run_jump_less(engine: Engine) -> None:
     """The spectral-normed generator with attention whose error went from 0.2 to 3.2 of the target between looks (median of seeds)."""
-    network = {"kind": "backbone", "encoder": "test_resnet", "pretrained": False, "decoder_width": 16, "dropout": 0.2}
+    network = {
+        "kind": "backbone",
+        "encoder": "test_resnet",
+        "pretrained": False,
+        "decoder_width": 16,
+        "dropout": 0.2,
+    }
     network |= {"attention": True, "spectral_norm": True}
     given = SMALL | {"generator": {"network": network, "adam": {"learning_rate": 1e-3}}}
     worst: dict[str, list[float]] = {"running": [], "calibrated": []}
@@ -125,7 +165,9 @@ def test_figures_of_one_run_jump_less(engine: Engine) -> None:
             if step >= 40 and step % 10 == 0:
                 for mode in worst:
                     variant.config = variant.config.model_copy(update={"test_time": mode})
-                    errors[mode].append(float((variant.colourise(held_out.L) - held_out.ab).abs().mean()))
+                    errors[mode].append(
+                        float((variant.colourise(held_out.L) - held_out.ab).abs().mean())
+                    )
         for mode in worst:
             worst[mode].append(max(errors[mode]) / float(held_out.ab.abs().mean()))
     middle = {mode: sorted(values)[1] for mode, values in worst.items()}
@@ -136,8 +178,16 @@ def test_with_hints_they_are_those_of_training_and_the_same_at_every_call(engine
     seed_everything(0)
     network = {"generator": {"network": {"base_width": 8}, "hints": True}}
     variant = Regression(parse(RegressionConfig, network), engine, DOMAIN)
-    one, two = (calibrated_statistics(variant.generator.network, engine, DOMAIN, 2 * BATCH, False) for _ in range(2))
+    one, two = (
+        calibrated_statistics(variant.generator.network, engine, DOMAIN, 2 * BATCH, False, BATCH)
+        for _ in range(2)
+    )
     assert one and all(torch.equal(one[name], two[name]) for name in one)
-    without = Domain(SIZE, 3, stream=lambda size: (Batch(b.L, 0 * b.ab, b.label) for b in images(size)))
-    other = calibrated_statistics(variant.generator.network, engine, without, 2 * BATCH, False)
-    assert any(not torch.equal(one[name], other[name]) for name in one)  # the hints' colours count
+    without = Domain(
+        SIZE, 3, stream=lambda size: (Batch(b.L, 0 * b.ab, b.label) for b in images(size))
+    )
+    other = calibrated_statistics(
+        variant.generator.network, engine, without, 2 * BATCH, False, BATCH
+    )
+    # the hints' colours count
+    assert any(not torch.equal(one[name], other[name]) for name in one)

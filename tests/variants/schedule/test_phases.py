@@ -1,6 +1,6 @@
 """Phases, stored fakes, thresholds, the inflection, learning rates and averages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,16 +12,21 @@ from common.data.domain import Domain
 from common.errors import ColourbenchError
 from common.loop.engine import Engine
 from common.loop.randomness import seed_everything
-from common.loop.training import Budget, Phase
+from common.loop.training import Budget, Losses, Phase
 from variants.cgan import Cgan, CganConfig
+from variants.contract.variant import Variant
 from variants.egan import Egan, EganConfig
 from variants.players.adam import AdamConfig
 from variants.regression import Regression, RegressionConfig
 from variants.schedule.inflection import Inflection, InflectionConfig
+from variants.schedule.phases import AdversarialSchedule, schedule_of
 from variants.wgan_gp import WganGp, WganGpConfig
 
 SIZE = 32
-SMALL: dict[str, Any] = {"generator": {"network": {"base_width": 8}}, "critic": {"network": {"base_width": 8}}}
+SMALL: dict[str, Any] = {
+    "generator": {"network": {"base_width": 8}},
+    "critic": {"network": {"base_width": 8}},
+}
 BUDGET = Budget(amount=1000, unit="images")
 
 
@@ -37,6 +42,12 @@ def stream(seed: int = 0, size: int = 4) -> Iterator[Batch]:
         yield Batch(L, torch.cat([L / 2, -L / 2], dim=1), torch.arange(size) % 3)
 
 
+def critic_alone(variant: Variant) -> Callable[[Iterator[Batch]], Losses]:
+    """The step of the phase in which only the critic trains."""
+    phases = schedule_of(variant).phases(BUDGET)
+    return next(phase.step for phase in phases if phase.name == "pretrain_critic")
+
+
 def shares(phases: list[Phase]) -> list[tuple[str, float]]:
     return [(phase.name, round(phase.amount, 6)) for phase in phases]
 
@@ -49,7 +60,7 @@ def test_nogan_is_a_schedule(engine: Engine) -> None:
         WganGp(parse(WganGpConfig, SMALL | config), engine, Domain(SIZE)),
         Egan(parse(EganConfig, SMALL | config), engine, Domain(SIZE)),
     ):
-        assert shares(variant.phases(BUDGET)) == expected
+        assert shares(schedule_of(variant).phases(BUDGET)) == expected
 
 
 def test_fakes_are_made_once_while_the_generator_stands_still(engine: Engine) -> None:
@@ -58,13 +69,16 @@ def test_fakes_are_made_once_while_the_generator_stands_still(engine: Engine) ->
     variant.generator.network.register_forward_hook(lambda *_: forwards.append(1))
     batches = stream()
     weights = [p.clone() for p in variant.generator.parameters]
+    pretrain = critic_alone(variant)
     for _ in range(6):
-        losses = variant.pretrain_critic(batches)
+        losses = pretrain(batches)
     assert len(forwards) == 2  # two batches of 4 fill the store
-    assert all(torch.equal(a, b) for a, b in zip(weights, variant.generator.parameters, strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(weights, variant.generator.parameters, strict=True)
+    )
     assert "critic_accuracy" in losses and variant.updates() == (0, 6)
     variant.step(batches)
-    variant.pretrain_critic(batches)
+    pretrain(batches)
     assert len(forwards) == 4  # the generator has learnt: its old fakes are outdated
 
 
@@ -73,15 +87,19 @@ def test_a_pretrained_critic_tells_real_from_fake(engine: Engine) -> None:
     batches = stream(size=8)
     for _ in range(20):
         variant.pretrain_generator(batches)
-    accuracies = [variant.pretrain_critic(batches)["critic_accuracy"].item() for _ in range(60)]
+    pretrain = critic_alone(variant)
+    accuracies = [pretrain(batches)["critic_accuracy"].item() for _ in range(60)]
     assert sum(accuracies[-10:]) / 10 > 0.95 > sum(accuracies[:3]) / 3
 
 
 def test_a_penalty_holds_while_the_critic_is_pretrained(engine: Engine) -> None:
     critic = {"network": {"base_width": 8, "norm": "layer"}, "adam": {"learning_rate": 1e-3}}
-    variant = cgan(engine, objective="wasserstein", penalty_weight=100.0, critic=critic, critic_pretraining=0.5)
+    variant = cgan(
+        engine, objective="wasserstein", penalty_weight=100.0, critic=critic, critic_pretraining=0.5
+    )
     batches = stream()
-    norms = [variant.pretrain_critic(batches)["gradient_norm"].item() for _ in range(120)]
+    pretrain = critic_alone(variant)
+    norms = [pretrain(batches)["gradient_norm"].item() for _ in range(120)]
     assert sum(norms[-20:]) / 20 == pytest.approx(1.0, abs=0.2)
 
 
@@ -110,7 +128,11 @@ def test_the_threshold_is_for_any_critic_that_judges_by_cross_entropy(engine: En
 
 
 def looks(metrics: list[float], adversarial: list[float], **config: Any) -> list[bool]:
-    detector = Inflection(InflectionConfig.model_validate({"metric": "delta_e", "patience": 2, "tolerance": 0.02} | config))
+    detector = Inflection(
+        InflectionConfig.model_validate(
+            {"metric": "delta_e", "patience": 2, "tolerance": 0.02} | config
+        )
+    )
     decided = []
     for number, (metric, loss) in enumerate(zip(metrics, adversarial, strict=True)):
         detector.note(1, loss)
@@ -123,10 +145,14 @@ def test_the_inflection_is_a_turn_while_the_game_goes_well() -> None:
     falling = [3.0, 2.5, 2.0, 1.5, 1.2, 1.0]
     turned = [10.0, 9.0, 8.0, 8.5, 9.0, 9.5]
     assert looks(turned, falling) == [False, False, False, False, True, True]
-    assert not any(looks(turned, falling[::-1])), "the loss rises: unstable training is no inflection"
+    assert not any(looks(turned, falling[::-1])), (
+        "the loss rises: unstable training is no inflection"
+    )
     assert not any(looks([10.0, 9.0, 8.0, 7.5, 7.0, 6.5], falling)), "still improving"
     assert not any(looks([10.0, 9.0, 8.0, 8.1, 8.1, 8.1], falling)), "within the tolerance"
-    assert not any(looks([8.0, 9.0, 7.9, 9.0, 7.8, 9.0], falling)), "one bad look is not two in a row"
+    assert not any(looks([8.0, 9.0, 7.9, 9.0, 7.8, 9.0], falling)), (
+        "one bad look is not two in a row"
+    )
 
 
 def test_other_phases_and_rounds_do_not_count() -> None:
@@ -149,15 +175,18 @@ def test_other_phases_and_rounds_do_not_count() -> None:
 
 def test_the_decision_ends_the_phase_and_brings_the_best_generator_back(engine: Engine) -> None:
     variant = cgan(engine, inflection={"metric": "delta_e", "patience": 1})
-    (phase,) = variant.phases(BUDGET)
+    schedule = schedule_of(variant)
+    assert isinstance(schedule, AdversarialSchedule)
+    (phase,) = schedule.phases(BUDGET)
     batches, logged = stream(), {}
     for images, (metric, adversarial) in enumerate([(5.0, 9.0), (4.0, 2.0), (6.0, -1e9)]):
         phase.step(batches)
-        variant.schedule.inflection._losses = [adversarial]  # as if the game had gone like this
+        # as if the game had gone like this
+        schedule.inflection._losses = [adversarial]
         assert not phase.ended()
         if metric == 4.0:
             best = [p.clone() for p in variant.generator.parameters]
-        logged = variant.observe(images, {"delta_e": metric})
+        logged = schedule.observe(images, {"delta_e": metric})
     assert phase.ended() and logged == {"inflection/decided_at": 2.0, "inflection/best_at": 1.0}
     assert all(torch.equal(a, b) for a, b in zip(best, variant.generator.parameters, strict=True))
 
@@ -174,7 +203,9 @@ def test_the_decision_ends_the_phase_and_brings_the_best_generator_back(engine: 
 def test_learning_rates_fall(decay: str, at: dict[float, float], engine: Engine) -> None:
     adam = AdamConfig.model_validate({"decay": decay, "learning_rate": 0.01})
     variant = Regression(
-        parse(RegressionConfig, SMALL_GENERATOR | {"generator": {"adam": adam.model_dump()}}), engine, Domain(SIZE)
+        parse(RegressionConfig, SMALL_GENERATOR | {"generator": {"adam": adam.model_dump()}}),
+        engine,
+        Domain(SIZE),
     )
     for used, factor in at.items():
         variant.advance(used)
@@ -185,17 +216,29 @@ SMALL_GENERATOR = {"generator": SMALL["generator"]}
 
 
 def test_the_encoder_learns_at_its_own_rate(engine: Engine) -> None:
-    network = {"kind": "backbone", "encoder": "test_resnet", "pretrained": False, "encoder_rate": 0.1, "decoder_width": 16}
-    variant = Regression(parse(RegressionConfig, {"generator": {"network": network}}), engine, Domain(SIZE))
+    network = {
+        "kind": "backbone",
+        "encoder": "test_resnet",
+        "pretrained": False,
+        "encoder_rate": 0.1,
+        "decoder_width": 16,
+    }
+    variant = Regression(
+        parse(RegressionConfig, {"generator": {"network": network}}), engine, Domain(SIZE)
+    )
     gradients = [torch.ones_like(p) for p in variant.generator.parameters]
     before = [p.detach().clone() for p in variant.generator.parameters]
     children = variant.generator.stepped(gradients)
     variant.generator.step(gradients)
-    for name, p, old in zip(variant.generator.names, variant.generator.parameters, before, strict=True):
-        rate = 2e-5 if name.startswith("encoder.") else 2e-4  # Adam's first step is the learning rate
+    for name, p, old in zip(
+        variant.generator.names, variant.generator.parameters, before, strict=True
+    ):
+        # Adam's first step is the learning rate
+        rate = 2e-5 if name.startswith("encoder.") else 2e-4
         assert torch.allclose(old - p, torch.full_like(p, rate), rtol=1e-2, atol=1e-7)
     assert all(
-        torch.equal(children[name], p) for name, p in zip(variant.generator.names, variant.generator.parameters, strict=True)
+        torch.equal(children[name], p)
+        for name, p in zip(variant.generator.names, variant.generator.parameters, strict=True)
     )
 
 
@@ -223,19 +266,32 @@ def test_averaged_weights_colourise(engine: Engine) -> None:
 def test_the_generator_starts_the_same_with_any_critic(engine: Engine) -> None:
     """So that pretraining can be shared: neither the weights nor what is drawn after them depend on the critic."""
     starts = []
-    for variant_class, fields in ((Regression, {}), (Cgan, {}), (WganGp, {}), (Egan, {}), (Egan, {"parents": 3})):
+    for variant_class, fields in (
+        (Regression, {}),
+        (Cgan, {}),
+        (WganGp, {}),
+        (Egan, {}),
+        (Egan, {"parents": 3}),
+    ):
         seed_everything(3)
         known = variant_class.Config.model_fields
-        config = parse(variant_class.Config, {k: v for k, v in (SMALL | fields).items() if k in known})
+        config = parse(
+            variant_class.Config, {k: v for k, v in (SMALL | fields).items() if k in known}
+        )
         variant = variant_class(config, engine, Domain(SIZE))  # type: ignore[arg-type]
         starts.append((variant.generator.parameters[3].clone(), torch.rand(3)))
-    assert all(torch.equal(starts[0][0], weight) and torch.equal(starts[0][1], drawn) for weight, drawn in starts[1:])
+    assert all(
+        torch.equal(starts[0][0], weight) and torch.equal(starts[0][1], drawn)
+        for weight, drawn in starts[1:]
+    )
 
 
 def test_labels_are_withheld_at_random_and_always_where_none_are_wanted(engine: Engine) -> None:
     conditional = cgan(engine, generator=SMALL["generator"] | {"labels": True}, label_dropout=0.3)
     labels = torch.cat([conditional.draw(stream(size=500)).label for _ in range(2)])
-    assert (labels == -1).float().mean().item() == pytest.approx(0.3, abs=0.06) and labels.max() == 2
+    assert (labels == -1).float().mean().item() == pytest.approx(
+        0.3, abs=0.06
+    ) and labels.max() == 2
     assert (cgan(engine).draw(stream()).label == -1).all()
     with pytest.raises(ColourbenchError, match="the data set has no labels"):
         Cgan(parse(CganConfig, SMALL | {"generator": {"labels": True}}), engine, Domain(SIZE))
@@ -246,12 +302,18 @@ def test_accumulated_parts_are_the_mean_gradient(engine: Engine) -> None:
     network = {"base_width": 8, "norm": "none", "dropout": 0.0}
     trained = []
     for accumulation in (1, 4):
-        fields = {"generator": {"network": network}, "critic": {"network": {"base_width": 8, "norm": "none"}}}
+        fields = {
+            "generator": {"network": network},
+            "critic": {"network": {"base_width": 8, "norm": "none"}},
+        }
         variant = cgan(engine, **fields, accumulation=accumulation)
         variant.step(stream(size=8))
-        trained.append([p.clone() for p in [*variant.generator.parameters, *variant.critic.parameters]])
+        trained.append(
+            [p.clone() for p in [*variant.generator.parameters, *variant.critic.parameters]]
+        )
     differences = torch.cat([(a - b).abs().flatten() for a, b in zip(*trained, strict=True)])
-    assert (differences > 2e-6).float().mean() < 1e-3  # Adam's first step is ±rate, whatever the size of a gradient near 0
+    # Adam's first step is ±rate, whatever the size of a gradient near 0
+    assert (differences > 2e-6).float().mean() < 1e-3
 
 
 REFUSED = [
@@ -263,8 +325,14 @@ REFUSED = [
     ({"objective": "hinge", "critic": {"real_label": 0.9}}, "no meaning with objective=hinge"),
     ({"objective": "hinge", "critic_threshold": 0.65}, "another scale"),
     ({"test_time": "noise", "generator": {"network": {"dropout": 0.0}}}, "dropout is the noise"),
-    ({"generator": {"network": {"kind": "backbone", "frozen": True, "pretrained": False}}}, "keep random weights"),
-    ({"generator": {"network": {"kind": "backbone", "frozen": True, "encoder_rate": 0.1}}}, "without effect"),
+    (
+        {"generator": {"network": {"kind": "backbone", "frozen": True, "pretrained": False}}},
+        "keep random weights",
+    ),
+    (
+        {"generator": {"network": {"kind": "backbone", "frozen": True, "encoder_rate": 0.1}}},
+        "without effect",
+    ),
     ({"generator": {"network": {"kind": "backbone", "base_width": 8}}}, "not a known field"),
     ({"reconstruction": {"loss": "l1", "delta": 0.1}}, "not a known field"),
     (
@@ -280,13 +348,15 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("fields", "reason"), REFUSED)
-def test_what_makes_no_sense_is_refused_with_the_reason(fields: dict[str, Any], reason: str) -> None:
+def test_what_makes_no_sense_is_refused_with_the_reason(
+    fields: dict[str, Any], reason: str
+) -> None:
     with pytest.raises(ColourbenchError, match=reason):
         parse(CganConfig, fields)
 
 
 def test_what_belongs_to_other_variants_is_refused() -> None:
-    with pytest.raises(ColourbenchError, match="three backwards"):
+    with pytest.raises(ColourbenchError, match="share one forward pass"):
         parse(EganConfig, {"accumulation": 2})
     with pytest.raises(ColourbenchError, match="unrelated parents"):
         parse(EganConfig, {"parents": 2, "generator": {"average": 0.9}})

@@ -41,12 +41,17 @@ def test_what_comes_back_is_in_order_and_what_cutting_gives(tmp_path: Path) -> N
     for path, one in zip(files, results, strict=True):
         cut_here = cutting.cut(path, HOW)
         assert isinstance(one, Cut) and one.content_hash == cut_here.content_hash
-        assert np.array_equal(one.squares[0], cut_here.squares[0]) and np.array_equal(one.small, cut_here.small)
+        assert np.array_equal(one.squares[0], cut_here.squares[0]) and np.array_equal(
+            one.small, cut_here.small
+        )
 
 
-def test_a_file_that_takes_too_long_ends_its_examiner_and_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_takes_too_long_ends_its_examiner_and_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = photographs(tmp_path, 6)
-    (tmp_path / "03-endless.jpg").write_bytes(progressive(1000, 350))  # within the limit on scans
+    # within the limit on scans
+    (tmp_path / "03-endless.jpg").write_bytes(progressive(1000, 350))
     files.insert(3, tmp_path / "03-endless.jpg")
     monkeypatch.setenv("PYTHONPATH", str(_with_limits(tmp_path, seconds=0.2)))
     with Examiners(HOW, count=1) as team:
@@ -55,20 +60,29 @@ def test_a_file_that_takes_too_long_ends_its_examiner_and_no_other_file(tmp_path
     assert "seconds of processor time" in str(results[3])
 
 
-def test_a_file_that_takes_too_much_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_takes_too_much_memory_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = photographs(tmp_path, 2)
-    Image.new("RGB", (4000, 4000)).save(tmp_path / "large.png")
-    monkeypatch.setenv("PYTHONPATH", str(_with_limits(tmp_path, memory=2**24)))
+    Image.new("RGB", (4900, 4900)).save(tmp_path / "large.png")
+    monkeypatch.setenv("PYTHONPATH", str(_with_limits(tmp_path, memory=2**26)))
     with Examiners(HOW, count=1) as team:
         results = list(team.examine([*files, tmp_path / "large.png", files[0]]))
-    assert [isinstance(one, Cut) for one in results] == [True, True, False, True] and "memory" in str(results[2])
+    assert [isinstance(one, Cut) for one in results] == [
+        True,
+        True,
+        False,
+        True,
+    ] and "memory" in str(results[2])
 
 
 def _with_limits(folder: Path, **limits: float) -> Path:
     """A folder on the path of examiners' interpreters that sets other limits as they start."""
     lines = "".join(f"examiners.{name.upper()} = {value}\n" for name, value in limits.items())
     (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(f"from common.data.decoding import examiners\n{lines}")
+    (folder / "site" / "sitecustomize.py").write_text(
+        f"from common.data.decoding import examiners\n{lines}"
+    )
     return folder / "site"
 
 
@@ -80,7 +94,12 @@ def test_an_examiner_that_is_killed_is_replaced(tmp_path: Path) -> None:
         os.kill(team._team[0]._process.pid, signal.SIGKILL)
         rest = list(pieces)
     bad = [one for one in rest if isinstance(one, BadImage)]
-    assert isinstance(first, Cut) and len(rest) == 29 and len(bad) <= 1 and all("SIGKILL" in str(one) for one in bad)
+    assert (
+        isinstance(first, Cut)
+        and len(rest) == 29
+        and len(bad) <= 1
+        and all("SIGKILL" in str(one) for one in bad)
+    )
 
 
 def test_scans_are_limited_by_what_they_cost(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, features
 from common.data.decoding import images
 from common.data.decoding.images import BadImage, decode
 from common.errors import Interrupted
-from common.loop.signals import interrupt_on_signal
+from common.system.signals import interrupt_on_signal
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
@@ -73,16 +73,28 @@ def test_cmyk_jpeg_becomes_rgb() -> None:
     assert red[0] > 200 and red[1] < 60 and red[2] < 60
 
 
-def test_icc_profile_is_applied() -> None:
+def swapped_profile() -> bytes:
+    """sRGB in which red and green have changed places."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    swapped = profile.replace(b"rXYZ", b"gXYZ", 1).replace(b"gXYZ", b"rXYZ", 2).replace(b"rXYZ", b"gXYZ", 1)
-    assert swapped != profile  # red and green have changed places, so red in this space is green in sRGB
-    red, green, _ = decode(encoded(Image.new("RGB", (4, 4), (255, 0, 0)), icc_profile=swapped)).rgb[0, 0]
-    assert red < 30 and green > 225
+    swapped = (
+        profile.replace(b"rXYZ", b"gXYZ", 1)
+        .replace(b"gXYZ", b"rXYZ", 2)
+        .replace(b"rXYZ", b"gXYZ", 1)
+    )
+    assert swapped != profile
+    return swapped
+
+
+def test_icc_profile_is_applied() -> None:
+    red = Image.new("RGB", (4, 4), (255, 0, 0))
+    r, g, _ = decode(encoded(red, icc_profile=swapped_profile())).rgb[0, 0]
+    assert r < 30 and g > 225
 
 
 def test_broken_icc_profile_is_ignored() -> None:
-    assert decode(encoded(Image.new("RGB", (4, 4), "red"), icc_profile=b"nonsense")).rgb[0, 0].tolist() == [255, 0, 0]
+    assert decode(encoded(Image.new("RGB", (4, 4), "red"), icc_profile=b"nonsense")).rgb[
+        0, 0
+    ].tolist() == [255, 0, 0]
 
 
 def test_animation_gives_its_first_frame_and_says_so() -> None:
@@ -95,7 +107,9 @@ def test_animation_gives_its_first_frame_and_says_so() -> None:
 def test_bomb_is_refused_before_decoding() -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
-    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    bomb = (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    )
     with pytest.raises(BadImage):
         decode(bomb + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
 
@@ -105,7 +119,9 @@ def test_too_many_pixels() -> None:
         decode(encoded(Image.new("1", (5001, 5000))))
 
 
-@pytest.mark.parametrize(("data", "reason"), [(b"hello", "not a JPEG"), (b"%PDF-1.7", "not a JPEG")])
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"hello", "not a JPEG"), (b"%PDF-1.7", "not a JPEG")]
+)
 def test_no_image(data: bytes, reason: str) -> None:
     with pytest.raises(BadImage, match=reason):
         decode(data)
@@ -114,7 +130,10 @@ def test_no_image(data: bytes, reason: str) -> None:
 @pytest.mark.parametrize("switched_on", [False, True], ids=["as it is", "after WeasyPrint"])
 def test_truncated_file_is_refused(switched_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", switched_on)
-    data = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)), "JPEG")
+    data = encoded(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)),
+        "JPEG",
+    )
     with pytest.raises(BadImage, match="broken image"):
         decode(data[: len(data) // 2])
 
@@ -127,7 +146,10 @@ def test_missing_and_empty_files(tmp_path: Path) -> None:
         decode(tmp_path / "missing.png")
 
 
-GOOD = [encoded(Image.new("RGB", (9, 7), "teal"), name) for name in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")]
+GOOD = [
+    encoded(Image.new("RGB", (9, 7), "teal"), name)
+    for name in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -153,10 +175,13 @@ def test_corpora_of_awkward_images(corpora: Path) -> None:
         except BadImage:
             refused.append(path.name)
     assert files
-    assert all(name.startswith("x") for name in refused), refused  # PngSuite marks its broken files with an x
+    # PngSuite marks its broken files with an x
+    assert all(name.startswith("x") for name in refused), refused
 
 
-def test_who_stops_the_program_meanwhile_does_not_break_the_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_stops_the_program_meanwhile_does_not_break_the_photograph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whatever Pillow raises is a broken photograph; a signal may come in the middle of it, and is none."""
 
     def interrupted(*_: object, **__: object) -> None:
@@ -173,8 +198,12 @@ def test_who_stops_the_program_meanwhile_does_not_break_the_photograph(monkeypat
             signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.avif", "AVIF"), ("a.jp2", "JPEG2000"), ("a.jfif", "JPEG")])
-def test_rarer_formats(name: str, kind: str, tmp_path: Path, make_photograph: Callable[..., np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.avif", "AVIF"), ("a.jp2", "JPEG2000"), ("a.jfif", "JPEG")]
+)
+def test_rarer_formats(
+    name: str, kind: str, tmp_path: Path, make_photograph: Callable[..., np.ndarray]
+) -> None:
     if kind == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     Image.fromarray(make_photograph(1)).save(tmp_path / name, kind)
@@ -184,3 +213,47 @@ def test_rarer_formats(name: str, kind: str, tmp_path: Path, make_photograph: Ca
 def test_heic_names_the_package_that_it_needs(tmp_path: Path) -> None:
     with pytest.raises(images.BadImage, match="HEIC needs the package pillow-heif"):
         images.decode(b"\0\0\0\x18ftypheic" + bytes(100))
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "L", "LA"])
+def test_a_profile_is_applied_whatever_the_pixels_are_stored_as(mode: str) -> None:
+    """A palette, colours beside transparency and grey look as the same colours do in RGB."""
+    draw = np.random.default_rng(0)
+    colours = draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    if mode in ("L", "LA"):
+        colours[:] = colours[..., :1]
+    plain = Image.fromarray(colours)
+    stored = plain.quantize(64) if mode == "P" else plain.convert(mode)
+    profile = swapped_profile() if mode in ("P", "RGBA") else gamma_profile(1.8)
+    found = decode(encoded(stored, icc_profile=profile)).rgb
+    if mode in ("P", "RGBA"):
+        assert np.abs(found.astype(int) - colours[..., [1, 0, 2]]).max() <= 3
+    else:
+        assert np.abs(found.astype(int) - as_srgb((colours / 255.0) ** 1.8)).max() <= 2
+
+
+def test_a_profile_is_applied_to_16_bit_grey() -> None:
+    samples = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    found = decode(encoded(Image.fromarray(samples), icc_profile=gamma_profile(1.8))).rgb
+    assert np.abs(found[..., 1].astype(int) - as_srgb((samples / 65535.0) ** 1.8)).max() <= 2
+
+
+def as_srgb(linear: np.ndarray) -> np.ndarray:
+    """IEC 61966-2-1, as 8 bits."""
+    curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.round(255 * curve)
+
+
+def gamma_profile(gamma: float) -> bytes:
+    """A grey ICC profile (version 2) with this exponent, made by hand: header, white point, curve (ICC.1:2001)."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3l", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">LH", 1, round(gamma * 256)) + b"\0\0"
+    title = b"desc\0\0\0\0" + struct.pack(">L", 2) + b"g\0" + bytes(79)
+    parts = {b"wtpt": white, b"kTRC": curve, b"desc": title + bytes(-len(title) % 4)}
+    table, offset = struct.pack(">L", len(parts)), 128 + 4 + 12 * len(parts)
+    for name, part in parts.items():
+        table += name + struct.pack(">LL", offset, len(part))
+        offset += len(part)
+    head = struct.pack(">L4sL4s4s4s", offset, b"none", 0x02100000, b"mntr", b"GRAY", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3l", 63190, 65536, 54061)
+    return (head + bytes(128 - len(head))) + table + b"".join(parts.values())

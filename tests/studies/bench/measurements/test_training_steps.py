@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from common.errors import ColourbenchError
-from common.loop.costs import CountFlops
+from common.system.costs import CountFlops
 from studies.bench.measurements.stepper import stepper
 from studies.bench.measurements.training_steps import against_plain
 from studies.bench.references.plain_networks import PlainCritic, PlainGenerator, take_weights
@@ -51,13 +51,17 @@ def test_a_comparison(capfd: pytest.CaptureFixture[str]) -> None:
     result = against_plain(Task("cgan", **TINY), rounds=2, target=1000.0)  # type: ignore[arg-type]
     plain, product = result.sides
     assert plain.memory_gb and product.memory_gb and 0.1 < product.memory_gb < 5
-    assert plain.gflops and plain.gflops > 0 and plain.per_second == pytest.approx(2 / plain.seconds)
+    assert (
+        plain.gflops and plain.gflops > 0 and plain.per_second == pytest.approx(2 / plain.seconds)
+    )
     assert result.is_met is False and "three steps" in result.checked
     json.dumps(result.record())
 
 
 def test_what_cannot_be_measured_says_why() -> None:
-    with pytest.raises(ColourbenchError, match="product cgan of 33 px, batch 8: the U-Net is made for images of"):
+    with pytest.raises(
+        ColourbenchError, match="product cgan of 33 px, batch 8: the U-Net is made for images of"
+    ):
         stepper(Task("cgan", size=33), "product").__enter__()
 
 

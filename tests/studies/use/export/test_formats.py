@@ -31,13 +31,17 @@ Make = Callable[..., Model]
 def make_model(engine: Engine) -> Make:
     def make(labels: tuple[str, ...] = (), **generator: Any) -> Model:
         seed_everything(0)
-        variant = {"name": "regression", "generator": {"network": {"base_width": 4}, "labels": bool(labels), **generator}}
+        variant = {
+            "name": "regression",
+            "generator": {"network": {"base_width": 4}, "labels": bool(labels), **generator},
+        }
         config = parse(RunConfig, {"variant": variant, "dataset": "none"})
         colouriser = build(config.variant, engine, Domain(32, len(labels))).colourise
         with torch.no_grad():
             for parameter in colouriser.network.parameters():
                 parameter.mul_(3)
-            colouriser.network.train()(torch.rand(4, colouriser.network.inputs, 32, 32))  # moves the batch statistics
+            # moves the batch statistics
+            colouriser.network.train()(torch.rand(4, colouriser.network.inputs, 32, 32))
         return Model("m", colouriser, config, list(labels))
 
     return make
@@ -53,10 +57,15 @@ def independent(colouriser: Colouriser, inputs: dict[str, torch.Tensor]) -> np.n
 
 @pytest.mark.parametrize(
     "told",
-    [pytest.param({}, id="plain", marks=pytest.mark.integration), pytest.param({"hints": True, "labels": ("a", "b")}, id="told")],
+    [
+        pytest.param({}, id="plain", marks=pytest.mark.integration),
+        pytest.param({"hints": True, "labels": ("a", "b")}, id="told"),
+    ],
 )
 @pytest.mark.parametrize("kind", ["safetensors", "onnx", "pt2"])
-def test_a_file_gives_the_same_colours(kind: str, told: dict[str, Any], make_model: Make, tmp_path: Path) -> None:
+def test_a_file_gives_the_same_colours(
+    kind: str, told: dict[str, Any], make_model: Make, tmp_path: Path
+) -> None:
     model = make_model(**told)
     path, difference = formats.write(model, kind, tmp_path)
     assert path.name == f"model.{kind}" and difference < 1e-4
@@ -65,27 +74,42 @@ def test_a_file_gives_the_same_colours(kind: str, told: dict[str, Any], make_mod
     for images, height, width in ((1, 32, 32), (3, 33, 71), (1, 7, 100)):
         inputs = {"L": torch.rand(images, 1, height, width) * 2 - 1}
         if told:
-            inputs |= {"hints": torch.rand(images, 3, height, width), "label": torch.arange(images) - 1}
+            inputs |= {
+                "hints": torch.rand(images, 3, height, width),
+                "label": torch.arange(images) - 1,
+            }
         expected = independent(model.colouriser, inputs)
         if session:
-            ab = np.asarray(session.run(["ab"], {name: value.numpy() for name, value in inputs.items()})[0])
+            ab = np.asarray(
+                session.run(["ab"], {name: value.numpy() for name, value in inputs.items()})[0]
+            )
         elif program:
             ab = program(inputs.pop("L"), **inputs).detach().numpy()
         else:
-            ab = independent(open_model(Home(tmp_path / "home"), str(path), "cpu").colouriser, inputs)
+            ab = independent(
+                open_model(Home(tmp_path / "home"), str(path), "cpu").colouriser, inputs
+            )
         assert ab.shape == expected.shape and np.abs(ab - expected).max() < 1e-3
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("encoder", ["resnet18", "legacy_xception"])
 def test_encoders_are_written_too(encoder: str, make_model: Make, tmp_path: Path) -> None:
-    network = {"kind": "backbone", "encoder": encoder, "pretrained": False, "decoder_width": 32, "attention": True}
+    network = {
+        "kind": "backbone",
+        "encoder": encoder,
+        "pretrained": False,
+        "decoder_width": 32,
+        "attention": True,
+    }
     seed_everything(0)
     variant = {"name": "regression", "generator": {"network": network}}
     config = parse(RunConfig, {"variant": variant, "dataset": "none"})
     from common.loop.engine import EngineConfig
 
-    colouriser = build(config.variant, Engine(EngineConfig(device="cpu", precision="32")), Domain(64)).colourise
+    colouriser = build(
+        config.variant, Engine(EngineConfig(device="cpu", precision="32")), Domain(64)
+    ).colourise
     colouriser.network.train()
     for _ in range(3):
         colouriser.network(torch.rand(2, 1, 64, 64))
@@ -101,7 +125,9 @@ def test_what_no_file_can_hold_is_said(make_model: Make, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_disagrees_is_removed(make_model: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_disagrees_is_removed(
+    make_model: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_model()
     monkeypatch.setattr(formats, "largest_difference", lambda model, call: 0.01)
     with pytest.raises(ColourbenchError, match="would differ by"):
@@ -114,5 +140,7 @@ def test_the_exported_program_needs_nothing_of_the_suite(make_model: Make, tmp_p
     """A process that cannot import the suite loads and runs the pt2 file."""
     path, _ = formats.write(make_model(), "pt2", tmp_path)
     code = f"import torch; print(tuple(torch.export.load({str(path)!r}).module()(torch.zeros(3, 1, 40, 50)).shape))"
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "(3, 2, 40, 50)"

@@ -18,7 +18,7 @@ from common.data.shards import Dataset
 from common.tracking.store import model_name
 from studies.home import Home
 from studies.runs.configuration import RunConfig
-from studies.runs.life import Place, RunOptions, train_run
+from studies.runs.train import Place, RunOptions, train_run
 from studies.sweeps.champion import propose
 from studies.use.models import open_model
 
@@ -35,19 +35,39 @@ FIELDS: dict[str, Any] = {
 @pytest.mark.integration
 def test_mlflow_serves_the_champion(home: Path, dataset: Dataset) -> None:
     rooms = Home(home)
-    run = train_run(rooms.store, dataset, parse(RunConfig, FIELDS), Place("t", "a", {"arm": "a"}), RunOptions(test=False))
+    run = train_run(
+        rooms.store,
+        dataset,
+        parse(RunConfig, FIELDS),
+        Place("t", "a", {"arm": "a"}),
+        RunOptions(test=False),
+    )
     assert propose(rooms, run, dataset).crowned
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     uri = f"models:/{model_name(dataset.name)}@champion"
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        uri,
+        "--env-manager",
+        "local",
+        "-p",
+        str(port),
+    ]
     environment = {
         **os.environ,
         "MLFLOW_TRACKING_URI": rooms.store.uri,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    server = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         L = torch.rand(3, 1, 32, 32) * 2 - 1
         answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": L.tolist()})

@@ -34,18 +34,26 @@ class Flickering(Colouriser):
         super().__init__(like.network, like.engine, like.size, like.test_time)
         self._draw, self._units = torch.Generator().manual_seed(seed), units
 
-    def __call__(self, L: Tensor, label: Tensor | None = None, hints: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, L: Tensor, label: Tensor | None = None, hints: Tensor | None = None
+    ) -> Tensor:
         moved = self._units / 110 * torch.randn((len(L), 2, 1, 1), generator=self._draw)
         return torch.cat([0.2 + 0.3 * L, 0.1 - 0.2 * L], dim=1) + moved
 
 
 def still(
-    make_photograph: Callable[..., np.ndarray], frames: int, size: tuple[int, int] = (48, 64), seed: int = 0
+    make_photograph: Callable[..., np.ndarray],
+    frames: int,
+    size: tuple[int, int] = (48, 64),
+    seed: int = 0,
 ) -> list[np.ndarray]:
     """A grey photograph that stands still, with sensor noise."""
     draw = np.random.default_rng(seed)
     grey = make_photograph(seed, size).mean(axis=2, keepdims=True) * 0.6 + 50
-    noisy = [np.clip(grey + draw.normal(0, 1.5, grey.shape), 0, 255).astype(np.uint8) for _ in range(frames)]
+    noisy = [
+        np.clip(grey + draw.normal(0, 1.5, grey.shape), 0, 255).astype(np.uint8)
+        for _ in range(frames)
+    ]
     return [np.repeat(frame, 3, axis=2) for frame in noisy]
 
 
@@ -63,7 +71,14 @@ def write(
     with av.open(str(path), "w", container_options=options) as file:
         file.metadata["title"] = "A walk"
         codec, pixels = ("ffv1", "yuv444p") if path.suffix == ".mkv" else ("libx264", "yuv420p")
-        film = file.add_stream(codec, 25, {"crf": "8"} if codec == "libx264" else {}, width=width, height=height, time_base=base)
+        film = file.add_stream(
+            codec,
+            25,
+            {"crf": "8"} if codec == "libx264" else {},
+            width=width,
+            height=height,
+            time_base=base,
+        )
         film.pix_fmt = pixels
         if turn:
             film.set_display_rotation(turn)
@@ -76,7 +91,9 @@ def write(
         if track:
             for start in range(0, int(times[len(frames) - 1] * RATE), 1024):
                 tone = np.sin(2 * np.pi * 440 * (np.arange(1024) + start) / RATE) * 8000
-                sound = av.AudioFrame.from_ndarray(tone.astype(np.int16)[None], format="s16", layout="mono")
+                sound = av.AudioFrame.from_ndarray(
+                    tone.astype(np.int16)[None], format="s16", layout="mono"
+                )
                 sound.sample_rate, sound.pts, sound.time_base = RATE, start, Fraction(1, RATE)
                 file.mux(track.encode(sound))
             file.mux(track.encode(None))
@@ -86,18 +103,29 @@ def write(
 def read(path: Path) -> tuple[list[np.ndarray], list[float]]:
     """The frames (h, w, 3) and their times in seconds."""
     with av.open(str(path)) as file:
-        frames = [(frame.to_ndarray(format="rgb24", threads=1), frame.time) for frame in file.decode(video=0)]
+        frames = [
+            (frame.to_ndarray(format="rgb24", threads=1), frame.time)
+            for frame in file.decode(video=0)
+        ]
     return [frame for frame, _ in frames], [time for _, time in frames]
 
 
 def packets(path: Path) -> list[tuple[bytes, float]]:
     """The packets of sound with their times."""
     with av.open(str(path)) as file:
-        return [(bytes(packet), float(packet.pts * packet.time_base)) for packet in file.demux(audio=0) if packet.size]
+        return [
+            (bytes(packet), float(packet.pts * packet.time_base))
+            for packet in file.demux(audio=0)
+            if packet.size
+        ]
 
 
-def run(colouriser: Colouriser, path: Path, out: Path, sight: Sight | None = None, **options: Any) -> Outcome:
-    return colourise_video(colouriser, Job(path, Path(path.stem)), sight or Sight(), Output(out, **options))
+def run(
+    colouriser: Colouriser, path: Path, out: Path, sight: Sight | None = None, **options: Any
+) -> Outcome:
+    return colourise_video(
+        colouriser, Job(path, Path(path.stem)), sight or Sight(), Output(out, **options)
+    )
 
 
 def flickers(outcome: Outcome) -> tuple[float, float]:
@@ -125,7 +153,11 @@ def short(make_photograph: Callable[..., np.ndarray], tmp_path: Path) -> Path:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("times", [STEADILY, UNSTEADILY])
 def test_frames_keep_their_number_their_times_and_their_lightness(
-    suffix: str, times: list[Fraction], vivid: Colouriser, make_photograph: Callable[..., np.ndarray], tmp_path: Path
+    suffix: str,
+    times: list[Fraction],
+    vivid: Colouriser,
+    make_photograph: Callable[..., np.ndarray],
+    tmp_path: Path,
 ) -> None:
     photographs = [make_photograph(number // 5, (48, 64)) // 2 + 60 for number in range(len(times))]
     source = write(tmp_path / f"a{suffix}", photographs, times)
@@ -134,11 +166,16 @@ def test_frames_keep_their_number_their_times_and_their_lightness(
     (given, given_times), (coloured, coloured_times) = read(source), read(outcome.written[0])
     assert coloured_times == pytest.approx(given_times, abs=1e-6) == [float(time) for time in times]
     assert len(given) == len(coloured) == len(times)
-    apart = [np.abs(lightness(one) - lightness(other)).mean() for one, other in zip(given, coloured, strict=True)]
+    apart = [
+        np.abs(lightness(one) - lightness(other)).mean()
+        for one, other in zip(given, coloured, strict=True)
+    ]
     assert max(apart) < 1.5
 
 
-def test_colours_are_those_of_a_photograph(vivid: Colouriser, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_are_those_of_a_photograph(
+    vivid: Colouriser, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(flicker, "MOST", 0.0)
     colouriser = Flickering(vivid, units=0.0)
     for saturation in (0.0, 1.0):
@@ -167,12 +204,19 @@ def test_sound_that_mp4_does_not_hold_becomes_aac(
         assert file.streams.audio[0].codec_context.name == "aac"
         sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
     loudest = np.argmax(np.abs(np.fft.rfft(sound))) * RATE / len(sound)
-    assert len(sound) / RATE == pytest.approx(0.76, abs=0.05) and loudest == pytest.approx(440, abs=3)
+    assert len(sound) / RATE == pytest.approx(0.76, abs=0.05) and loudest == pytest.approx(
+        440, abs=3
+    )
 
 
-def test_odd_sides_and_side_by_side(vivid: Colouriser, make_photograph: Callable[..., np.ndarray], tmp_path: Path) -> None:
+def test_odd_sides_and_side_by_side(
+    vivid: Colouriser, make_photograph: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
     source = write(tmp_path / "a.mkv", still(make_photograph, 3, (49, 67)))
-    single, pair = (run(Flickering(vivid), source, tmp_path / f"{both}", side_by_side=both).written[0] for both in (False, True))
+    single, pair = (
+        run(Flickering(vivid), source, tmp_path / f"{both}", side_by_side=both).written[0]
+        for both in (False, True)
+    )
     given, coloured, beside = read(source)[0][0], read(single)[0][0], read(pair)[0][0]
     assert coloured.shape == (50, 68, 3) and beside.shape == (50, 134, 3)
     assert np.abs(lightness(coloured[:49, :67]) - lightness(given)).mean() < 1.5
@@ -184,25 +228,38 @@ def test_a_turned_video_comes_out_upright(
     turn: int, vivid: Colouriser, make_photograph: Callable[..., np.ndarray], tmp_path: Path
 ) -> None:
     upright = still(make_photograph, 3)[0]
-    source = write(tmp_path / "a.mp4", [np.ascontiguousarray(np.rot90(upright, -turn // 90))] * 3, turn=turn)
+    source = write(
+        tmp_path / "a.mp4", [np.ascontiguousarray(np.rot90(upright, -turn // 90))] * 3, turn=turn
+    )
     [path] = run(vivid, source, tmp_path / "out").written
     with av.open(str(path)) as file:
         frame = next(file.decode(video=0))
         assert frame.rotation == 0
         coloured = frame.to_ndarray(format="rgb24", threads=1)
-    assert coloured.shape == upright.shape and np.abs(lightness(coloured) - lightness(upright)).mean() < 2
+    assert (
+        coloured.shape == upright.shape
+        and np.abs(lightness(coloured) - lightness(upright)).mean() < 2
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_smoothing_halves_the_flicker_that_is_seen(
-    seed: int, vivid: Colouriser, make_photograph: Callable[..., np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int,
+    vivid: Colouriser,
+    make_photograph: Callable[..., np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = write(tmp_path / "a.mkv", still(make_photograph, 20, seed=seed))
 
     def seen(name: str) -> tuple[Outcome, float]:
         outcome = run(Flickering(vivid, seed=seed), source, tmp_path / name)
         ab = [color.rgb2lab(frame)[..., 1:] for frame in read(outcome.written[0])[0]]
-        return outcome, float(np.mean([np.linalg.norm(after - before, axis=-1).mean() for before, after in pairwise(ab)]))
+        return outcome, float(
+            np.mean(
+                [np.linalg.norm(after - before, axis=-1).mean() for before, after in pairwise(ab)]
+            )
+        )
 
     smooth, flicker_smooth = seen("smooth")
     before, after = flickers(smooth)
@@ -212,22 +269,37 @@ def test_smoothing_halves_the_flicker_that_is_seen(
     assert flickers(raw) == (before, before) and flicker_smooth < flicker_raw / 2
 
 
-def test_what_exists_stays_and_the_source_is_never_replaced(vivid: Colouriser, short: Path, tmp_path: Path) -> None:
+def test_what_exists_stays_and_the_source_is_never_replaced(
+    vivid: Colouriser, short: Path, tmp_path: Path
+) -> None:
     [target] = run(vivid, short, tmp_path / "out").written
     before = target.stat().st_mtime_ns
     again = run(vivid, short, tmp_path / "out")
-    assert again.is_skipped and "--force" in again.remarks[0] and target.stat().st_mtime_ns == before
-    assert run(vivid, short, tmp_path / "out", force=True).written == (target,) and target.stat().st_mtime_ns > before
+    assert (
+        again.is_skipped and "--force" in again.remarks[0] and target.stat().st_mtime_ns == before
+    )
+    assert (
+        run(vivid, short, tmp_path / "out", force=True).written == (target,)
+        and target.stat().st_mtime_ns > before
+    )
     data = short.read_bytes()
-    assert "would replace" in run(vivid, short, short.parent, force=True).error and short.read_bytes() == data
+    assert (
+        "would replace" in run(vivid, short, short.parent, force=True).error
+        and short.read_bytes() == data
+    )
 
 
 def test_a_video_has_no_samples_and_needs_pyav(
     vivid: Colouriser, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "--samples gives versions of a photograph" in run(vivid, short, tmp_path / "out", samples=2).error
+    assert (
+        "--samples gives versions of a photograph"
+        in run(vivid, short, tmp_path / "out", samples=2).error
+    )
     monkeypatch.setattr(colouring, "find_spec", lambda name: None)
-    assert "video needs PyAV: pip install -e '.[video]'" in run(vivid, short, tmp_path / "out").error
+    assert (
+        "video needs PyAV: pip install -e '.[video]'" in run(vivid, short, tmp_path / "out").error
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -235,7 +307,9 @@ def test_broken_files_end_in_one_sentence(vivid: Colouriser, short: Path, tmp_pa
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as file:
         track = file.add_stream("aac", RATE, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.int16), format="s16", layout="mono"
+        )
         frame.sample_rate = RATE
         file.mux([*track.encode(frame), *track.encode(None)])
     whole = short.read_bytes()
@@ -258,16 +332,24 @@ def test_broken_files_end_in_one_sentence(vivid: Colouriser, short: Path, tmp_pa
 def test_what_is_left_of_a_broken_file_is_coloured(
     vivid: Colouriser, make_photograph: Callable[..., np.ndarray], tmp_path: Path
 ) -> None:
-    whole = write(tmp_path / "a.mp4", still(make_photograph, 20), movflags="+faststart").read_bytes()
+    whole = write(
+        tmp_path / "a.mp4", still(make_photograph, 20), movflags="+faststart"
+    ).read_bytes()
     (tmp_path / "a.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     outcome = run(vivid, tmp_path / "a.mp4", tmp_path / "out")
     frames = len(read(outcome.written[0])[0])
     assert 3 < frames < 20 and f"damaged: {frames} of 20 frames could be decoded" in outcome.remarks
 
 
-@pytest.mark.parametrize("error", [Interrupted("stopped"), KeyboardInterrupt(), RuntimeError("odd")])
+@pytest.mark.parametrize(
+    "error", [Interrupted("stopped"), KeyboardInterrupt(), RuntimeError("odd")]
+)
 def test_nothing_is_left_of_a_video_that_was_not_finished(
-    error: BaseException, vivid: Colouriser, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException,
+    vivid: Colouriser,
+    short: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     [target] = run(vivid, short, tmp_path / "out").written
     whole, calls, predict = target.read_bytes(), iter([False, True]), prediction.predict
@@ -283,32 +365,46 @@ def test_nothing_is_left_of_a_video_that_was_not_finished(
     assert list((tmp_path / "out").iterdir()) == [target] and target.read_bytes() == whole
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(vivid: Colouriser, short: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error(
+    vivid: Colouriser, short: Path, tmp_path: Path
+) -> None:
     (tmp_path / "out").write_text("in the way")
     assert "cannot write" in run(vivid, short, tmp_path / "out").error
 
 
-def test_metadata_is_kept_or_stripped_and_colours_are_called_a_guess(vivid: Colouriser, short: Path, tmp_path: Path) -> None:
+def test_metadata_is_kept_or_stripped_and_colours_are_called_a_guess(
+    vivid: Colouriser, short: Path, tmp_path: Path
+) -> None:
     for keeps in (True, False):
         [path] = run(vivid, short, tmp_path / f"{keeps}", keeps_metadata=keeps).written
         with av.open(str(path)) as file:
-            assert file.metadata.get("title") == ("A walk" if keeps else None) and "guess" in file.metadata["description"]
+            assert (
+                file.metadata.get("title") == ("A walk" if keeps else None)
+                and "guess" in file.metadata["description"]
+            )
 
 
 def test_a_few_frames_are_in_memory_at_once(
-    vivid: Colouriser, make_photograph: Callable[..., np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vivid: Colouriser,
+    make_photograph: Callable[..., np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[weakref.ref[np.ndarray]] = []
     alive: list[int] = []
-    upright = reading.Look.upright
+    upright = reading.FilmFormat.upright
 
-    def watched(self: reading.Look, frame: Any) -> np.ndarray:
+    def watched(self: reading.FilmFormat, frame: Any) -> np.ndarray:
         rgb = upright(self, frame)
         seen.append(weakref.ref(rgb))
         alive.append(sum(reference() is not None for reference in seen))
         return rgb
 
-    monkeypatch.setattr(reading.Look, "upright", watched)
-    source = write(tmp_path / "a.mp4", still(make_photograph, 60), [Fraction(number, 25) for number in range(60)])
+    monkeypatch.setattr(reading.FilmFormat, "upright", watched)
+    source = write(
+        tmp_path / "a.mp4",
+        still(make_photograph, 60),
+        [Fraction(number, 25) for number in range(60)],
+    )
     run(Flickering(vivid), source, tmp_path / "out")
     assert len(seen) == 60 and max(alive) <= 2 * colouring.BATCH

@@ -64,14 +64,17 @@ def in_units(frames: Frames) -> list[tuple[np.ndarray, np.ndarray]]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_still_flicker_is_its_definition(seed: int) -> None:
-    scene = still_scene(seed, 0.8, 5) + still_scene(seed + 100, 0.8, 4)  # a cut between them
+    # a cut between them
+    scene = still_scene(seed, 0.8, 5) + still_scene(seed + 100, 0.8, 4)
     moves: list[float] = []
     for number, ((L, ab), (next_L, next_ab)) in enumerate(pairwise(in_units(scene))):
         if number == 4:
             assert np.abs(next_L - L).mean() > flicker.CUT
             continue
         moves += [
-            float(np.hypot(*(next_ab[:, y, x] - ab[:, y, x]))) for y, x in np.ndindex(*L.shape) if abs(next_L[y, x] - L[y, x]) < 1
+            float(np.hypot(*(next_ab[:, y, x] - ab[:, y, x])))
+            for y, x in np.ndindex(*L.shape)
+            if abs(next_L[y, x] - L[y, x]) < 1
         ]
     assert measured(scene) == pytest.approx(np.mean(moves), rel=1e-4)
 
@@ -88,11 +91,15 @@ def test_cdc_is_its_definition(frames: int, make_photograph: Callable[..., np.nd
     measure = ColourConsistency()
     for frame in video:
         measure.add(frame)
-    histograms = [[np.histogram(frame[..., channel], 256, (0, 256))[0] for channel in range(3)] for frame in video]
+    histograms = [
+        [np.histogram(frame[..., channel], 256, (0, 256))[0] for channel in range(3)]
+        for frame in video
+    ]
     steps = []
     for step in (1, 2, 4):
         divergences = [
-            jensenshannon(histograms[at][channel], histograms[at + step][channel]) ** 2  # it is the root of the divergence
+            jensenshannon(histograms[at][channel], histograms[at + step][channel])
+            ** 2  # it is the root of the divergence
             for at in range(frames - step)
             for channel in range(3)
         ]
@@ -110,13 +117,21 @@ def test_cdc_knows_no_change_and_complete_change() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("noise", "flash"), [(0.3, 0.0), (1.0, 0.0), (0.3, 3.0)])
-def test_smoothing_takes_more_than_half_of_the_flicker_of_a_still_scene(seed: int, noise: float, flash: float) -> None:
+def test_smoothing_takes_more_than_half_of_the_flicker_of_a_still_scene(
+    seed: int, noise: float, flash: float
+) -> None:
     scene = still_scene(seed, noise, flash=flash)
     before, after = (
-        np.mean([np.hypot(*(next_ab - ab)).mean() for (_, ab), (_, next_ab) in pairwise(in_units(frames))])
+        np.mean(
+            [
+                np.hypot(*(next_ab - ab)).mean()
+                for (_, ab), (_, next_ab) in pairwise(in_units(frames))
+            ]
+        )
         for frames in (scene, smoothed(scene))
     )
-    assert before > 3 and after < before / 2  # over all pixels: brightness may flicker by more than a unit
+    # over all pixels: brightness may flicker by more than a unit
+    assert before > 3 and after < before / 2
 
 
 def test_colours_do_not_cross_a_cut() -> None:
@@ -130,7 +145,10 @@ def test_colours_do_not_cross_a_cut() -> None:
 @pytest.mark.parametrize("speed", [1, 2, 4])
 def test_a_moving_object_leaves_no_ghost(speed: int) -> None:
     scene = moving_scene(speed)
-    ghosts = [np.hypot(*(after - true)) for (_, true), (_, after) in zip(in_units(scene), in_units(smoothed(scene)), strict=True)]
+    ghosts = [
+        np.hypot(*(after - true))
+        for (_, true), (_, after) in zip(in_units(scene), in_units(smoothed(scene)), strict=True)
+    ]
     assert max(ghost.max() for ghost in ghosts) < 1.0  # of 80 units
 
 
