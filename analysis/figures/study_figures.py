@@ -195,7 +195,7 @@ def inflection(results: Results) -> Figure | None:
 
 
 def _draw_inflection(axis: Axes, run: Run) -> None:
-    metric = f"validation/{run.params['variant.inflection.metric']}"
+    metric = f"validation/{run.params['schedule.inflection.metric']}"
     table = run.curves([metric, "train/adversarial"])
     watched = table.dropna(subset=[metric])
     adversarial = table.dropna(subset=["train/adversarial"])

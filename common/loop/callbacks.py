@@ -26,7 +26,7 @@ from common.tracking.names import TRAIN
 
 
 class WatchConfig(Settings):
-    """How often a run is validated and saved; this never changes training, unless variant.inflection acts on validations."""
+    """How often a run is validated and saved; this never changes training, unless schedule.inflection acts on validations."""
 
     log_steps: int = Field(default=20, ge=1)
     """Losses are averaged over this many steps and then logged."""

@@ -55,27 +55,29 @@ def smoke_study(study: Study, dataset: str) -> Study:
 
 def _shrunk(study: Study, arm: str) -> dict[str, Any]:
     fields = arm_fields(study, arm, untuned)
-    variant = as_json(parse(RunConfig, fields, f"study {study.name}, arm {arm}").variant)
+    run = as_json(parse(RunConfig, fields, f"study {study.name}, arm {arm}"))
+    variant = run["variant"]
+    schedule = run["schedule"]
     variant["generator"]["network"] |= _small_network(variant["generator"]["network"])
     if "critic" in variant:
         variant["critic"]["network"]["base_width"] = 8
-        variant["stored_fakes"] = 8
-        variant["inflection"]["patience"] = 1
-        variant |= _with_room_for_the_game(variant)
+        schedule["stored_fakes"] = 8
+        schedule["inflection"]["patience"] = 1
+        schedule |= _with_room_for_the_game(schedule)
     if "pretrained" in variant["reconstruction"]:
         variant["reconstruction"] |= {"pretrained": False, "backbone_weights": None}
     variant["accumulation"] = min(2, variant["accumulation"])
     kept = {
         name: value
         for name, value in fields.items()
-        if name not in ("dataset", "budget", "variant")
+        if name not in ("dataset", "budget", "variant", "schedule")
     }
-    return merge(kept, RUN) | {"variant": variant}
+    return merge(kept, RUN) | {"variant": variant, "schedule": schedule}
 
 
-def _with_room_for_the_game(variant: dict[str, Any]) -> dict[str, float]:
+def _with_room_for_the_game(schedule: dict[str, Any]) -> dict[str, float]:
     """Shrinks the pretraining shares: in so small a budget, an adversarial phase of a hundredth would get no step."""
-    shares = {name: variant[name] for name in ("pretraining", "critic_pretraining")}
+    shares = {name: schedule[name] for name in ("pretraining", "critic_pretraining")}
     most = 1 - GAME
     total = sum(shares.values())
     return {name: share * most / total for name, share in shares.items()} if total > most else {}

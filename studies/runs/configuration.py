@@ -15,6 +15,7 @@ from common.networks.encoders import WEIGHTS_FIELD, weights_file
 from common.system.integrity import file_sha256
 from variants.contract.variant import VariantConfig
 from variants.registry import CLASSES, variant_class
+from variants.schedule.phases import ScheduleConfig
 
 if TYPE_CHECKING:
     AnyVariantConfig = VariantConfig
@@ -34,6 +35,8 @@ class RunConfig(Settings):
     """Seed of the initial weights and of every random draw."""
     start_from: str = ""
     """Model file (safetensors) whose weights the networks start from, the critic's too if it has them; empty: random weights."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """When which network trains."""
     budget: Budget = Budget()
     """How long to train."""
     batches: BatchConfig = BatchConfig()
@@ -45,6 +48,7 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "RunConfig":
+        self.schedule.check(self.variant)
         share = self.batches.size // ranks()
         if share % self.variant.accumulation:
             of_device = f"the {share} images of a device in " if ranks() > 1 else ""
@@ -55,9 +59,9 @@ class RunConfig(Settings):
             raise ValueError(
                 "budget.unit=seconds would end each device at another step; use images or updates"
             )
-        if self.budget.unit == "updates" and getattr(self.variant, "critic_pretraining", None):
+        if self.budget.unit == "updates" and self.schedule.critic_pretraining:
             raise ValueError(
-                "budget.unit counts generator updates, and variant.critic_pretraining makes none; use images or seconds"
+                "budget.unit counts generator updates, and schedule.critic_pretraining makes none; use images or seconds"
             )
         return self
 
@@ -85,7 +89,7 @@ class RunConfig(Settings):
         del settings["dataset"]
         validations = {name: watch[name] for name in ("validations", "validation_images")}
         return sha256(
-            [settings, dataset_sha256, validations if self.variant.acts_on_validation else {}]
+            [settings, dataset_sha256, validations if self.schedule.acts_on_validation else {}]
         )
 
 

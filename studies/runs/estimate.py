@@ -80,7 +80,7 @@ def _measure(folder: Path, config: RunConfig) -> Estimate:
     load_backend()  # so that the memory of tracking itself is counted
     engine = Engine(config.engine)
     variant, batches = compose(config, dataset, engine)
-    phases = schedule_of(variant).phases(config.budget)
+    phases = schedule_of(variant, config.schedule).phases(config.budget)
     totals = {
         name: sum(phase.amount for phase in phases if phase.name == name)
         for name in {phase.name for phase in phases}

@@ -14,26 +14,19 @@ from common.loop.engine import ranks
 from studies.runs.configuration import RunConfig
 
 FOLDER = "pretrained"
-FORMAT = 4  # of the state; files in another format are ignored
+FORMAT = 5  # of the state; files in another format are ignored
 
 
 def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
     """Returns the file of a run's shared pretraining; None for a run without pretraining of its own."""
-    variant = config.variant
-    if not 0 < variant.pretraining < 1 or config.start_from:
+    share = config.schedule.pretraining
+    if not 0 < share < 1 or config.start_from:
         return None
-    shared = (
-        "generator",
-        "reconstruction",
-        "pretraining",
-        "label_dropout",
-        "accumulation",
-        "test_time",
-    )
+    shared = ("generator", "reconstruction", "label_dropout", "accumulation", "test_time")
     settings = config.by_content()
     devices = ranks()  # each has noise of its own
     decides = {name: value for name, value in settings["variant"].items() if name in shared}
-    parents = getattr(variant, "parents", 1)
+    parents = getattr(config.variant, "parents", 1)
     run = {
         name: value
         for name, value in settings.items()
@@ -47,7 +40,7 @@ def file_for(home: Path, config: RunConfig, dataset_sha256: str) -> Path | None:
     return (
         home
         / FOLDER
-        / f"{sha256([FORMAT, decides, parents, run, looks, devices, dataset_sha256])[:32]}.pt"
+        / f"{sha256([FORMAT, decides, share, parents, run, looks, devices, dataset_sha256])[:32]}.pt"
     )
 
 

@@ -38,7 +38,7 @@ class Session:
         self.dataset = dataset
         self.engine = engine
         self.variant, self.batches = compose(config, dataset, engine)
-        self.schedule = schedule_of(self.variant)
+        self.schedule = schedule_of(self.variant, config.schedule)
         self.progress = Progress()
         self.saver = Checkpointer(
             run.folder,

@@ -17,7 +17,7 @@ from common.loop.randomness import random_state, restore_random_state, seed_ever
 from common.loop.training import Budget
 from variants.contract.variant import Variant
 from variants.registry import CLASSES, build, variant_class
-from variants.schedule.phases import Schedule, schedule_of
+from variants.schedule.phases import Schedule, ScheduleConfig, schedule_of
 
 SIZE = 32
 SMALL: dict[str, Any] = {
@@ -65,10 +65,12 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "recompute": {"generator": {"recompute": True}},
         "parts": {"accumulation": 2},
     },
-    "schedule": {
-        "plain": {},
-        "nogan": {"pretraining": 0.3, "critic_pretraining": 0.3, "rounds": 2, "stored_fakes": 8},
-    },
+    # what each stands for is in SCHEDULES
+    "schedule": {"plain": {}, "nogan": {}},
+}
+SCHEDULES = {
+    "plain": ScheduleConfig(),
+    "nogan": ScheduleConfig(pretraining=0.3, critic_pretraining=0.3, rounds=2, stored_fakes=8),
 }
 
 
@@ -142,7 +144,7 @@ def advance(schedule: Schedule, stream: Iterator[Batch]) -> list[dict[str, torch
 @pytest.mark.parametrize("combination", covering(), ids=lambda c: "-".join(c.values()))
 def test_resumes_exactly_and_colourises(combination: dict[str, str], engine: Engine) -> None:
     whole = new(combination, engine)
-    schedule = schedule_of(whole)
+    schedule = schedule_of(whole, SCHEDULES[combination["schedule"]])
     stream = batches()
     advance(schedule, stream)
     state, noise = copy.deepcopy((schedule.state_dict(), whole.state_dict())), random_state()
@@ -151,7 +153,7 @@ def test_resumes_exactly_and_colourises(combination: dict[str, str], engine: Eng
     # its encoder is drawn here
     seed = 0 if combination["reconstruction"] == "features" else 99
     resumed = new(combination, engine, seed)
-    resumed_schedule = schedule_of(resumed)
+    resumed_schedule = schedule_of(resumed, SCHEDULES[combination["schedule"]])
     resumed_schedule.load_state_dict(state[0])
     resumed.load_state_dict(state[1])
     restore_random_state(noise)

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from common.colour.hints import Hint, placed
-from common.config import parse
 from common.data.batches import Batch
 from common.data.domain import Domain
 from common.loop.engine import Engine, EngineConfig
@@ -15,7 +14,7 @@ from common.loop.randomness import random_state, restore_random_state, seed_ever
 from common.loop.training import Budget
 from variants.contract.variant import Variant, VariantConfig
 from variants.registry import CLASSES, build, variant_class
-from variants.schedule.phases import schedule_of
+from variants.schedule.phases import ScheduleConfig, schedule_of
 
 SIZE = 32
 NAMES = list(CLASSES)
@@ -161,7 +160,7 @@ def test_test_time_behaviour(name: str, engine: Engine) -> None:
 def test_the_schedule_splits_the_budget(name: str, engine: Engine) -> None:
     budget = Budget(amount=1000, unit="images")
     plain, mixed, pure = (
-        schedule_of(new(name, engine, pretraining=share)).phases(budget)
+        schedule_of(new(name, engine), ScheduleConfig(pretraining=share)).phases(budget)
         for share in (0.0, 0.25, 1.0)
     )
     assert [(phase.name, phase.amount) for phase in plain] == [("adversarial", 1000)]
@@ -201,15 +200,3 @@ def test_with_hints_it_trains_resumes_and_listens(name: str, engine: Engine) -> 
     assert not torch.allclose(colouriser(L), colouriser(L, None, points))
     if hasattr(whole, "critic"):
         assert next(iter(whole.critic.network.parameters())).shape[1] == 3  # L and ab
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in NAMES if "critic" in variant_class(name).Config.model_fields]
-)
-def test_only_the_inflection_acts_on_validations(name: str) -> None:
-    """Then how often a run is validated belongs to its identity."""
-    assert not parse(variant_class(name).Config, {}).acts_on_validation
-    if name != "wgan_gp":  # which refuses it
-        assert parse(
-            variant_class(name).Config, {"inflection": {"metric": "delta_e"}}
-        ).acts_on_validation

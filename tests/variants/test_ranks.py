@@ -179,7 +179,7 @@ NOGAN = (
     "--images",
     "800",
     "--set",
-    "variant.critic_pretraining=0.4",
+    "schedule.critic_pretraining=0.4",
 )
 
 
@@ -227,7 +227,7 @@ def only_run(home: Path) -> Run:
 @pytest.mark.integration
 def test_a_killed_rank_ends_all_and_the_same_command_goes_on(home: Path, tmp_path: Path) -> None:
     watched = ["--set", "watch.checkpoint_seconds=0.1", "--set", "watch.validations=2"]
-    words = [*NOGAN, *watched, "--set", "variant.stored_fakes=64"]
+    words = [*NOGAN, *watched, "--set", "schedule.stored_fakes=64"]
     first = torchrun(home, *words)
     runs = home / "artifacts" / "train"
     deadline = time.monotonic() + 120

@@ -16,7 +16,6 @@ from common.errors import ColourbenchError
 from common.loop.engine import Engine
 from common.loop.randomness import own_randomness
 from common.loop.training import Losses
-from common.networks.backbone_unet import BackboneUNetConfig
 from common.networks.colours import Colours
 from common.networks.patch_critic import Critic
 from variants.contract.ranges import ADVERSARIAL_SPACE, Space
@@ -25,8 +24,6 @@ from variants.losses import objectives
 from variants.players.adam import AdamConfig
 from variants.players.player import Loss, Player, means
 from variants.players.settings import CriticConfig
-from variants.schedule.game import GameConfig
-from variants.schedule.inflection import InflectionConfig
 
 MIN_CRITIC_MAP = 3  # pixels on a side: two more 4x4 convolutions must fit
 
@@ -38,23 +35,13 @@ class AdversarialConfig(VariantConfig):
     """The critic."""
     reconstruction_weight: float = Field(default=100.0, ge=0)
     """λ, the weight of the reconstruction loss, relative to the adversarial loss. pix2pix: 100."""
-    critic_pretraining: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the budget in which only the critic trains, on stored fakes of the pretrained generator (NoGAN)."""
-    stored_fakes: int = Field(default=512, ge=1, le=100_000)
-    """Number of fakes, over all devices, that the generator makes for critic pretraining, once in each round."""
-    rounds: int = Field(default=1, ge=1, le=100)
-    """Number of rounds; each is critic pretraining followed by adversarial training (NoGAN)."""
     critic_threshold: float | None = Field(default=None, gt=0)
     """NoGAN: before each generator update, train the critic until its loss is below this. DeOldify: 0.65; random guessing: 0.69."""
     most_critic_updates: int = Field(default=5, ge=1, le=100)
     """With `critic_threshold`: the most critic updates before each generator update, each on a new batch."""
-    game: GameConfig = GameConfig()
-    """Optimiser settings that differ during adversarial training (NoGAN)."""
     waiting: Literal["training", "evaluation"] = "training"
     """Mode (batch statistics and dropout) of the network that is not being updated while the other one is, and of the generator
     when it makes the stored fakes: `training` (pix2pix) or `evaluation` (DeOldify)."""
-    inflection: InflectionConfig = InflectionConfig()
-    """Detector that ends adversarial training when artefacts begin to appear."""
 
     @property
     def critic_adam(self) -> AdamConfig:
@@ -68,26 +55,12 @@ class AdversarialConfig(VariantConfig):
         )
 
     @property
-    def acts_on_validation(self) -> bool:
-        """True if the inflection detector is on: it can end adversarial training early."""
-        return bool(self.inflection.metric != "off")
+    def is_loss_comparable(self) -> bool:
+        """Whether losses of early and of late steps are on one scale; a Wasserstein critic's drift with its weights."""
+        return True
 
     @model_validator(mode="after")
-    def _sensible_schedule(self) -> "AdversarialConfig":
-        if self.critic_pretraining and self.pretraining + self.critic_pretraining >= 1:
-            raise ValueError(
-                "pretraining and critic_pretraining use the whole budget and leave nothing for the game of both"
-            )
-        if self.rounds > 1 and not self.critic_pretraining:
-            raise ValueError(
-                "rounds alternate critic pretraining with adversarial training; set critic_pretraining above 0"
-            )
-        if self.game.encoder_rate is not None and not isinstance(
-            self.generator.network, BackboneUNetConfig
-        ):
-            raise ValueError(
-                "game.encoder_rate needs a generator with an encoder; set generator.network.kind=backbone"
-            )
+    def _projection_needs_labels(self) -> "AdversarialConfig":
         if self.critic.network.projection and not self.generator.labels:
             raise ValueError(
                 "critic.network.projection judges by labels that the generator never sees; set generator.labels=true"

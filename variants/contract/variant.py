@@ -38,8 +38,6 @@ class VariantConfig(Settings):
     """The generator."""
     reconstruction: ReconstructionConfig = L1Config()
     """Loss between predicted and true ab; `reconstruction=l2` is short for `reconstruction.loss=l2`."""
-    pretraining: float = Field(default=0.0, ge=0, le=1)
-    """Share of the budget in which the generator trains on the reconstruction loss alone, before adversarial training."""
     label_dropout: float = Field(default=0.1, ge=0, le=1)
     """Share of the training images whose label is hidden, so that the generator also learns to colourise without a label."""
     accumulation: int = Field(default=1, ge=1, le=256)
@@ -47,11 +45,6 @@ class VariantConfig(Settings):
     test_time: TestTime = "calibrated"
     """Batch statistics when a generator is validated, tested or used. calibrated: recomputed over training images; running: the
     running ones; noise: running, plus dropout; batch: those of the batch itself; dropout: batch, plus dropout (pix2pix)."""
-
-    @property
-    def acts_on_validation(self) -> bool:
-        """Whether the results of validations influence training."""
-        return False
 
     @field_validator("reconstruction", mode="before")
     @classmethod

@@ -9,31 +9,98 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from pydantic import Field, model_validator
+
+from common.config import Settings
 from common.data.batches import Batch
 from common.loop.training import Budget, Losses, Phase
-from variants.contract.adversarial import AdversarialVariant
-from variants.contract.variant import Variant
-from variants.schedule.inflection import Inflection
+from common.networks.backbone_unet import BackboneUNetConfig
+from variants.contract.adversarial import AdversarialConfig, AdversarialVariant
+from variants.contract.variant import Variant, VariantConfig
+from variants.schedule.game import GameConfig
+from variants.schedule.inflection import Inflection, InflectionConfig
 from variants.schedule.stored_fakes import StoredFakes
 
 
-def schedule_of(variant: Variant) -> "Schedule":
-    """The schedule that the settings of a method ask for."""
+class ScheduleConfig(Settings):
+    """When which network trains."""
+
+    pretraining: float = Field(default=0.0, ge=0, le=1)
+    """Share of the budget in which the generator trains on the reconstruction loss alone, before adversarial training."""
+    critic_pretraining: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the budget in which only the critic trains, on stored fakes of the pretrained generator (NoGAN)."""
+    stored_fakes: int = Field(default=512, ge=1, le=100_000)
+    """Number of fakes, over all devices, that the generator makes for critic pretraining, once in each round."""
+    rounds: int = Field(default=1, ge=1, le=100)
+    """Number of rounds; each is critic pretraining followed by adversarial training (NoGAN)."""
+    game: GameConfig = GameConfig()
+    """Optimiser settings that differ during adversarial training (NoGAN)."""
+    inflection: InflectionConfig = InflectionConfig()
+    """Detector that ends adversarial training when artefacts begin to appear."""
+
+    @property
+    def acts_on_validation(self) -> bool:
+        """Whether the results of validations influence training: the inflection detector can end adversarial training early."""
+        return bool(self.inflection.metric != "off")
+
+    @model_validator(mode="after")
+    def _leaves_a_game(self) -> "ScheduleConfig":
+        if self.critic_pretraining and self.pretraining + self.critic_pretraining >= 1:
+            raise ValueError(
+                "pretraining and critic_pretraining use the whole budget and leave nothing for the game of both"
+            )
+        if self.rounds > 1 and not self.critic_pretraining:
+            raise ValueError(
+                "rounds alternate critic pretraining with adversarial training; set critic_pretraining above 0"
+            )
+        return self
+
+    def check(self, variant: VariantConfig) -> None:
+        """Checks that a method of these settings can follow the schedule.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        if not isinstance(variant, AdversarialConfig):
+            self._needs_no_critic(variant.name)
+            return
+        if self.acts_on_validation and not variant.is_loss_comparable:
+            raise ValueError(
+                "schedule.inflection.metric compares losses over time, and a Wasserstein critic's loss drifts; leave it off"
+            )
+        network = variant.generator.network
+        if self.game.encoder_rate is not None and not isinstance(network, BackboneUNetConfig):
+            raise ValueError(
+                "schedule.game.encoder_rate needs a generator with an encoder; set variant.generator.network.kind=backbone"
+            )
+
+    def _needs_no_critic(self, name: str) -> None:
+        plain = ScheduleConfig(pretraining=self.pretraining)
+        for field in ScheduleConfig.model_fields:
+            if getattr(self, field) != getattr(plain, field):
+                raise ValueError(
+                    f"schedule.{field} is for methods with a critic, and variant.name={name} has none; leave it out"
+                )
+
+
+def schedule_of(variant: Variant, config: ScheduleConfig) -> "Schedule":
+    """The schedule of a run."""
     if isinstance(variant, AdversarialVariant):
-        return AdversarialSchedule(variant)
-    return Schedule(variant)
+        return AdversarialSchedule(variant, config)
+    return Schedule(variant, config)
 
 
 class Schedule:
     """[pretrain_generator] + [adversarial]: the schedule of a method without a critic."""
 
-    def __init__(self, variant: Variant) -> None:
+    def __init__(self, variant: Variant, config: ScheduleConfig) -> None:
         self.variant = variant
+        self.config = config
 
     def phases(self, budget: Budget) -> list[Phase]:
         """The phases of a run with this budget; phases with a share of 0 are left out."""
         variant = self.variant
-        alone = variant.config.pretraining * budget.amount
+        alone = self.config.pretraining * budget.amount
         rest = budget.amount - alone
         phases = [
             Phase("pretrain_generator", variant.pretrain_generator, alone, variant.updates),
@@ -75,11 +142,10 @@ class AdversarialSchedule(Schedule):
 
     variant: AdversarialVariant
 
-    def __init__(self, variant: AdversarialVariant) -> None:
-        super().__init__(variant)
-        self._config = variant.config
-        self.fakes = StoredFakes(variant.engine.share_of(self._config.stored_fakes))
-        self.inflection = Inflection(self._config.inflection)
+    def __init__(self, variant: AdversarialVariant, config: ScheduleConfig) -> None:
+        super().__init__(variant, config)
+        self.fakes = StoredFakes(variant.engine.share_of(config.stored_fakes))
+        self.inflection = Inflection(config.inflection)
         # the generators at the best validation of an adversarial phase
         self._best: dict[str, Any] | None = None
         self._has_game_adam = False
@@ -87,7 +153,7 @@ class AdversarialSchedule(Schedule):
 
     def phases(self, budget: Budget) -> list[Phase]:
         """The phases of a run with this budget; phases with a share of 0 are left out."""
-        config = self._config
+        config = self.config
         variant = self.variant
         amount = config.pretraining * budget.amount
         phases = [Phase("pretrain_generator", variant.pretrain_generator, amount, variant.updates)]
@@ -97,7 +163,7 @@ class AdversarialSchedule(Schedule):
 
     def _round(self, number: int, amount: float) -> list[Phase]:
         """The two phases of a round, which take their shares of `amount`."""
-        config = self._config
+        config = self.config
         together = 1 - config.pretraining - config.critic_pretraining
         critic_alone = Phase(
             "pretrain_critic",
@@ -136,18 +202,19 @@ class AdversarialSchedule(Schedule):
 
     def _choose_adam(self, in_game: bool) -> None:
         """At the start and the end of adversarial training, gives the players a new Adam if `game` has settings of its own."""
-        game = self._config.game
+        game = self.config.game
         if in_game == self._has_game_adam or not game.is_different:
             return
         self._has_game_adam = in_game
-        own = self._config.generator.adam
+        method = self.variant.config
+        own = method.generator.adam
         for player in self.variant.parents:
             if in_game:
                 player.restart_adam(game.adam(own), game.encoder_rate)
             else:
                 player.restart_adam(own, None)
-        critic = self._config.critic_adam
-        ratio = self._config.critic.learning_rate_ratio or 1.0
+        critic = method.critic_adam
+        ratio = method.critic.learning_rate_ratio or 1.0
         self.variant.critic.restart_adam(game.adam(critic, ratio) if in_game else critic)
         for player in self.variant.players:
             player.decay(self._used)

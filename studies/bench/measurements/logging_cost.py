@@ -14,7 +14,7 @@ from common.tracking import Store
 from studies.bench.measurements.photographs import prepared, write_photographs
 from studies.bench.result import Result, Side, own_store
 from studies.bench.tasks import Task, product_variant
-from variants.schedule.phases import schedule_of
+from variants.schedule.phases import ScheduleConfig, schedule_of
 
 
 class TimedCallback:
@@ -69,7 +69,7 @@ def _seconds_of_parts(
     budget = Budget(amount=steps * task.batch, unit="images")
     with run.watch_machine():
         train(
-            schedule_of(variant).phases(budget),
+            schedule_of(variant, ScheduleConfig()).phases(budget),
             batches,
             "images",
             progress,

@@ -74,13 +74,8 @@ def test_every_phase_is_measured(dataset: Dataset) -> None:
     small = {"network": {"base_width": 8}}
     estimated = measured(
         dataset,
-        variant={
-            "pretraining": 0.5,
-            "critic_pretraining": 0.25,
-            "rounds": 2,
-            "generator": small,
-            "critic": small,
-        },
+        variant={"generator": small, "critic": small},
+        schedule={"pretraining": 0.5, "critic_pretraining": 0.25, "rounds": 2},
     )
     assert [phase.name for phase in estimated.phases] == [
         "pretrain_generator",

@@ -21,9 +21,13 @@ from studies.runs.train import Place, train_run
 SMALL = {"network": {"base_width": 8}}
 VARIANTS: dict[str, dict[str, Any]] = {
     # batch statistics are calibrated, fakes are stored, and the critic is pretrained
-    "cgan": {"generator": SMALL, "critic": SMALL, "critic_pretraining": 0.3, "pretraining": 0.3},
+    "cgan": {"generator": SMALL, "critic": SMALL},
     # the prior over colours
     "regression": {"generator": {"network": {"base_width": 8}}, "reconstruction": {"loss": "bins"}},
+}
+SCHEDULES: dict[str, dict[str, float]] = {
+    "cgan": {"critic_pretraining": 0.3, "pretraining": 0.3},
+    "regression": {},
 }
 
 
@@ -54,6 +58,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> Iterator[None
 def trained(home: Home, dataset: Dataset, name: str, study: str) -> Run:
     fields = {
         "variant": {"name": name, **VARIANTS[name]},
+        "schedule": SCHEDULES[name],
         "dataset": dataset.name,
         "budget": {"amount": 60, "unit": "images"},
         "batches": {"size": 4},

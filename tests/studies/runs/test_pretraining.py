@@ -22,9 +22,9 @@ RUN: dict[str, Any] = {
     "batches": {"size": 8},
     "watch": {"validations": 4, "validation_images": 8, "log_steps": 2, "preview_images": 0},
     "engine": {"device": "cpu", "precision": "32"},
+    "schedule": {"pretraining": 0.5},
     "variant": {
         "name": "cgan",
-        "pretraining": 0.5,
         "generator": {"network": {"base_width": 8}, "average": 0.9},
         "critic": {"network": {"base_width": 8}, "adam": {"decay": "linear", "decay_from": 0.2}},
     },
@@ -82,18 +82,20 @@ def test_what_would_pretrain_otherwise_shares_nothing(home: Path) -> None:
     def file(**changes: Any) -> Path | None:
         return pretraining.file_for(home, config(**changes), "data")
 
-    assert file() == file(variant={"reconstruction_weight": 1.0, "critic_pretraining": 0.1})
+    assert file() == file(
+        variant={"reconstruction_weight": 1.0}, schedule={"critic_pretraining": 0.1}
+    )
     different: list[dict[str, Any]] = [
         {"seed": 1},
         {"budget": {"amount": 100}},
         {"batches": {"size": 4}},
         {"variant": {"reconstruction": "l2"}},
         {"variant": {"generator": {"network": {"base_width": 4}}}},
-        {"variant": {"pretraining": 0.25}},
+        {"schedule": {"pretraining": 0.25}},
         {"variant": {"name": "egan", "parents": 2, "generator": {"average": 0.0}}},
     ]
     assert len({file(), *(file(**changes) for changes in different)}) == 1 + len(different)
-    assert file(variant={"pretraining": 0.0}) is None
+    assert file(schedule={"pretraining": 0.0}) is None
 
 
 def test_a_damaged_file_is_passed_over(home: Path, dataset: Dataset) -> None:

@@ -122,10 +122,13 @@ def test_a_processor_is_read_from_what_the_system_says(
 
 def test_how_a_run_is_watched_is_its_identity_only_where_the_schedule_acts_on_it() -> None:
     def identity(validations: int, metric: str) -> str:
-        variant = {"name": "cgan", "inflection": {"metric": metric}}
-        return parse(
-            RunConfig, {"variant": variant, "dataset": "d", "watch": {"validations": validations}}
-        ).identity("x")
+        fields = {
+            "variant": {"name": "cgan"},
+            "schedule": {"inflection": {"metric": metric}},
+            "dataset": "d",
+            "watch": {"validations": validations},
+        }
+        return parse(RunConfig, fields).identity("x")
 
     assert identity(5, "off") == identity(10, "off")
     assert identity(5, "delta_e") != identity(10, "delta_e")

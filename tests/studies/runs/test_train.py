@@ -154,7 +154,7 @@ Start = Callable[[RunConfig, str], BaseProcess]
 def test_a_killed_run_resumes_bit_by_bit(variant: str, home: Path, start: Start) -> None:
     """SIGKILL in the middle, through a change of phase: weights and every logged figure equal those of an unbroken run."""
     fields = config(variant).model_dump(mode="json")
-    fields["variant"]["pretraining"] = 0.25
+    fields["schedule"]["pretraining"] = 0.25
     fields["budget"]["amount"] = 160 if variant == "wgan_gp" else 120
     fields["watch"]["checkpoint_seconds"] = 1e-3  # after every step
     settings = parse(RunConfig, fields)

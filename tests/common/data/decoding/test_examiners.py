@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.decoding import cutting, examiners, images
+from common.data.decoding import cutting, images
+from common.data.decoding.confined import Limits
 from common.data.decoding.cutting import Cut, Cutting
 from common.data.decoding.examiners import Examiners
 from common.data.decoding.images import BadImage, decode
@@ -46,27 +47,21 @@ def test_what_comes_back_is_in_order_and_what_cutting_gives(tmp_path: Path) -> N
         )
 
 
-def test_a_file_that_takes_too_long_ends_its_examiner_and_no_other_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_takes_too_long_ends_its_examiner_and_no_other_file(tmp_path: Path) -> None:
     files = photographs(tmp_path, 6)
     # within the limit on scans
     (tmp_path / "03-endless.jpg").write_bytes(progressive(1000, 350))
     files.insert(3, tmp_path / "03-endless.jpg")
-    monkeypatch.setenv("PYTHONPATH", str(_with_limits(tmp_path, seconds=0.2)))
-    with Examiners(HOW, count=1) as team:
+    with Examiners(HOW, count=1, limits=Limits(seconds=0.2)) as team:
         results = list(team.examine(files))
     assert [isinstance(one, Cut) for one in results] == [True] * 3 + [False] + [True] * 3
     assert "seconds of processor time" in str(results[3])
 
 
-def test_a_file_that_takes_too_much_memory_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_takes_too_much_memory_is_named(tmp_path: Path) -> None:
     files = photographs(tmp_path, 2)
     Image.new("RGB", (4900, 4900)).save(tmp_path / "large.png")
-    monkeypatch.setenv("PYTHONPATH", str(_with_limits(tmp_path, memory=2**26)))
-    with Examiners(HOW, count=1) as team:
+    with Examiners(HOW, count=1, limits=Limits(memory=2**26)) as team:
         results = list(team.examine([*files, tmp_path / "large.png", files[0]]))
     assert [isinstance(one, Cut) for one in results] == [
         True,
@@ -76,22 +71,12 @@ def test_a_file_that_takes_too_much_memory_is_named(
     ] and "memory" in str(results[2])
 
 
-def _with_limits(folder: Path, **limits: float) -> Path:
-    """A folder on the path of examiners' interpreters that sets other limits as they start."""
-    lines = "".join(f"examiners.{name.upper()} = {value}\n" for name, value in limits.items())
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(
-        f"from common.data.decoding import examiners\n{lines}"
-    )
-    return folder / "site"
-
-
 def test_an_examiner_that_is_killed_is_replaced(tmp_path: Path) -> None:
     files = photographs(tmp_path, 30)
     with Examiners(HOW, count=1) as team:
         pieces = team.examine(files)
         first = next(pieces)
-        os.kill(team._team[0]._process.pid, signal.SIGKILL)
+        os.kill(team._team[0].process.process_id, signal.SIGKILL)
         rest = list(pieces)
     bad = [one for one in rest if isinstance(one, BadImage)]
     assert (
@@ -108,6 +93,8 @@ def test_scans_are_limited_by_what_they_cost(tmp_path: Path) -> None:
         decode(progressive(1000, 450))
 
 
-@pytest.mark.parametrize("limit", ["SECONDS", "WAIT", "MEMORY"])
-def test_limits_are_those_that_are_promised(limit: str) -> None:
-    assert getattr(examiners, limit) == {"SECONDS": 5.0, "WAIT": 60.0, "MEMORY": 2**30}[limit]
+def test_limits_are_those_that_are_promised() -> None:
+    limits = Limits()
+    assert limits.seconds == 5.0
+    assert limits.wait == 60.0
+    assert limits.memory == 2**30

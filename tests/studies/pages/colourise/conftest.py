@@ -175,3 +175,11 @@ def address(serving: Callable[..., Any]) -> Iterator[str]:
     """A server with one place."""
     with serving("--queue", "0") as (url, _):
         yield url
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """A photograph's file that takes a while to decode."""
+    file = io.BytesIO()
+    Image.effect_noise((4000, 3000), 20).convert("RGB").save(file, "JPEG", progressive=True)
+    return file.getvalue()
