@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import numpy as np
+from jaxtyping import UInt8
+
 from common.tracking.names import SYSTEM
 
 if TYPE_CHECKING:
@@ -112,6 +115,11 @@ class Run:
         """Buffers metric values; `step` is images seen."""
         now = int(time.time() * 1000)
         self._pending += [Row(key, float(value), step, now) for key, value in metrics.items()]
+
+    def log_pictures(self, pictures: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None:
+        """Shows pictures in MLflow's UI, under their names."""
+        for name, picture in pictures.items():
+            self._client.log_image(self.id, picture, key=name, step=0)
 
     @contextmanager
     def watch_machine(self) -> Iterator[None]:
@@ -224,6 +232,9 @@ class Listener(Run):
         yield
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Does nothing: only the first rank logs."""
+
+    def log_pictures(self, pictures: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None:
         """Does nothing: only the first rank logs."""
 
     def flush(self) -> None:

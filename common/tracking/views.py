@@ -5,17 +5,22 @@ from urllib.parse import urlencode
 
 KEY = "colourbench"
 TAG = f"mlflow.sharedViewState.{KEY}"
-COLUMNS = ("metrics.`test/delta_e`", "metrics.`test/colourfulness`", "tags.`arm`", "tags.`seed`")
+OF_ARMS = ("metrics.`test/delta_e`", "metrics.`test/colourfulness`", "tags.`arm`", "tags.`seed`")
+OF_TRIALS = (
+    "metrics.`validation/delta_e`",
+    "metrics.`validation/colourfulness`",
+    "tags.`trial`",
+    "tags.`outcome`",
+)
 # the parts of the UI's own state that it does not fill in by itself
 STATE = {
-    "searchFilter": "tags.kind != 'comparison'",
+    "searchFilter": "tags.kind != 'comparison' and tags.kind != 'sweep'",
     "orderByKey": "attributes.start_time",
     "orderByAsc": True,
     "startTime": "ALL",
     "lifecycleFilter": "Active",
     "datasetsFilter": [],
     "modelVersionFilter": "All Runs",
-    "selectedColumns": list(COLUMNS),
     "runsExpanded": {},
     "runsPinned": [],
     "runsHidden": [],
@@ -42,7 +47,8 @@ def view(by_arm: bool) -> str:
     """
     keys = [{"mode": "tag", "groupByData": "arm"}]
     grouped = {"aggregateFunction": "average", "groupByKeys": keys} if by_arm else None
-    return json.dumps(STATE | {"groupBy": grouped})
+    columns = OF_ARMS if by_arm else OF_TRIALS
+    return json.dumps(STATE | {"groupBy": grouped, "selectedColumns": columns})
 
 
 def page_of(experiment: str, port: int) -> str:

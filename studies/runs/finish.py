@@ -23,6 +23,9 @@ from variants.players.calibration import TEST_IMAGES
 from variants.players.colouriser import Colouriser
 
 SAMPLE_IMAGES = 64
+SHOWN_IMAGES = 4  # in MLflow's UI
+# the step of figures that a run has once: runs end at different images, and the UI draws bars where all have one step
+AT_THE_END = 0
 
 
 def finish(session: Session, test: bool) -> None:
@@ -30,14 +33,13 @@ def finish(session: Session, test: bool) -> None:
     if session.engine.rank:
         return
     run = session.run
-    images = session.progress.images
     colouriser = session.variant.colouriser(TEST_IMAGES)
     calibration = colouriser.prepare()
     if calibration:
         calibration["calibration_batch"] = float(session.variant.calibration_batch)
     save_generator(run, colouriser, session.dataset)
     write_atomically(run.folder / LABELS, json.dumps(session.dataset.labels).encode())
-    run.log(_cost(session, colouriser) | calibration, images)
+    run.log(_cost(session, colouriser) | calibration, AT_THE_END)
     tested = _test(session, colouriser) if test else []
     integrity.seal(run.folder, [CONFIG, GENERATOR, LABELS, *tested])
     if session.config.watch.keep == "generator":
@@ -59,16 +61,15 @@ def _cost(session: Session, colouriser: Colouriser) -> dict[str, float]:
 def _test(session: Session, colouriser: Colouriser) -> list[str]:
     """Scores the test split, under each condition of the settings too; returns the names of the files written."""
     run = session.run
-    images = session.progress.images
     split = session.dataset.split("test")
     labelled = session.config.variant.generator.labels
-    write_evaluation(run, evaluate(colouriser, split, labelled, SAMPLE_IMAGES), images)
-    conditions = score_under_conditions(run, session.config, session.dataset, colouriser, images)
+    write_evaluation(run, evaluate(colouriser, split, labelled, SAMPLE_IMAGES))
+    conditions = score_under_conditions(run, session.config, session.dataset, colouriser)
     return [PER_IMAGE, SAMPLES, *conditions]
 
 
 def score_under_conditions(
-    run: Run, config: RunConfig, dataset: Dataset, colouriser: Colouriser, images: int
+    run: Run, config: RunConfig, dataset: Dataset, colouriser: Colouriser
 ) -> list[str]:
     """Scores the test split on old films or with hints, if the settings ask for it; returns the names of the files written."""
     wanted = conditions.names(config.watch.conditions, colouriser.takes_hints)
@@ -81,7 +82,7 @@ def score_under_conditions(
     with replacing(run.folder / CONDITIONS) as file:
         table.to_parquet(file, index=False)
     means = table.groupby("condition")["delta_e"].mean()
-    run.log({f"{CONDITION}{name}": float(value) for name, value in means.items()}, images)
+    run.log({f"{CONDITION}{name}": float(value) for name, value in means.items()}, AT_THE_END)
     return [CONDITIONS]
 
 
@@ -90,8 +91,7 @@ def score_later(run: Run, config: RunConfig, dataset: Dataset) -> None:
     if not config.watch.conditions or (run.folder / CONDITIONS).is_file() or not is_first_rank():
         return
     colouriser, _ = load_run(run, config.engine.device)
-    images = int(run.metrics.get("images", 0))
-    integrity.seal(run.folder, score_under_conditions(run, config, dataset, colouriser, images))
+    integrity.seal(run.folder, score_under_conditions(run, config, dataset, colouriser))
 
 
 @torch.no_grad()
@@ -102,10 +102,16 @@ def _gflops(colouriser: Colouriser, size: int) -> float:
     return float(counter.flops / 1e9)
 
 
-def write_evaluation(run: Run, evaluation: Evaluation, images: int = 0) -> None:
-    """Writes the per-image metrics of the test split and sample photographs, and logs the metrics' means."""
+def write_evaluation(run: Run, evaluation: Evaluation) -> None:
+    """Writes the per-image metrics of the test split and sample photographs; logs the metrics' means and some photographs.
+
+    The samples are of the same photographs in every run, so that MLflow's UI shows the arms side by side.
+    """
     with replacing(run.folder / PER_IMAGE) as file:
         evaluation.table.to_parquet(file, index=False)
     with replacing(run.folder / SAMPLES) as file:
         np.save(file, evaluation.samples)
-    run.log({f"{TEST}{name}": value for name, value in evaluation.means().items()}, images)
+    means = {f"{TEST}{name}": value for name, value in evaluation.means().items()}
+    run.log(means, AT_THE_END)
+    shown = evaluation.samples[:SHOWN_IMAGES]
+    run.log_pictures({f"test photograph {n}": picture for n, picture in enumerate(shown, start=1)})

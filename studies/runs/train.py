@@ -165,7 +165,9 @@ def _train_and_finish(
             train(session, options.report)
         finish(session, options.test)
     except Pruned:
-        run.tag(pruned="yes")
+        # its last validation places it among the others
+        run.flush()
+        run.tag(outcome="pruned")
         run.abandon("KILLED")
         raise
     except Interrupted:

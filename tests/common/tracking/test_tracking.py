@@ -152,13 +152,17 @@ def test_the_ui_opens_at_a_studys_runs(store: Store) -> None:
     assert asked == {"viewStateShareKey": ["colourbench"], "compareRunsMode": ["CHART"]}
     tag = f"mlflow.sharedViewState.{asked['viewStateShareKey'][0]}"
     grouped = {}
+    columns = {}
     for study in ("study", "sweep"):
         experiment = store._client.get_experiment(store.share_view(study))
         state = json.loads(experiment.tags[tag])
         grouped[study] = state["groupBy"]
-        assert state["searchFilter"] == "tags.kind != 'comparison'"
+        assert state["searchFilter"] == "tags.kind != 'comparison' and tags.kind != 'sweep'"
+        columns[study] = state["selectedColumns"]
     assert grouped["study"]["groupByKeys"] == [{"mode": "tag", "groupByData": "arm"}]
     assert grouped["sweep"] is None
+    assert "tags.`arm`" in columns["study"]
+    assert "tags.`outcome`" in columns["sweep"]
     with pytest.raises(ColourbenchError, match=r"no study 'none' \(known: study, sweep\)"):
         store.share_view("none")
 

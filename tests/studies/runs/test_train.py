@@ -3,12 +3,15 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from common.config import parse
@@ -19,6 +22,7 @@ from studies.home import Home
 from studies.runs.configuration import RunConfig
 from studies.runs.model import load_run
 from studies.runs.train import Place, RunOptions, train_run
+from studies.runs.training import Pruned
 from variants.registry import CLASSES
 
 PLACE = Place("study", "run", {"kind": "run", "arm": "x"})
@@ -92,6 +96,42 @@ def test_a_run_leaves_everything_it_promises(store: Store, dataset: Dataset) -> 
     seconds = run.curves(["validation/delta_e", "seconds", "updates"]).dropna()
     assert seconds["updates"].tolist() == [8, 16, 24] and seconds["seconds"].is_monotonic_increasing
     assert not list(run.folder.glob("checkpoint-*"))
+
+
+def test_figures_that_a_run_has_once_have_one_step(store: Store, dataset: Dataset) -> None:
+    """Else the UI draws dots where the runs happened to end; batches of 8 do not divide every budget."""
+    for images in (96, 100):
+        settings = config(images=images, batches={"size": 8})
+        run = train_run(store, dataset, settings, replace(PLACE, name=str(images)))
+        for name in ("test/delta_e", "test/psnr_rgb", "images", "peak_memory_gb"):
+            assert [item.step for item in run.history(name)] == [0], name
+
+
+def test_test_photographs_are_shown_beside_those_of_other_runs(
+    store: Store, dataset: Dataset
+) -> None:
+    """As MLflow's UI looks for them: image files by key, and the tag that says there are some."""
+    run = train_run(store, dataset, config(), PLACE)
+    samples = np.load(run.folder / "samples.npy")
+    assert "mlflow.loggedImages" in store.run(run.id).tags
+    pictures = sorted((run.folder / "images").glob("test photograph 1+*.png"))
+    assert len(pictures) == 1
+    assert np.array_equal(np.asarray(Image.open(pictures[0])), samples[0])
+
+
+def test_a_pruned_run_keeps_its_figures(store: Store, dataset: Dataset) -> None:
+    """Where it stood when it was pruned places it among the others, and a tag says what became of it."""
+
+    def report(validation: int, _: dict[str, float]) -> None:
+        if validation == 2:
+            raise Pruned
+
+    with pytest.raises(Pruned):
+        train_run(store, dataset, config(), PLACE, RunOptions(report))
+    [run] = store.find(PLACE.study, {"mlflow.runName": PLACE.name})
+    assert run.status == "KILLED"
+    assert run.tags["outcome"] == "pruned"
+    assert [item.step for item in run.history("validation/delta_e")] == [32, 64]
 
 
 def test_a_home_with_a_space_holds_its_own_files(
