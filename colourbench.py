@@ -19,6 +19,7 @@ from studies.commands import (
     data,
     demo,
     rating_imports,
+    rating_people,
     rating_plans,
     ratings,
     results,
@@ -51,18 +52,22 @@ def options(
 
 
 VERBS: tuple[Callable[..., None], ...] = (
-    *(demo.demo, train.train, train.config, train.estimate),
-    *(sweep.sweep, sweep.sweeps, compare.compare, compare.plan),
-    *(
-        results.evaluate,
-        results.report,
-        results.runs,
-        use.colourise,
-        use.export,
-        serve.serve,
-        results.ui,
-        bench.bench,
-    ),
+    demo.demo,
+    train.train,
+    train.config,
+    train.estimate,
+    sweep.sweep,
+    sweep.sweeps,
+    compare.compare,
+    compare.plan,
+    results.evaluate,
+    results.report,
+    results.runs,
+    use.colourise,
+    use.export,
+    serve.serve,
+    results.ui,
+    bench.bench,
 )
 for verb in VERBS:
     app.command()(verb)
@@ -81,7 +86,8 @@ for verb in (
     ratings.collect,
     rating_plans.status,
     ratings.tables,
-    ratings.withdraw,
+    rating_people.raters,
+    rating_people.withdraw,
 ):
     ratings_app.command()(verb)
 ratings_app.command("import")(rating_imports.import_answers)

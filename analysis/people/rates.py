@@ -32,6 +32,8 @@ LIMITS: dict[TestName, tuple[float, float]] = {
     "opinion": (1, 5),
     "preference": (0, 1),
 }
+# the session of answers from sheets: a returned file's name may hold a person's
+SHEET = "sheet"
 NOT_PASSED = "not passed"  # a check of colour vision or screen before the first trial
 # a median reaction below this is no judgement: seeing and pressing alone take longer
 QUICK_MS = 200.0
@@ -167,6 +169,8 @@ def raters(answers: pd.DataFrame, test: TestName) -> pd.DataFrame:
 
 def _reason(trials: pd.DataFrame, right: int, watched: int, chance: float) -> str:
     """Why a rater's answers are left out; empty if they are kept."""
+    if "rejected" in trials and trials["rejected"].fillna("").iloc[0]:
+        return f"by the study's owner: {trials['rejected'].iloc[0]}"
     if right < rightly_needed(watched, chance):
         return f"{right} of {watched} vigilance trials are right, as chance might have it"
     counted = trials[trials["kind"] != "practice"]
@@ -174,9 +178,16 @@ def _reason(trials: pd.DataFrame, right: int, watched: int, chance: float) -> st
         return "one and the same answer to every question"
     if "reaction_ms" in trials and trials["reaction_ms"].median() < QUICK_MS:
         return f"answers within {QUICK_MS:.0f} ms"
+    if "fetches" in trials and (trials["fetches"] == 0).any() and not _is_of_a_sheet(trials):
+        return "answers about pictures that were never fetched"
     if "screen" in trials and (trials["screen"] == NOT_PASSED).any():
         return "a check of colour vision or screen is not passed"
     return ""
+
+
+def _is_of_a_sheet(trials: pd.DataFrame) -> bool:
+    """Whether answers were written into a sheet: then nobody counted who looked at a picture."""
+    return "session" in trials and bool((trials["session"] == SHEET).all())
 
 
 def rightly_needed(watched: int, chance: float) -> int:

@@ -80,6 +80,19 @@ CompletionUrlOption = Annotated[
     str | None,
     typer.Option(help="Where raters go at the end, such as a recruiting service's page."),
 ]
+OutcomeUrlOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--outcome-url",
+        metavar="OUTCOME=URL",
+        help="Where a rater goes instead whose `attention` failed, who is `screened_out`, who finds the study `full`, or "
+        "gives `no_consent`; as often as needed.",
+    ),
+]
+BlocksOption = Annotated[
+    int | None,
+    typer.Option("--blocks", min=1, max=100, help="Blocks that a rater may do; by default 1."),
+]
 MostRatersOption = Annotated[
     int | None, typer.Option(min=1, help="Accept no more raters who answer; by default 10,000.")
 ]

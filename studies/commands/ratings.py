@@ -1,6 +1,5 @@
-"""Verbs of the human study: sheets, the page, collecting answers, tables, withdrawal."""
+"""Verbs of the human study: sheets, the page, collecting answers, tables."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -20,6 +19,7 @@ from studies.commands.options import (
 from studies.commands.rating_options import (
     AnswersOption,
     ArmsOption,
+    BlocksOption,
     CompletionUrlOption,
     ConsentOption,
     ExposureOption,
@@ -27,6 +27,7 @@ from studies.commands.rating_options import (
     HostNameOption,
     HostOption,
     MostRatersOption,
+    OutcomeUrlOption,
     OutOption,
     PageTest,
     PortOption,
@@ -87,6 +88,8 @@ def serve(
     arms: ArmsOption = None,
     consent: ConsentOption = None,
     completion_url: CompletionUrlOption = None,
+    outcome_url: OutcomeUrlOption = None,
+    blocks: BlocksOption = None,
     most_raters: MostRatersOption = None,
     require_id: RequireIdOption = None,
     host: HostOption = "127.0.0.1",
@@ -121,6 +124,8 @@ def serve(
         _hosts(host, name),
         consent=consent.read_text(encoding="utf-8", errors="replace") if consent else None,
         completion_url=completion_url,
+        outcome_urls=_by_outcome(outcome_url),
+        most_blocks=blocks,
         most_raters=most_raters,
         required_id=require_id,
     )
@@ -142,6 +147,10 @@ def collect(
             help="Filled sheets (XLSX, ODS, CSV); by default those in the study's folder."
         ),
     ] = None,
+    replace_answers: Annotated[
+        bool,
+        typer.Option("--replace", help="Let answers of a corrected sheet replace earlier ones."),
+    ] = False,
     folder: FolderOption = None,
     answers: AnswersOption = "",
     home: HomeOption = DEFAULT_HOME,
@@ -151,15 +160,17 @@ def collect(
     Example: colourbench ratings collect demo ~/returned/*.xlsx
     """
     check_exists(folder, *(files or []))
-    opened = _open(folder or open_home(home).ratings(study))
+    opened = open_study(folder or open_home(home).ratings(study))
     from studies.people.collection import collect as collect_sheets
     from studies.people.collection import filled_sheets
 
-    collected = collect_sheets(opened, store_of(opened, answers), files or filled_sheets(opened))
+    store = store_of(opened, answers)
+    collected = collect_sheets(opened, store, files or filled_sheets(opened), replace_answers)
     for problem in collected.problems:
         say(problem)
     say(
-        f"{collected.new} new answers, {collected.known} known already, {collected.blank} blank, {len(collected.problems)} unusable"
+        f"{collected.new} new answers, {collected.known} known already, {collected.corrected} corrected, "
+        f"{collected.blank} blank, {len(collected.problems)} unusable"
     )
     say(f"then: colourbench ratings tables {study}")
 
@@ -177,7 +188,7 @@ def tables(
     Example: colourbench ratings tables demo
     """
     check_exists(folder)
-    opened = _open(folder or open_home(home).ratings(study))
+    opened = open_study(folder or open_home(home).ratings(study))
     store = store_of(opened, answers)
     from analysis.report.people import replaced_runs
     from studies.people import results
@@ -187,37 +198,8 @@ def tables(
     print_tables(written)
     if compared and (replaced := replaced_runs(opened.folder, compared)):
         say(f"these answers are about other networks than the study has now: {', '.join(replaced)}")
-    say(f"tidy answers: {opened.folder / 'responses.csv'}\ntables: {opened.folder / 'tables'}")
-
-
-def withdraw(
-    study: StudyName,
-    code: Annotated[str, typer.Argument(help="The code that the rater got at the end.")],
-    folder: FolderOption = None,
-    answers: AnswersOption = "",
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Removes everything that a rater answered, for good. A keyed hash stays, so that a sheet that comes later is left out.
-
-    Example: colourbench ratings withdraw demo 527D08844129
-    """
-    opened = _open(folder or open_home(home).ratings(study))
-    store = store_of(opened, answers)
-    everybody = {row["rater"] for row in store.raters()} | {
-        trial.rater for trial in opened.key.trials
-    }
-    rater = {opened.key.withdrawal_code(rater): rater for rater in everybody}.get(
-        code.strip().upper()
-    )
-    if rater is None:
-        raise ColourbenchError(
-            f"no rater of {study} has the code {code}; perhaps a letter is wrong, or it is another study's"
-        )
-    removed = store.withdraw(rater, opened.keyed(rater))
-    (opened.folder / "responses.csv").unlink(missing_ok=True)
-    shutil.rmtree(opened.folder / "tables", ignore_errors=True)
     say(
-        f"{removed} answers are removed, and the tables that held them; write them again: colourbench ratings tables {study}"
+        f"tidy answers: {opened.folder / 'responses.csv'} (columns: codebook.csv)\ntables: {opened.folder / 'tables'}"
     )
 
 
@@ -254,7 +236,7 @@ def _begin_page(
 
 def _going_on(folder: Path, given: dict[str, Any], arms: list[str] | None) -> "RatingStudy":
     """Opens a study that has begun; options that contradict its key are refused."""
-    opened = _open(folder)
+    opened = open_study(folder)
     wanted = {name: value for name, value in given.items() if value is not None}
     other = {
         name: getattr(opened.key.design, name)
@@ -295,6 +277,16 @@ def _compared(home: Path, study: str) -> "Results | None":
         return None
 
 
+def _by_outcome(given: list[str] | None) -> dict[str, str] | None:
+    """OUTCOME=URL pairs as a mapping; None where none is given."""
+    if not given:
+        return None
+    wrong = [pair for pair in given if "=" not in pair]
+    if wrong:
+        raise ColourbenchError(f"--outcome-url {wrong[0]}: write OUTCOME=URL")
+    return dict(pair.split("=", 1) for pair in given)
+
+
 def _hosts(host: str, names: list[str] | None) -> tuple[str, ...]:
     """Names under which the page may be asked for; any name if it listens everywhere and none is given."""
     from studies.pages.ratings.settings import PageSettings
@@ -304,7 +296,7 @@ def _hosts(host: str, names: list[str] | None) -> tuple[str, ...]:
     return (host, *(names or ()), *PageSettings.hosts)
 
 
-def _open(folder: Path) -> "RatingStudy":
+def open_study(folder: Path) -> "RatingStudy":
     from studies.people.study import RatingStudy
 
     return RatingStudy(folder)

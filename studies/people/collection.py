@@ -7,43 +7,40 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.people.design import Trial
-from analysis.people.rates import NOT_PASSED
+from analysis.people.rates import NOT_PASSED, SHEET
 from common.errors import ColourbenchError
 from studies.people.sheets import reading
 from studies.people.store import Answer, Contradiction, ResponseStore
 from studies.people.study import SCHEMA, RatingStudy
 
-TIDY = (
-    *(
-        "study",
-        "schema",
-        "rater",
-        "session",
-        "trial",
-        "block",
-        "kind",
-        "image",
-        "arm",
-        "seed",
-        "side",
-        "exposure_ms",
-        "response",
-    ),
-    *(
-        "reaction_ms",
-        "time",
-        "other",
-        "other_seed",
-        "requested_ms",
-        "focus_lost",
-        "full_screen",
-        "fetches",
-        "consent",
-    ),
-    *("age", "screen"),
-)
-# the session of answers from sheets: a returned file's name may hold a person's
-SHEET = "sheet"
+# the columns of responses.csv and what they hold, as codebook.csv says
+TIDY = {
+    "study": "name of the study whose photographs are rated",
+    "schema": "version of this table",
+    "rater": "pseudonym of the rater",
+    "session": "one load of the page; `sheet` for answers from sheets",
+    "trial": "place of the trial in its block, from 1, practice included",
+    "block": "number of the rater's block, from 1",
+    "kind": "practice, test, vigilance (random colours) or repeat (a test trial again); only test trials are counted",
+    "image": "name of the photograph",
+    "arm": "whose colours are judged; `truth` for the photograph's own",
+    "seed": "seed of the run that coloured it; empty for the truth and random colours",
+    "side": "left or right: of the truth in a pair, of `arm` in a preference; else empty",
+    "exposure_ms": "how long the picture was really shown, in milliseconds; 0 or empty: without limit",
+    "response": "pair and preference: left, right, equal; single: real, fake; opinion: 1 (bad) to 5 (excellent)",
+    "reaction_ms": "milliseconds from the picture's first frame to the answer",
+    "time": "when the answer was kept (UTC)",
+    "other": "in a preference, the arm on the other side",
+    "other_seed": "seed of the other arm's run",
+    "requested_ms": "how long the picture was to be shown; 0: without limit",
+    "focus_lost": "whether the window lost the focus during the trial",
+    "full_screen": "whether the page filled the screen",
+    "fetches": "how often the picture was fetched; more than 1: the page was reloaded",
+    "consent": "SHA-256 of the text that the rater agreed to; the texts are in consents/",
+    "age": "age band, if told",
+    "screen": "check of screen and colour vision: passed, not passed, or empty",
+    "rejected": "why the study's owner left the rater out; empty if not",
+}
 
 
 @dataclass
@@ -52,6 +49,7 @@ class Collected:
 
     new: int = 0
     known: int = 0  # answers that were in the store already
+    corrected: int = 0  # answers that took the place of earlier ones
     blank: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -61,8 +59,14 @@ def filled_sheets(study: RatingStudy) -> list[Path]:
     return sorted(path for suffix in reading.SUFFIXES for path in study.sheets.glob(f"*/*{suffix}"))
 
 
-def collect(study: RatingStudy, store: ResponseStore, files: Sequence[Path]) -> Collected:
-    """Takes the answers of filled sheets into the store. Twice changes nothing, and one bad file or cell stops no other."""
+def collect(
+    study: RatingStudy, store: ResponseStore, files: Sequence[Path], replace: bool = False
+) -> Collected:
+    """Takes the answers of filled sheets into the store. Twice changes nothing, and one bad file or cell stops no other.
+
+    Args:
+        replace: whether answers that differ from earlier ones take their place, as in a corrected sheet.
+    """
     collected = Collected()
     trials = {trial.code: trial for trial in study.key.trials}
     withdrawn = store.withdrawn()
@@ -74,7 +78,7 @@ def collect(study: RatingStudy, store: ResponseStore, files: Sequence[Path]) -> 
             continue
         collected.problems += sheet.problems
         collected.blank += sheet.blank
-        _take(study, store, sheet, trials, withdrawn, collected)
+        _take(study, store, sheet, trials, withdrawn, collected, replace)
     return collected
 
 
@@ -85,6 +89,7 @@ def _take(
     trials: dict[str, Trial],
     withdrawn: set[str],
     collected: Collected,
+    replace: bool,
 ) -> None:
     added: set[str] = set()
     for code, (response, where) in sheet.answers.items():
@@ -98,8 +103,12 @@ def _take(
         try:
             fresh = store.answer(Answer(code, response, SHEET, f"sheet {code}"))
         except Contradiction as error:
+            if replace:
+                store.correct(code, response)
+                collected.corrected += 1
+                continue
             collected.problems.append(
-                f"{sheet.path}, {where}: {error}, not {response!r}; the first one counts"
+                f"{sheet.path}, {where}: {error}, not {response!r}; the first one counts (--replace takes the last one)"
             )
             continue
         collected.new += fresh

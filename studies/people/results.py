@@ -13,7 +13,7 @@ from analysis.people.design import TestName
 from analysis.report.people import RUNS
 from analysis.results import Results
 from common.colour.metrics import METRICS
-from studies.people.collection import tidy
+from studies.people.collection import TIDY, tidy
 from studies.people.store import ResponseStore
 from studies.people.study import RatingStudy
 
@@ -33,6 +33,8 @@ def write(
     """
     answers = tidy(study, store)
     answers.to_csv(study.folder / "responses.csv", index=False)
+    codebook = pd.DataFrame(TIDY.items(), columns=["column", "meaning"])
+    codebook.to_csv(study.folder / "codebook.csv", index=False)
     frames = judge(answers, study.key.design.test, study.key.fixed)
     # a preference is about two photographs
     if compared and study.key.design.test != "preference":

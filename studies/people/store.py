@@ -33,6 +33,9 @@ RATERS = sql.Table(
     sql.Column("age", sql.String(10)),  # a band, if told
     sql.Column("screen", sql.JSON),  # size, brightness and colour plates: passed or not
     sql.Column("began", sql.Float, nullable=False),
+    sql.Column("comment", sql.Text),  # what the rater says at the end
+    sql.Column("rejected", sql.Text),  # why the study's owner leaves the answers out
+    sql.Column("paid", sql.Boolean),
 )
 TRIALS = sql.Table(
     "trials",
@@ -240,6 +243,15 @@ class ResponseStore:
                 ) from None
             return False
 
+    def correct(self, code: str, response: str) -> None:
+        """Puts another answer in the place of one that is there, as a corrected sheet asks."""
+        with self._writing() as connection:
+            connection.execute(
+                ANSWERS.update()
+                .where(ANSWERS.c.code == code)
+                .values(response=response, time=time.time())
+            )
+
     def table(self) -> "pd.DataFrame":
         """All answers with what they were about, in the order of the trials."""
         import pandas as pd  # the page does without it
@@ -250,6 +262,7 @@ class ResponseStore:
                 RATERS.c.consent,
                 RATERS.c.age,
                 RATERS.c.screen,
+                RATERS.c.rejected,
                 *(column for column in ANSWERS.c if column.name != "code"),
             )
             .join(ANSWERS, ANSWERS.c.code == TRIALS.c.code)

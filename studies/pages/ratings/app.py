@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from studies.pages.guard import Guard
 from studies.pages.ratings import plates
-from studies.pages.ratings.sessions import Age, BegunElsewhere, Refused, Screen, Sessions
+from studies.pages.ratings.sessions import Age, BegunElsewhere, Full, Refused, Screen, Sessions
 from studies.people.store import Answer
 
 STATIC = Path(__file__).with_name("static")
@@ -60,11 +60,17 @@ class Answered(Body):
     full_screen: bool
 
 
+class Comment(Body):
+    """What a rater says at the end."""
+
+    text: Annotated[str, Field(max_length=2000)]
+
+
 def make_app(sessions: Sessions) -> FastAPI:
     """The application for one study. FastAPI's own documentation pages are off, for they load scripts from elsewhere."""
     app = FastAPI(title="colourbench ratings", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, hosts=sessions.settings.hosts)
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Refused, _refusal(sessions))
     app.add_exception_handler(RequestValidationError, _not_valid)
     _add_files(app)
     _add_session(app, sessions)
@@ -84,9 +90,19 @@ def cookie_name(sessions: Sessions) -> str:
     return f"colourbench-{sessions.study.keyed('cookie', 8)}"
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    kind = "elsewhere" if isinstance(error, BegunElsewhere) else "refused"
-    return JSONResponse({"error": str(error), "kind": kind}, 409)
+def _refusal(sessions: Sessions) -> Callable[[Request, Exception], JSONResponse]:
+    """Tells why something was refused, and where somebody goes who comes too late."""
+
+    def reply(_: Request, error: Exception) -> JSONResponse:
+        content = {"error": str(error), "kind": "refused"}
+        if isinstance(error, BegunElsewhere):
+            content["kind"] = "elsewhere"
+        if isinstance(error, Full):
+            content["kind"] = "full"
+            content["completion_url"] = sessions.settings.outcome_urls.get("full", "")
+        return JSONResponse(content, 409)
+
+    return reply
 
 
 async def _not_valid(_: Request, error: Exception) -> JSONResponse:
@@ -167,6 +183,11 @@ def _add_trials(app: FastAPI, sessions: Sessions) -> None:
     def more(rater: Rater) -> dict[str, Any]:
         sessions.another_block(rater)
         return sessions.state(rater)
+
+    @app.post("/comment", responses=_REFUSALS)
+    def comment(body: Comment, rater: Rater) -> dict[str, Any]:
+        sessions.comment(rater, body.text)
+        return {}
 
 
 def _add_pictures(app: FastAPI, sessions: Sessions) -> None:

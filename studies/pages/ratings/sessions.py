@@ -30,6 +30,10 @@ class BegunElsewhere(Refused):
     """The same person has begun in another browser."""
 
 
+class Full(Refused):
+    """The study has all the raters that it needs."""
+
+
 @dataclass(frozen=True)
 class Screen:
     """What a rater's browser and eyes say about the screen."""
@@ -65,7 +69,8 @@ class Sessions:
 
         Raises:
             BegunElsewhere: the rater has, and `take_over` was not said.
-            Refused: the consent is to another text, the link names nobody, or the study is full.
+            Full: the study has all its raters.
+            Refused: the consent is to another text, or the link names nobody.
         """
         self._check_consent(consent)
         self._check_outside(outside)
@@ -79,7 +84,7 @@ class Sessions:
                     raise BegunElsewhere("You have begun in another browser.")
                 self.store.update_rater(earlier["rater"], **facts)
             elif self._is_full():
-                raise Refused(
+                raise Full(
                     "this study has all the raters that it needs; thank you for your interest"
                 )
             else:
@@ -129,9 +134,15 @@ class Sessions:
             "colour": all(right[2:]),
         }
         self.store.update_rater(rater, screen=passed)
+        if self._is_screened_out(passed):
+            return
         with self._lock:
             if not self.store.trials(rater):
                 self._deal(rater)
+
+    def _is_screened_out(self, screen: dict[str, bool]) -> bool:
+        """Whether a rater whose screen did not pass leaves now; without an address for that, the tables leave the rater out."""
+        return "screened_out" in self.settings.outcome_urls and not all(screen.values())
 
     def plate_number(self, rater: str, plate: int) -> str:
         """The number that a plate shows this rater."""
@@ -141,9 +152,11 @@ class Sessions:
         """Deals the rater's next block, the least-filled cells first.
 
         Raises:
-            Refused: the last block is not answered, or no photographs are left.
+            Refused: the last block is not answered, the rater may do no more, or no photographs are left.
         """
         with self._lock:
+            if self._blocks(rater) >= self.settings.most_blocks:
+                raise Refused("you have done all that was asked for; thank you")
             self._deal(rater)
 
     def _deal(self, rater: str) -> None:
@@ -201,6 +214,7 @@ class Sessions:
                 "stage": "consent",
                 "text": self.settings.consent,
                 "version": self.settings.consent_version,
+                "decline_url": self.settings.outcome_urls.get("no_consent"),
             }
         known = self.store.rater(rater=rater)
         if known is None or known["consent"] != self.settings.consent_version:
@@ -210,6 +224,12 @@ class Sessions:
                 "stage": "screen",
                 "plates": len(plates.PLATES),
                 "questions": [plate.question for plate in plates.PLATES],
+            }
+        if self._is_screened_out(known["screen"]):
+            return {
+                "stage": "leave",
+                "reason": "This study needs another screen, or eyes that tell these colours apart. Thank you for coming.",
+                "completion_url": self.settings.outcome_urls["screened_out"],
             }
         waiting = self._waiting(rater)
         return self._next(waiting, self.store.trials(rater)) if waiting else self._end(rater)
@@ -230,6 +250,7 @@ class Sessions:
             "code": trial.code,
             "picture": f"picture/{trial.code}",
             "next_picture": f"picture/{waiting[1].code}" if len(waiting) > 1 else None,
+            "pictures": [f"picture/{one.code}" for one in waiting] if trial.trial == 1 else [],
             "practice": practice,
             "number": trial.trial if practice else position,
             "total": practised if practice else len(block) - practised,
@@ -242,13 +263,42 @@ class Sessions:
             "first": trial.trial == 1,
             "test_begins": position == 1 and practised > 0,
             "pause": position > 1 and (position - 1) % self.settings.break_every == 0,
+            "withdrawal_code": self.study.key.withdrawal_code(trial.rater),
+            # of a rater who has done what was asked for, and does more
+            "completion_url": self._completion_url(trial.rater) if trial.block > 1 else None,
         }
 
     def _end(self, rater: str) -> dict[str, Any]:
         left = len(self._schedule.left(self.store.trials(rater)))
+        may_go_on = self._blocks(rater) < self.settings.most_blocks
         return {
             "stage": "end",
             "withdrawal_code": self.study.key.withdrawal_code(rater),
-            "more": self._schedule.fits(left),
-            "completion_url": self.settings.completion_url or None,
+            "more": may_go_on and self._schedule.fits(left),
+            "completion_url": self._completion_url(rater),
         }
+
+    def _blocks(self, rater: str) -> int:
+        """How many blocks a rater was dealt."""
+        return max((trial.block for trial in self.store.trials(rater)), default=0)
+
+    def _completion_url(self, rater: str) -> str | None:
+        """Where a rater goes at the end: by whether the attention checks reject the rater, if there is an address for that."""
+        failed = self.settings.outcome_urls.get("attention")
+        if failed and self._is_rejected(rater):
+            return failed
+        return self.settings.completion_url or None
+
+    def _is_rejected(self, rater: str) -> bool:
+        # statistics take a second to import
+        from analysis.people import rates
+
+        answers = self.store.table()
+        own = answers[answers["rater"] == rater]
+        if not (own["kind"] == "test").any():
+            return False
+        return bool((rates.raters(own, self.study.key.design.test)["rejected"] != "").any())
+
+    def comment(self, rater: str, text: str) -> None:
+        """Keeps what a rater says about the study."""
+        self.store.update_rater(rater, comment=text)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,16 @@ from common.system.atomic import write_atomically
 
 CONSENT = Path(__file__).with_name("consent.txt")
 OPTIONS = "page.json"
-KEPT = ("consent", "completion_url", "most_raters", "required_id")
+KEPT = (
+    "consent",
+    "completion_url",
+    "outcome_urls",
+    "most_raters",
+    "most_blocks",
+    "required_id",
+)
+# how a rater's part can end beside the usual end; a recruiting service has a completion code for each
+OUTCOMES = ("attention", "screened_out", "full", "no_consent")
 LONGEST_CONSENT = 20_000  # characters
 # parameters by which recruiting services name a rater: Prolific, Mechanical Turk, SONA
 KNOWN_IDS = ("PROLIFIC_PID", "workerId", "survey_code")
@@ -27,16 +37,21 @@ class PageSettings:
     Args:
         consent: the text that raters agree to.
         completion_url: where a rater goes at the end, such as a recruiting service's page.
+        outcome_urls: where a rater goes instead whose attention failed, who is screened out, who finds the study full, or who
+            does not consent: outcome -> address.
         break_every: trials between two breaks.
         most_raters: the page accepts no more raters who answer.
+        most_blocks: blocks that a rater may do.
         required_id: the parameter of the address that must name a rater; empty: known ones are used where they are there.
         hosts: names and addresses under which the page may be asked for.
     """
 
     consent: str = field(default_factory=lambda: CONSENT.read_text(encoding="utf-8"))
     completion_url: str = ""
+    outcome_urls: Mapping[str, str] = field(default_factory=dict)
     break_every: int = 20
     most_raters: int = 10_000
+    most_blocks: int = 1
     required_id: str = ""
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
 
@@ -52,11 +67,17 @@ class PageSettings:
             raise ColourbenchError(
                 f"--require-id {self.required_id}: give the name of the address' parameter, such as PROLIFIC_PID"
             )
-        address = urlsplit(self.completion_url)
-        if self.completion_url and (address.scheme not in ("http", "https") or not address.netloc):
-            raise ColourbenchError(
-                f"the completion address {self.completion_url!r} must begin with http:// or https://"
-            )
+        for outcome in self.outcome_urls:
+            if outcome not in OUTCOMES:
+                raise ColourbenchError(
+                    f"--outcome-url {outcome}=…: the outcomes are {', '.join(OUTCOMES)}"
+                )
+        for url in (self.completion_url, *self.outcome_urls.values()):
+            address = urlsplit(url)
+            if url and (address.scheme not in ("http", "https") or not address.netloc):
+                raise ColourbenchError(
+                    f"the completion address {url!r} must begin with http:// or https://"
+                )
 
     @classmethod
     def of(cls, folder: Path, hosts: tuple[str, ...], **given: Any) -> "PageSettings":
@@ -75,7 +96,9 @@ class PageSettings:
 
     def keep(self, folder: Path) -> None:
         """Writes the options into a study's folder, so that they hold after a restart."""
-        content = {name: getattr(self, name) for name in KEPT}
+        content = {name: getattr(self, name) for name in KEPT} | {
+            "outcome_urls": dict(self.outcome_urls)
+        }
         write_atomically(folder / OPTIONS, json.dumps(content, indent=1).encode())
 
     def keep_consent(self, folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Reads filled sheets: XLSX and ODS workbooks and CSV files. Each cell that cannot be used is named; the others count."""
 
+import codecs
 import csv
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +53,8 @@ def read(path: Path, key: Key) -> Sheet:
     problems: list[str] = []
     answers: dict[str, tuple[str, str]] = {}
     blank = 0
-    for where, code, answer in rows:
+    for where, code, typed in rows:
+        answer = _as_answer(typed, key)
         problem = _problem(code, answer, trials, key, answers)
         if problem:
             problems.append(f"{path}, {where}: {problem}")
@@ -60,6 +63,19 @@ def read(path: Path, key: Key) -> Sheet:
         else:
             answers[code] = (answer, where)
     return Sheet(path, answers, problems, blank)
+
+
+def _as_answer(typed: str, key: Key) -> str:
+    """The answer that was meant: `3,0` and `3.0` are 3, `3 fair` and `fair` too, and `no difference` is equal."""
+    protocol = PROTOCOLS[key.design.test]
+    if not typed or typed in protocol.answers:
+        return typed
+    if number := re.fullmatch(r"(\d+)[.,]0*", typed):
+        return number[1]
+    for answer, label in zip(protocol.answers, protocol.labels, strict=True):
+        if typed in (label, label.removeprefix(answer).strip()):
+            return answer
+    return typed
 
 
 def _problem(
@@ -98,20 +114,36 @@ def _rows_of(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        sample = file.read(2048)
-        file.seek(0)
-        # Excel in many countries
-        rows = csv.reader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")
-        titles = [title.strip().lower() for title in next(rows, [])]
-        code, answer = _columns(titles, path)
-        for row in rows:
-            if len(row) > code and row[code].strip():  # spreadsheets append empty rows
-                yield (
-                    f"row {rows.line_num}",
-                    row[code].strip(),
-                    row[answer].strip().lower() if len(row) > answer else "",
-                )
+    text = _decoded(path.read_bytes())
+    lines = text.splitlines()
+    # Excel's own first line, by which it says how it separates
+    skipped = 1 if lines and lines[0].lower().startswith("sep=") else 0
+    rows = csv.reader(lines[skipped:], delimiter=_delimiter(lines[skipped:]))
+    titles = [title.strip().lower() for title in next(rows, [])]
+    code, answer = _columns(titles, path)
+    for row in rows:
+        if len(row) > code and row[code].strip():  # spreadsheets append empty rows
+            yield (
+                f"row {rows.line_num + skipped}",
+                row[code].strip(),
+                row[answer].strip().lower() if len(row) > answer else "",
+            )
+
+
+def _decoded(content: bytes) -> str:
+    """The text of a file that a spreadsheet saved: UTF-8, UTF-16 by its mark, or else Windows-1252."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """What separates the titles: a comma, a semicolon (Excel in many countries) or a tab."""
+    titles = lines[0] if lines else ""
+    return max(",;\t", key=titles.count)
 
 
 def _workbook_rows(path: Path) -> Iterator[tuple[str, str, str]]:

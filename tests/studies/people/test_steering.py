@@ -53,6 +53,7 @@ def judge(study: RatingStudy, prefer: int) -> None:
             )
             # attentive: random colours are never preferred
             response = trial.right_answer or ("left" if left else "right")
+            sessions.store.fetched(trial.code)
             sessions.answer(rater, Answer(trial.code, response, "s", trial.code))
 
 

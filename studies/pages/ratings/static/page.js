@@ -25,7 +25,7 @@ async function go() {
 
 function show(state) {
   keys = null;
-  const screens = { consent, screen, trial: beforeTrial, end };
+  const screens = { consent, screen, trial: beforeTrial, end, leave };
   screens[state.stage](state);
 }
 
@@ -59,7 +59,7 @@ async function ask(address, body) {
         status.textContent = "";
         const content = await reply.json();
         if (reply.ok) return content;
-        throw new Refusal(content.error || content.detail || "This cannot be done now.", content.kind);
+        throw new Refusal(content.error || content.detail || "This cannot be done now.", content);
       }
     } catch (error) {
       if (error instanceof Refusal) throw error;
@@ -70,9 +70,10 @@ async function ask(address, body) {
 }
 
 class Refusal extends Error {
-  constructor(text, kind) {
+  constructor(text, { kind, completion_url }) {
     super(text);
     this.kind = kind;
+    this.completion_url = completion_url;
   }
 }
 
@@ -95,6 +96,8 @@ function consent(state) {
   const find = open("consent");
   for (const paragraph of state.text.split(/\n\s*\n/)) find(".text").append(Object.assign(document.createElement("p"), { textContent: paragraph }));
   const form = find("form");
+  find(".decline").hidden = !state.decline_url;
+  if (state.decline_url) find(".decline").href = state.decline_url;
   onSubmit(form, () => begin({ consent: state.version, age: form.elements.age.value || null, outside }));
 }
 
@@ -103,6 +106,7 @@ async function begin(body) {
   try {
     return await ask("begin", body);
   } catch (error) {
+    if (error.kind === "full" && error.completion_url) return { stage: "leave", reason: error.message, completion_url: error.completion_url };
     if (error.kind !== "elsewhere" || !confirm(`${error.message} Go on here instead?`)) throw error;
     return ask("begin", { ...body, take_over: true });
   }
@@ -130,7 +134,8 @@ function onSubmit(form, request) {
     const button = form.querySelector("button");
     button.disabled = true;
     try {
-      show(await request());
+      const next = await request();
+      if (next) show(next);
     } catch (error) {
       button.disabled = false;
       tell(error);
@@ -154,9 +159,24 @@ function instructions(state) {
     : "Look at each picture for as long as you like.";
   find(".practice").textContent = state.practice ? `First come ${state.total} pictures for practice.` : "";
   find(".keys").textContent = `Tap a button, or use the keys: ${state.answers.map((answer, n) => `${keyOf(answer.value, n)} ${answer.label}`).join(", ")}.`;
+  find(".code").textContent = state.withdrawal_code;
   find(".fullscreen").hidden = !document.documentElement.requestFullscreen;
   find(".fullscreen").addEventListener("click", () => document.documentElement.requestFullscreen().catch(() => {}));
   find(".main").addEventListener("click", () => trial(state));
+  load(state.pictures, find(".loading"), find(".main"));
+}
+
+// Fetches all pictures of a block before it begins, so that no connection decides how long one is looked at.
+async function load(addresses, line, button) {
+  const bar = line.querySelector("progress");
+  bar.max = addresses.length || 1;
+  button.disabled = true;
+  for (const address of addresses) {
+    await ready(address);
+    bar.value += 1;
+  }
+  line.hidden = true;
+  button.disabled = false;
 }
 
 function pause(state, title, reason) {
@@ -167,8 +187,20 @@ function pause(state, title, reason) {
   find(".main").focus();
 }
 
+// Somebody whose part ends before the first trial.
+function leave(state) {
+  const find = open("leave");
+  find(".reason").textContent = state.reason;
+  find("a.main").href = state.completion_url;
+}
+
 function end(state) {
   const find = open("end");
+  onSubmit(find("form"), async () => {
+    await ask("comment", { text: find("textarea").value.slice(0, 2000) });
+    find("form").textContent = "Thank you: it is saved.";
+    return null;
+  });
   find(".code").textContent = state.withdrawal_code;
   find("a.main").hidden = !state.completion_url;
   if (state.completion_url) find("a.main").href = state.completion_url;
@@ -214,6 +246,8 @@ async function trial(state) {
   const find = open("trial");
   find(".place").textContent = `${state.practice ? "Practice " : ""}${state.number} of ${state.total}`;
   find("progress").value = (state.number - 1) / state.total;
+  find(".done").hidden = !state.completion_url;
+  if (state.completion_url) find(".done").href = state.completion_url;
   find("h1").textContent = state.question;
   const buttons = answerButtons(state, find(".answers"));
   const image = await ready(state.picture);

@@ -15,7 +15,7 @@ from studies.pages.ratings.app import make_app
 from studies.pages.ratings.sessions import Sessions
 
 CASES = 90  # of each operation, with what the schema allows and with what it does not
-OPERATIONS = 10
+OPERATIONS = 11
 
 
 @pytest.mark.integration

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
-from analysis.people.design import Design
+from analysis.people.design import Design, TestName
 from common.errors import ColourbenchError
 from studies.people.collection import TIDY, collect, filled_sheets, tidy
 from studies.people.sheets import reading
@@ -63,6 +63,69 @@ def test_answers_come_back_from_workbook_and_csv(
             str(score(trial.code)),
         )
         assert trial.seed is None or row["seed"] == trial.seed
+
+
+ENCODINGS = {
+    "Windows-1252": lambda text: text.encode("cp1252"),
+    "UTF-8 with a mark": lambda text: text.encode("utf-8-sig"),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "tabs": lambda text: text.replace(",", "\t").encode(),
+    "semicolons after sep=": lambda text: ("sep=;\r\n" + text.replace(",", ";")).encode(),
+}
+
+
+@pytest.mark.parametrize("how", ENCODINGS)
+def test_a_workbook_saved_as_csv_anywhere(
+    how: str, make_study: Callable[..., RatingStudy], store: ResponseStore
+) -> None:
+    study = make_study(Design("opinion", 1, 12))
+    path = study.sheets / "rater-01" / "rater-01.csv"
+    fill_csv(path, ",")
+    # a note beside the answers, in letters that encodings write differently
+    text = path.read_text().replace("rater-01,", "räter,")
+    path.write_bytes(ENCODINGS[how](text))
+    collected = collect(study, store, [path])
+    assert (collected.new, collected.problems) == (12, [])
+
+
+WRITTEN = {
+    "opinion": (("3,0", "3"), ("3.0", "3"), ("3 fair", "3"), ("Fair", "3"), ("5 Excellent", "5")),
+    "preference": (("no difference", "equal"), ("Left", "left")),
+    "single": (("made by a computer", "fake"), ("Real", "real")),
+}
+
+
+@pytest.mark.parametrize(
+    ("test", "typed", "meant"),
+    [(test, *pair) for test, pairs in WRITTEN.items() for pair in pairs],
+)
+def test_answers_in_other_words(
+    test: TestName,
+    typed: str,
+    meant: str,
+    make_study: Callable[..., RatingStudy],
+    store: ResponseStore,
+) -> None:
+    study = make_study(Design(test, 1, 12))
+    path = study.sheets / "rater-01" / "rater-01.csv"
+    fill_csv(path, ",", lambda _: typed)
+    assert collect(study, store, [path]).problems == []
+    assert set(tidy(study, store)["response"]) == {meant}
+
+
+def test_a_corrected_sheet_replaces_the_first_where_that_is_asked(
+    make_study: Callable[..., RatingStudy], store: ResponseStore
+) -> None:
+    study = make_study(Design("opinion", 1, 12))
+    path = study.sheets / "rater-01" / "rater-01.csv"
+    fill_csv(path, ",", lambda _: 2)
+    collect(study, store, [path])
+    fill_csv(path, ",", lambda _: 4)
+    refused = collect(study, store, [path])
+    assert len(refused.problems) == 12 and "--replace" in refused.problems[0]
+    corrected = collect(study, store, [path], replace=True)
+    assert (corrected.corrected, corrected.problems) == (12, [])
+    assert set(tidy(study, store)["response"]) == {"4"}
 
 
 def test_collecting_twice_changes_nothing(
@@ -170,7 +233,7 @@ def test_contradictions_are_named_and_the_first_counts(
         (b"trial,code,picture\n1,f00,x\n", "has no column answer"),
         (b"", "has no column code and no column answer"),
         (b"trial;code;reply\n1;f00;3\n", "do not rename or remove it"),
-        (b"code,answer\n\xff\xfe,3\n", "cannot be read"),
+        (b"code,answer\n\xff\xfe,3\n", "of another study"),
     ],
 )
 def test_sheets_that_are_none(
