@@ -54,12 +54,9 @@ def raters(
     store = store_of(opened, answers)
     from studies.people import participants
 
-    for rater in reject or ():
-        participants.note(store, rater, rejected=why.strip())
-    for rater in restore or ():
-        participants.note(store, rater, rejected=None)
-    for rater in paid or ():
-        participants.note(store, rater, paid=True)
+    participants.note(store, reject or (), rejected=why.strip())
+    participants.note(store, restore or (), rejected=None)
+    participants.note(store, paid or (), paid=True)
     table = participants.table(opened, store)
     if find is not None:
         table = table[table["rater"] == participants.of_outside_id(opened, store, find)]

@@ -1,5 +1,6 @@
 """Who takes part in a human study: a table of raters, and what its owner notes about them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -63,17 +64,18 @@ def of_outside_id(study: RatingStudy, store: ResponseStore, outside: str) -> str
     return str(record["rater"])
 
 
-def note(store: ResponseStore, rater: str, **facts: Any) -> None:
-    """Notes something about a rater.
+def note(store: ResponseStore, raters: Sequence[str], **facts: Any) -> None:
+    """Notes something about raters.
 
     Raises:
-        ColourbenchError: there is no such rater.
+        ColourbenchError: there is no such rater; the ones before are noted.
     """
-    if store.rater(rater=rater) is None:
-        raise ColourbenchError(
-            f"there is no rater {rater}; `colourbench ratings raters` lists them"
-        )
-    store.update_rater(rater, **facts)
+    for rater in raters:
+        if store.rater(rater=rater) is None:
+            raise ColourbenchError(
+                f"there is no rater {rater}; `colourbench ratings raters` lists them"
+            )
+        store.update_rater(rater, **facts)
 
 
 def _attention(study: RatingStudy, answers: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -42,12 +42,15 @@ TRIALS = sql.Table(
     _tables,
     sql.Column("code", sql.String(40), primary_key=True),
     sql.Column("rater", sql.String(40), nullable=False, index=True),
-    *(sql.Column(name, sql.Integer, nullable=False) for name in ("block", "trial")),
-    *(
-        sql.Column(name, sql.Text, nullable=False)
-        for name in ("kind", "image", "arm", "side", "other")
-    ),
-    *(sql.Column(name, sql.Integer) for name in ("seed", "other_seed")),
+    sql.Column("block", sql.Integer, nullable=False),
+    sql.Column("trial", sql.Integer, nullable=False),
+    sql.Column("kind", sql.Text, nullable=False),
+    sql.Column("image", sql.Text, nullable=False),
+    sql.Column("arm", sql.Text, nullable=False),
+    sql.Column("side", sql.Text, nullable=False),
+    sql.Column("other", sql.Text, nullable=False),
+    sql.Column("seed", sql.Integer),
+    sql.Column("other_seed", sql.Integer),
     sql.Column("dealt", sql.Float, nullable=False),
     # of its picture: more than one where the page was reloaded
     sql.Column("fetches", sql.Integer, nullable=False, default=0),
@@ -59,17 +62,19 @@ ANSWERS = sql.Table(
     sql.Column("response", sql.String(20), nullable=False),
     sql.Column("session", sql.String(200), nullable=False),
     sql.Column("idempotency", sql.String(64), nullable=False),
-    *(
-        sql.Column(name, sql.Float)
-        for name in ("requested_ms", "exposure_ms", "reaction_ms", "time")
-    ),
-    *(sql.Column(name, sql.Boolean) for name in ("focus_lost", "full_screen")),
+    sql.Column("requested_ms", sql.Float),
+    sql.Column("exposure_ms", sql.Float),
+    sql.Column("reaction_ms", sql.Float),
+    sql.Column("time", sql.Float),
+    sql.Column("focus_lost", sql.Boolean),
+    sql.Column("full_screen", sql.Boolean),
 )
 WITHDRAWN = sql.Table(  # who withdrew, as a keyed hash: a sheet that comes later must stay out
     "withdrawn",
     _tables,
     sql.Column("who", sql.String(64), primary_key=True),
-    *(sql.Column(name, sql.Integer) for name in ("day", "answers")),
+    sql.Column("day", sql.Integer),
+    sql.Column("answers", sql.Integer),
 )
 
 
@@ -142,11 +147,8 @@ class ResponseStore:
         """The rater with this `token`, `outside` id or `rater` id, if there is one."""
         ((column, value),) = fact.items()
         with self._engine.connect() as connection:
-            row = (
-                connection.execute(sql.select(RATERS).where(RATERS.c[column] == value))
-                .mappings()
-                .first()
-            )
+            found = connection.execute(sql.select(RATERS).where(RATERS.c[column] == value))
+            row = found.mappings().first()
         return dict(row) if row else None
 
     def update_rater(self, rater: str, **facts: Any) -> None:
@@ -163,11 +165,8 @@ class ResponseStore:
             ).rowcount
             if not there:
                 connection.execute(RATERS.insert().values(rater=rater, began=time.time()))
-            known = set(
-                connection.execute(
-                    sql.select(TRIALS.c.code).where(TRIALS.c.rater == rater)
-                ).scalars()
-            )
+            codes = sql.select(TRIALS.c.code).where(TRIALS.c.rater == rater)
+            known = set(connection.execute(codes).scalars())
             if missing := [_row(trial) for trial in trials if trial.code not in known]:
                 connection.execute(TRIALS.insert(), missing)
 
@@ -232,11 +231,8 @@ class ResponseStore:
             return True
         except sql.exc.IntegrityError:
             with self._engine.connect() as connection:
-                there = (
-                    connection.execute(sql.select(ANSWERS).where(ANSWERS.c.code == answer.code))
-                    .mappings()
-                    .one()
-                )
+                kept = sql.select(ANSWERS).where(ANSWERS.c.code == answer.code)
+                there = connection.execute(kept).mappings().one()
             if there["response"] != answer.response:
                 raise Contradiction(
                     f"the trial has the answer {there['response']!r} already"
@@ -246,11 +242,8 @@ class ResponseStore:
     def correct(self, code: str, response: str) -> None:
         """Puts another answer in the place of one that is there, as a corrected sheet asks."""
         with self._writing() as connection:
-            connection.execute(
-                ANSWERS.update()
-                .where(ANSWERS.c.code == code)
-                .values(response=response, time=time.time())
-            )
+            old = ANSWERS.update().where(ANSWERS.c.code == code)
+            connection.execute(old.values(response=response, time=time.time()))
 
     def table(self) -> "pd.DataFrame":
         """All answers with what they were about, in the order of the trials."""
@@ -277,13 +270,9 @@ class ResponseStore:
 
     def raters(self) -> list[dict[str, Any]]:
         """All raters, the first first."""
+        query = sql.select(RATERS).order_by(RATERS.c.began)
         with self._engine.connect() as connection:
-            return [
-                dict(row)
-                for row in connection.execute(
-                    sql.select(RATERS).order_by(RATERS.c.began)
-                ).mappings()
-            ]
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def taking_part(self, since: float) -> int:
         """How many raters have answered something or have begun after `since` (s); who only looked in does not count."""

@@ -240,7 +240,6 @@ class Sessions:
 
     def _next(self, waiting: list[Trial], own_trials: list[Trial]) -> dict[str, Any]:
         trial = waiting[0]
-        design = self.study.key.design
         block = [other for other in own_trials if other.block == trial.block]
         practised = sum(other.kind == "practice" for other in block)
         position = trial.trial - practised
@@ -248,9 +247,7 @@ class Sessions:
         return {
             "stage": "trial",
             "code": trial.code,
-            "picture": f"picture/{trial.code}",
-            "next_picture": f"picture/{waiting[1].code}" if len(waiting) > 1 else None,
-            "pictures": [f"picture/{one.code}" for one in waiting] if trial.trial == 1 else [],
+            **_pictures(waiting),
             "practice": practice,
             "number": trial.trial if practice else position,
             "total": practised if practice else len(block) - practised,
@@ -259,7 +256,7 @@ class Sessions:
                 {"value": v, "label": t}
                 for v, t in zip(self._protocol.answers, self._protocol.labels, strict=True)
             ],
-            "exposure_ms": design.exposure_ms,
+            "exposure_ms": self.study.key.design.exposure_ms,
             "first": trial.trial == 1,
             "test_begins": position == 1 and practised > 0,
             "pause": position > 1 and (position - 1) % self.settings.break_every == 0,
@@ -302,3 +299,13 @@ class Sessions:
     def comment(self, rater: str, text: str) -> None:
         """Keeps what a rater says about the study."""
         self.store.update_rater(rater, comment=text)
+
+
+def _pictures(waiting: list[Trial]) -> dict[str, Any]:
+    """The addresses of the next trial's picture and of the one after it; where a block begins, of all its pictures."""
+    addresses = [f"picture/{trial.code}" for trial in waiting]
+    return {
+        "picture": addresses[0],
+        "next_picture": addresses[1] if len(addresses) > 1 else None,
+        "pictures": addresses if waiting[0].trial == 1 else [],
+    }

@@ -51,16 +51,16 @@ def test_who_is_rejected_by_the_owner_is_left_out_with_the_reason(
     study: RatingStudy, store: ResponseStore
 ) -> None:
     assert len(rates.kept(tidy(study, store), "single")) == 10
-    participants.note(store, "first", rejected="a child answered")
+    participants.note(store, ["first"], rejected="a child answered")
     assert len(rates.kept(tidy(study, store), "single")) == 0
     [row] = rates.raters(tidy(study, store), "single").to_dict("records")
     assert row["rejected"] == "by the study's owner: a child answered"
-    participants.note(store, "first", rejected=None)
+    participants.note(store, ["first"], rejected=None)
     assert len(rates.kept(tidy(study, store), "single")) == 10
 
 
 def test_who_is_paid_is_noted(study: RatingStudy, store: ResponseStore) -> None:
-    participants.note(store, "second", paid=True)
+    participants.note(store, ["second"], paid=True)
     assert list(participants.table(study, store)["paid"]) == ["", "yes"]
     with pytest.raises(ColourbenchError, match="there is no rater third"):
-        participants.note(store, "third", paid=True)
+        participants.note(store, ["third"], paid=True)
