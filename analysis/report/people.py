@@ -12,6 +12,7 @@ TABLES = (
     "about",
     "by_arm",
     "pairs",
+    "verdicts",
     "by_arm_kept",
     "pairs_kept",
     "detection",
@@ -80,6 +81,22 @@ def readable_pairs(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def readable_verdicts(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the study's own criterion says of each pair, with the interval that it rests on."""
+    interval = [
+        _with_interval(value, low, high, 3)
+        for value, low, high in frame[["difference", "low", "high"]].to_numpy(float)
+    ]
+    return pd.DataFrame(
+        {
+            "first": frame["first"],
+            "second": frame["second"],
+            "difference": interval,
+            "verdict": frame["verdict"],
+        }
+    )
+
+
 def readable_metrics(frame: pd.DataFrame) -> pd.DataFrame:
     """Rank correlations of people with each metric, Spearman's and Kendall's side by side."""
     text = [
@@ -135,6 +152,7 @@ READABLE = {
     "people_about": readable_about,
     "people_by_arm": readable_by_arm,
     "people_pairs": readable_pairs,
+    "people_verdicts": readable_verdicts,
     "people_by_arm_kept": readable_by_arm,
     "people_pairs_kept": readable_pairs,
     "people_detection": readable_detection,

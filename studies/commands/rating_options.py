@@ -49,6 +49,23 @@ ExposureOption = Annotated[
         help="Milliseconds that a picture is shown, 0 without limit; by default 1000 for pairs.",
     ),
 ]
+MattersOption = Annotated[
+    float,
+    typer.Option(
+        "--difference",
+        min=0.01,
+        help="The smallest difference that matters: points of a rate, or of a 1–5 score.",
+    ),
+]
+PlannedRatersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--raters",
+        min=8,
+        help="The number of raters that is planned; at this number the tables decide as a fixed design does, and `status` "
+        "before it. Without it every look is an early one.",
+    ),
+]
 HostOption = Annotated[
     str,
     typer.Option(help="Address to listen on; other machines reach the page only if you change it."),

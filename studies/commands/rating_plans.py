@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.errors import ColourbenchError
 from studies.commands.options import DEFAULT_HOME, HomeOption, open_home, say
-from studies.commands.rating_options import AnswersOption, FolderOption, TestOption
-from studies.commands.ratings import design_of, store_of
+from studies.commands.rating_options import AnswersOption, FolderOption, MattersOption, TestOption
+from studies.commands.ratings import design_of, points, store_of
 
-POINTS = 100.0
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.people.design import TestName
 
 
 DifferenceOption = Annotated[
@@ -67,7 +70,7 @@ def plan(
         if pilot
         else power.assumed(design.test)
     )
-    real = difference if design.test == "opinion" else difference / POINTS
+    real = difference / points(design.test)
     if not 0 < real < 4:
         raise ColourbenchError(f"--difference {difference}: give a positive number of points")
     source = f"From the pilot {pilot}" if pilot else "Assumed"
@@ -93,19 +96,14 @@ def _say_powers(powers: Iterator[tuple[int, float]], trials: int) -> float:
 
 def status(
     study: Annotated[str, typer.Argument(help="A human study that runs.")],
-    difference: Annotated[
-        float,
-        typer.Option(
-            min=0.01, help="The smallest difference that matters: points of a rate, or of a score."
-        ),
-    ] = 5.0,
+    difference: MattersOption = 5.0,
     folder: FolderOption = None,
     answers: AnswersOption = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Says which arms are told apart so far, and whether the study may stop. You may look as often as you like.
 
-    The intervals are wider than those of `ratings tables`, for they hold at all looks at once.
+    The verdicts are those of `ratings tables`. Before the planned number of raters their intervals hold at all looks at once.
 
     Example: colourbench ratings status demo --difference 5
     """
@@ -121,9 +119,10 @@ def status(
         raise ColourbenchError(
             "status is for pair, single and opinion tests; use `ratings tables` once, at the planned end"
         )
-    scale = 1.0 if test == "opinion" else POINTS
-    looks = stopping.standings(given, test, difference / scale)
-    say(f"{given['rater'].nunique()} raters, {len(given)} answers")
+    scale = points(test)
+    planned = opened.key.design.raters
+    looks = stopping.standings(given, test, difference / scale, planned)
+    say(_counts(given, test, planned))
     for look in looks:
         say(
             f"{look.first} - {look.second}: {look.difference * scale:+.2f} [{look.low * scale:+.2f}, {look.high * scale:+.2f}]: "
@@ -133,8 +132,19 @@ def status(
         say(
             f"too early: a decision needs {stopping.FEWEST_RATERS} raters at least, who saw each arm on several photographs"
         )
-    elif all(look.state != stopping.GO_ON for look in looks):
+    elif stopping.is_settled(looks):
         say("every pair is settled: the study may stop")
+
+
+def _counts(answers: "pd.DataFrame", test: "TestName", planned: int) -> str:
+    """How many raters and answers there are, and how many of them count."""
+    from analysis.people import rates
+
+    everybody = answers["rater"].nunique()
+    counted = rates.kept(answers, test)["rater"].nunique()
+    of_planned = f" of {planned} planned" if planned else ""
+    left_out = f", {everybody - counted} left out by the rules" if counted < everybody else ""
+    return f"{counted} raters{of_planned}{left_out}; {len(answers)} answers"
 
 
 def _answers(home: Path, study: str) -> Any:

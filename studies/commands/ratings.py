@@ -26,10 +26,12 @@ from studies.commands.rating_options import (
     FolderOption,
     HostNameOption,
     HostOption,
+    MattersOption,
     MostRatersOption,
     OutcomeUrlOption,
     OutOption,
     PageTest,
+    PlannedRatersOption,
     PortOption,
     PracticeOption,
     RequireIdOption,
@@ -81,6 +83,7 @@ def sheets(
 def serve(
     study: StudyName,
     test: Annotated[str | None, PageTest] = None,
+    raters: PlannedRatersOption = None,
     trials: ServeTrialsOption = None,
     practice: PracticeOption = None,
     exposure: ExposureOption = None,
@@ -111,6 +114,7 @@ def serve(
     check_exists(consent)
     given = {
         "test": test,
+        "raters": raters,
         "trials": trials,
         "practice": practice,
         "exposure_ms": exposure,
@@ -177,6 +181,7 @@ def collect(
 
 def tables(
     study: StudyName,
+    difference: MattersOption = 5.0,
     folder: FolderOption = None,
     answers: AnswersOption = "",
     home: HomeOption = DEFAULT_HOME,
@@ -194,13 +199,19 @@ def tables(
     from studies.people import results
 
     compared = _compared(home, study)
-    written = results.write(opened, store, compared)
+    scale = points(opened.key.design.test)
+    written = results.write(opened, store, difference / scale, compared)
     print_tables(written)
     if compared and (replaced := replaced_runs(opened.folder, compared)):
         say(f"these answers are about other networks than the study has now: {', '.join(replaced)}")
     say(
         f"tidy answers: {opened.folder / 'responses.csv'} (columns: codebook.csv)\ntables: {opened.folder / 'tables'}"
     )
+
+
+def points(test: str) -> float:
+    """How many points, as users give and read them, one unit of a test's answers has."""
+    return 1.0 if test == "opinion" else 100.0
 
 
 def design_of(test: str, raters: int, trials: int, seed: int, practice: int = 0) -> "Design":
@@ -225,7 +236,7 @@ def _begin_page(
     known = {name: value for name, value in given.items() if value is not None}
     design = design_of(
         known.get("test", "pair"),
-        0,
+        known.get("raters", 0),
         known.get("trials", 40),
         known.get("seed", 0),
         known.get("practice", 4),

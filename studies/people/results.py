@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import tables as files
 from analysis.people import agreement, opinion, preference, rates
 from analysis.people.design import TestName
+from analysis.people.planning import stopping
 from analysis.report.people import RUNS
 from analysis.results import Results
 from common.colour.metrics import METRICS
@@ -21,11 +22,15 @@ INFORMAL = 15  # observers; ITU-R BT.500 calls a test with fewer informal
 
 
 def write(
-    study: RatingStudy, store: ResponseStore, compared: Results | None = None
+    study: RatingStudy,
+    store: ResponseStore,
+    difference: float,
+    compared: Results | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Writes responses.csv and tables/ into the study's folder, and returns the tables.
 
     Args:
+        difference: the smallest that matters, on the scale of the answers.
         compared: the study whose photographs were rated, to compare people with metrics.
 
     Raises:
@@ -35,15 +40,18 @@ def write(
     answers.to_csv(study.folder / "responses.csv", index=False)
     codebook = pd.DataFrame(TIDY.items(), columns=["column", "meaning"])
     codebook.to_csv(study.folder / "codebook.csv", index=False)
-    frames = judge(answers, study.key.design.test, study.key.fixed)
+    design = study.key.design
+    frames = judge(answers, design.test, study.key.fixed)
+    # a preference is judged by its p-values, once
+    if design.test != "preference":
+        looks = stopping.standings(answers, design.test, difference, design.raters)
+        frames["verdicts"] = stopping.as_table(looks)
     # a preference is about two photographs
-    if compared and study.key.design.test != "preference":
+    if compared and design.test != "preference":
         names = [
             name for name, metric in METRICS.items() if metric.direction and name in compared.table
         ]
-        frames["metrics"] = agreement.with_metrics(
-            answers, compared.table, study.key.design.test, names
-        )
+        frames["metrics"] = agreement.with_metrics(answers, compared.table, design.test, names)
     frames[RUNS] = study.key.shown_runs
     write_frames(frames, study.folder / "tables")
     return frames

@@ -9,9 +9,9 @@ import pandas as pd
 
 from analysis.people.clustered import CLUSTERED, Regression
 from analysis.people.design import PROTOCOLS, TRUTH, Design, TestName, Trial
+from analysis.people.planning.stopping import AT_THE_END
 from analysis.people.rates import judged_trials, t_test
 from analysis.people.schedule import Schedule
-from analysis.statistics.crossed import LEVEL
 from analysis.statistics.differences import holm
 from common.errors import ColourbenchError
 
@@ -154,7 +154,7 @@ def power(
 ) -> float:
     """The share of simulated studies that call two arms different, one of which is better by `difference`.
 
-    At 5 % after Holm's correction over all pairs of arms, as the tables do.
+    By the criterion of the last look, at the planned number of raters, after Holm's correction over all pairs of arms.
     """
     names = [f"arm {number}" for number in range(arms)]
     schedule = Schedule(
@@ -173,7 +173,7 @@ def power(
     regression = Regression(table, names, effects=True)
     draw = np.random.default_rng([seed, design.raters])
     detected = [
-        _p(regression, arms, answers) < LEVEL
+        _p(regression, arms, answers) < AT_THE_END
         for answers in simulate(trials, names, difference, people, studies, draw)
     ]
     return float(np.mean(detected))

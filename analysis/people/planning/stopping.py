@@ -1,10 +1,14 @@
-"""Looking after every answer: intervals that hold at all times at once, so that a study may stop as soon as it is decided.
+"""One criterion for `plan`, `status` and `tables`: when two arms are told apart, looking as often as one likes.
 
-A confidence sequence by the normal mixture (Robbins 1970; Howard et al. 2021, eq. 3.7; asymptotic as in Waudby-Smith et al. 2024),
-with the variance clustered by rater, photograph and seed.
+A study plans a number of raters. The look at that number takes four of the five per cent of error that a study may make, as a
+fixed design would; all looks before it share the last one by intervals that hold at all times at once, so that a study may stop as
+soon as it is decided: a confidence sequence by the normal mixture (Robbins 1970; Howard et al. 2021, eq. 3.7; asymptotic as in
+Waudby-Smith et al. 2024). Without a plan every look is such a look, and they have all five. The variance is clustered by rater,
+photograph and seed; only raters count whom the rules keep.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations
 
 import numpy as np
@@ -15,17 +19,23 @@ from scipy.special import logsumexp
 
 from analysis.people.clustered import CLUSTERED, fit
 from analysis.people.design import TestName
-from analysis.people.rates import judged_trials
+from analysis.people.rates import judged_trials, kept, t_test
 from analysis.statistics.crossed import LEVEL
+from analysis.statistics.differences import holm
 
 SCALES = (1.0, 4.0)
+# α of the look at the planned number of raters; the looks before it have the rest
+AT_THE_END = 0.04
+DIFFERENT = "different"
+ALIKE = "no difference that matters"
 GO_ON = "go on"
+NOT_SETTLED = "not settled"
 FEWEST_RATERS = 8  # before that, a clustered variance is too uncertain to decide anything
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What one look says about two arms."""
+    """What a look says about two arms. The interval holds for all pairs together."""
 
     first: str
     second: str
@@ -35,29 +45,95 @@ class Standing:
     state: str
 
 
-def standings(answers: pd.DataFrame, test: TestName, difference: float) -> list[Standing]:
+@dataclass(frozen=True)
+class _Contrast:
+    """A difference of two arms with its error and degrees of freedom."""
+
+    first: str
+    second: str
+    estimate: float
+    error: float
+    df: float
+
+
+def standings(
+    answers: pd.DataFrame, test: TestName, difference: float, planned: int = 0
+) -> list[Standing]:
     """Every pair of arms now; over all looks and all pairs together, a wrong decision has a probability of at most 5 %.
+
+    Empty where too few raters have answered to decide anything.
 
     Args:
         difference: the smallest that matters; a pair is settled too when its interval lies within it on both sides.
+        planned: the number of raters that was planned; 0 where none was.
     """
+    left = kept(answers, test)
+    if not (left["kind"] == "test").any():
+        return []
+    count = left["rater"].nunique()
+    if count < FEWEST_RATERS:
+        return []
+    contrasts, pairs = _contrasts(left, test)
+    if planned and count >= planned:
+        return _final(contrasts, pairs, difference)
+    level = (LEVEL - AT_THE_END if planned else LEVEL) / max(1, pairs)
+    return [_early(contrast, difference, level) for contrast in contrasts]
+
+
+def as_table(looks: Sequence[Standing]) -> pd.DataFrame:
+    """The verdicts as a table."""
+    rows = [asdict(look) for look in looks]
+    columns = ["first", "second", "difference", "low", "high", "state"]
+    return pd.DataFrame(rows, columns=columns).rename(columns={"state": "verdict"})
+
+
+def is_settled(looks: Sequence[Standing]) -> bool:
+    """Whether nothing is left to decide."""
+    return bool(looks) and all(look.state in (DIFFERENT, ALIKE) for look in looks)
+
+
+def _contrasts(answers: pd.DataFrame, test: TestName) -> tuple[list[_Contrast], int]:
+    """The pairs of arms whose difference can be estimated, and the number of all pairs."""
     table = judged_trials(answers, test)
     arms = sorted(table["arm"].unique())
     fitted = fit(table, arms, effects=True)
     pairs = list(combinations(range(len(arms)), 2))
-    estimates = []
-    for i, j in (
-        pairs if fitted.method == CLUSTERED and table["rater"].nunique() >= FEWEST_RATERS else ()
-    ):
+    contrasts = []
+    for i, j in pairs if fitted.method == CLUSTERED else ():
         contrast = np.eye(len(arms))[i] - np.eye(len(arms))[j]
         if fitted.can_estimate(contrast):
+            error, df = fitted.error(contrast)
             estimate = float(contrast @ fitted.means)
-            half = half_width(*fitted.error(contrast), difference, LEVEL / len(pairs))
-            state = _state(estimate - half, estimate + half, difference)
-            estimates.append(
-                Standing(arms[i], arms[j], estimate, estimate - half, estimate + half, state)
-            )
-    return estimates
+            contrasts.append(_Contrast(arms[i], arms[j], estimate, error, df))
+    return contrasts, len(pairs)
+
+
+def _early(contrast: _Contrast, difference: float, level: float) -> Standing:
+    half = half_width(contrast.error, contrast.df, difference, level)
+    low = contrast.estimate - half
+    high = contrast.estimate + half
+    state = GO_ON
+    if low > 0 or high < 0:
+        state = DIFFERENT
+    elif -difference < low and high < difference:
+        state = ALIKE
+    return Standing(contrast.first, contrast.second, contrast.estimate, low, high, state)
+
+
+def _final(contrasts: Sequence[_Contrast], pairs: int, difference: float) -> list[Standing]:
+    p_values = [t_test(one.estimate, one.error, one.df)["p"] for one in contrasts]
+    looks = []
+    for contrast, p in zip(contrasts, holm(p_values), strict=True):
+        quantile = float(stats.t.ppf(1 - AT_THE_END / pairs / 2, contrast.df))
+        low = contrast.estimate - quantile * contrast.error
+        high = contrast.estimate + quantile * contrast.error
+        state = NOT_SETTLED
+        if p < AT_THE_END:
+            state = DIFFERENT
+        elif -difference < low and high < difference:
+            state = ALIKE
+        looks.append(Standing(contrast.first, contrast.second, contrast.estimate, low, high, state))
+    return looks
 
 
 def half_width(error: float, df: float, difference: float, level: float = LEVEL) -> float:
@@ -84,11 +160,3 @@ def half_width(error: float, df: float, difference: float, level: float = LEVEL)
         return float(logsumexp(exponent) - np.log(len(SCALES) / level))
 
     return float(brentq(beyond, 0.0, one.min()))
-
-
-def _state(low: float, high: float, difference: float) -> str:
-    if low > 0 or high < 0:
-        return "different"
-    if -difference < low and high < difference:
-        return "no difference that matters"
-    return GO_ON

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+OTHER = {"left": "right", "right": "left"}
 COLUMNS = ["rater", "kind", "image", "arm", "side", "response"]
 
 
@@ -41,14 +42,15 @@ def simulated(
                 + effect * arm
             )
             fooled = draw.random() < 1 / (1 + np.exp(-logit))
+            side = ("left", "right")[image % 2]
             rows.append(
                 (
                     f"r{rater}",
                     "test",
                     f"i{image}",
                     f"arm{arm}",
-                    "left",
-                    "right" if fooled else "left",
+                    side,
+                    OTHER[side] if fooled else side,
                     seed,
                 )
             )

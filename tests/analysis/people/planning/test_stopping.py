@@ -6,31 +6,47 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.people.planning.stopping import FEWEST_RATERS, GO_ON, half_width, standings
+from analysis.people import rates
+from analysis.people.planning.stopping import (
+    ALIKE,
+    AT_THE_END,
+    DIFFERENT,
+    FEWEST_RATERS,
+    GO_ON,
+    NOT_SETTLED,
+    half_width,
+    is_settled,
+    standings,
+)
 
 Simulate = Callable[..., pd.DataFrame]
 RATERS = 36
 STUDIES = 30
 
 
-def first_decision(answers: pd.DataFrame, difference: float = 0.1) -> tuple[int, str]:
+def first_decision(
+    answers: pd.DataFrame, difference: float = 0.1, planned: int = 0
+) -> tuple[int, str]:
     """The number of raters at the first look that decides, and what it says; looks are taken after every second rater."""
     for raters in range(FEWEST_RATERS, RATERS + 1, 2):
         seen = answers[answers["rater"].isin([f"r{k}" for k in range(raters)])]
-        for look in standings(seen, "pair", difference):
-            if look.state != GO_ON:
+        for look in standings(seen, "pair", difference, planned):
+            if look.state in (DIFFERENT, ALIKE):
                 return raters, look.state
     return RATERS, GO_ON
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("planned", [0, RATERS])
 @pytest.mark.parametrize("seeds", [1, 4])
 def test_always_looking_calls_equal_arms_different_in_at_most_five_per_cent(
-    seeds: int, simulate: Simulate
+    seeds: int, planned: int, simulate: Simulate
 ) -> None:
+    """With a planned number the last look is a fixed design's, and the ones before it have what it leaves."""
     draw = np.random.default_rng(seeds)
     states = [
-        first_decision(simulate(draw, RATERS, 40, 24, seeds=seeds))[1] for _ in range(STUDIES)
+        first_decision(simulate(draw, RATERS, 40, 24, seeds=seeds), planned=planned)[1]
+        for _ in range(STUDIES)
     ]
     assert np.mean([state == "different" for state in states]) <= 0.05 + 1.6 * np.sqrt(
         0.05 * 0.95 / STUDIES
@@ -68,3 +84,50 @@ def test_too_few_raters_decide_nothing(simulate: Simulate) -> None:
         )
         == []
     )
+
+
+def test_at_the_planned_number_the_verdict_is_that_of_the_tables_p(simulate: Simulate) -> None:
+    """Three arms in twelve studies: *different* exactly where Holm's p of the tables is below four per cent."""
+    draw = np.random.default_rng(3)
+    seen = set()
+    for number in range(12):
+        answers = simulate(draw, 12, 40, 24, effect=0.15 * number, arms=3)
+        p = rates.pairs(answers, "pair").set_index(["first", "second"])["p_holm"]
+        for look in standings(answers, "pair", 0.1, planned=12):
+            assert (look.state == DIFFERENT) == (p[look.first, look.second] < AT_THE_END)
+            seen.add(look.state)
+    assert seen >= {DIFFERENT, NOT_SETTLED}
+
+
+def test_a_plan_makes_the_last_look_stronger_and_the_early_ones_weaker(simulate: Simulate) -> None:
+    answers = simulate(np.random.default_rng(0), 12, 40, 24)
+
+    def width(planned: int) -> float:
+        [look] = standings(answers, "pair", 0.1, planned)
+        return look.high - look.low
+
+    assert width(12) < width(0) < width(13)
+
+
+def test_who_is_rejected_does_not_count(simulate: Simulate) -> None:
+    """Raters who miss the vigilance trials are left out of the verdicts and of the number that was planned."""
+    answers = simulate(np.random.default_rng(1), 12, 40, 24, effect=1.0)
+    watched = [
+        (f"r{rater}", "vigilance", f"v{k}", "random colours", "left", "left", None)
+        for rater in range(12)
+        for k in range(8)
+    ]
+    careful = pd.concat([answers, pd.DataFrame(watched, columns=answers.columns)])
+    careless = careful.copy()
+    missed = (careless["rater"].isin(["r0", "r1"])) & (careless["kind"] == "vigilance")
+    careless.loc[missed, "response"] = "right"
+    without = careful[~careful["rater"].isin(["r0", "r1"])]
+    assert standings(careless, "pair", 0.1, 12) == standings(without, "pair", 0.1, 12)
+    assert standings(careless, "pair", 0.1, 10)[0].state != GO_ON
+    assert standings(careless, "pair", 0.1, 12) != standings(careful, "pair", 0.1, 12)
+
+
+def test_a_study_is_settled_when_every_pair_is(simulate: Simulate) -> None:
+    clear = standings(simulate(np.random.default_rng(1), 30, 60, 40, effect=4.0), "pair", 0.1, 30)
+    assert [look.state for look in clear] == [DIFFERENT] and is_settled(clear)
+    assert not is_settled([])
