@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
-from analysis import evaluation
+from analysis.evaluation import splits
 from analysis.metrics.distances import SetFigures
 from analysis.statistics.scores import Scores, scores
 from common.colour.metrics import METRICS
@@ -164,7 +164,7 @@ class Results:
 
     @cached_property
     def _shown(self) -> tuple[UInt8[np.ndarray, "n h w 3"], UInt8[np.ndarray, "n h w 3"]]:
-        batches = list(evaluation.colourised(evaluation.grey, self._test, self._places, "cpu"))
+        batches = list(splits.colourised(splits.grey, self._test, self._places, "cpu"))
         grey = torch.cat([images for _, images, _ in batches]).permute(0, 2, 3, 1).numpy()
         truth = torch.cat([images for _, _, images in batches]).permute(0, 2, 3, 1).numpy()
         return np.ascontiguousarray(grey), np.ascontiguousarray(truth)

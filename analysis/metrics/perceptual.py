@@ -148,7 +148,7 @@ def measure(
     available: Networks,
     truth: Mapping[str, Features] | None = None,
 ) -> Measured:
-    """Computes LPIPS and features of batches from `evaluation.colourised`.
+    """Computes LPIPS and features of batches from `splits.colourised`.
 
     Args:
         truth: features of the true photographs, if known: they are the same for every arm.

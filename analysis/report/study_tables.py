@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.evaluation import DIVERSITY
+from analysis.evaluation.splits import DIVERSITY
 from analysis.metrics.distances import over_seeds
 from analysis.metrics.perceptual import LPIPS, SET_METRICS
 from analysis.results import Results

@@ -42,16 +42,24 @@ class AbBins:
         weights = torch.exp(-(distance**2) / (2 * SIGMA**2))
         return nearest, weights / weights.sum(dim=1, keepdim=True)
 
+    def nearest(self, ab: Float[Tensor, "b 2 h w"]) -> Int[Tensor, " n"]:
+        """The bin of every pixel's ab, in Lab units; n = b·h·w in that order."""
+        _, nearest = self._nearest(ab.permute(0, 2, 3, 1).reshape(-1, 2), 1)
+        return nearest[:, 0].cpu()
+
+    def smoothed(self, share: Float[Tensor, " q"]) -> Float[Tensor, " q"]:
+        """p̃: the bins' shares of the pixels, smoothed over neighbouring bins (Zhang et al. 2016, §2.2)."""
+        apart = torch.cdist(self.centres, self.centres)
+        kernel = torch.exp(-(apart**2) / (2 * SIGMA**2)).double()
+        return (kernel / kernel.sum(dim=0)) @ share.double().cpu()
+
     def rarity_weights(
         self, ab: Float[Tensor, "b 2 h w"], rebalancing: float
     ) -> Float[Tensor, " q"]:
         """w ∝ ((1 - λ) p̃ + λ/Q)⁻¹ with E_p̃[w] = 1 (eq. 4); p̃ is the smoothed share of each bin among the pixels of `ab`."""
         _, nearest = self._nearest(_in_lab_units(ab), 1)
         share = torch.bincount(nearest[:, 0], minlength=len(self)).double() / len(nearest)
-        kernel = torch.exp(
-            -(torch.cdist(self.centres, self.centres) ** 2) / (2 * SIGMA**2)
-        ).double()
-        smooth = (kernel / kernel.sum(dim=0)) @ share.cpu()
+        smooth = self.smoothed(share)
         weights = 1 / ((1 - rebalancing) * smooth + rebalancing / len(self))
         return (weights / (smooth * weights).sum()).float()
 

@@ -3,7 +3,7 @@
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,7 +12,6 @@ from common.errors import ColourbenchError
 from studies.commands.options import (
     DEFAULT_HOME,
     HomeOption,
-    RunArgument,
     check_exists,
     check_run,
     check_study,
@@ -21,26 +20,84 @@ from studies.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from analysis.evaluation import Evaluation
+    from analysis.evaluation.splits import Evaluation
     from analysis.figures.drawing import Figure
     from common.data.shards import Dataset
 
 
 def evaluate(
-    run: RunArgument,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run: its id or the start of it, STUDY/RUN NAME, or champion."),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Another data set than the one it was trained on.")
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of any colouriser's pictures, to be measured against --truth."),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Folder of the true photographs, under the same names.")
+    ] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            help="With --images: measure as the code of `ddcolor` or `ct2` does, or `zhang`'s AuC.",
+        ),
+    ] = None,
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Resize pictures of another size than their truth.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="With --images: CSV file for the figures of each picture.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Scores a trained run on a test split, image by image.
+    """Scores a trained run on a test split, image by image; or any colouriser's pictures in a folder against the truth in another.
 
     Example: colourbench evaluate 3f2a91c0 --data pets-64
+
+    Example: colourbench evaluate --images their-results --truth val5k
+
+    Example: colourbench evaluate --images their-results --truth val5k --as ddcolor --out theirs.csv
     """
+    if images or truth:
+        check_folders(run, images, truth, as_)
+        from studies.commands.folders import evaluate_folders
+
+        evaluate_folders(cast(Path, images), cast(Path, truth), as_, resize, out)
+        return
+    if run is None:
+        raise ColourbenchError(
+            "name a run (`colourbench runs` lists them), or two folders: --images and --truth"
+        )
+    evaluate_run(run, data, home)
+
+
+def check_folders(
+    run: str | None, images: Path | None, truth: Path | None, convention: str | None
+) -> None:
+    """Checks the options of `evaluate --images`.
+
+    Raises:
+        ColourbenchError: one is missing, or they do not go together.
+    """
+    if run:
+        raise ColourbenchError("name a run, or two folders with --images and --truth, not both")
+    if not (images and truth):
+        raise ColourbenchError("--images and --truth go together: two folders")
+    if convention not in (None, "ddcolor", "ct2", "zhang"):
+        raise ColourbenchError(f"--as {convention}: choose ddcolor, ct2 or zhang")
+
+
+def evaluate_run(run: str, data: str | None, home: Path) -> None:
+    """Scores a trained run on a test split."""
     check_run(home, run)
     if data:
         open_home(home).check_dataset(data)
-    from analysis import evaluation  # imported after the checks that do not need torch
+    from analysis.evaluation import splits  # imported after the checks that do not need torch
     from studies.runs.model import load_run
 
     trained_run = open_home(home).store.run(run)
@@ -55,7 +112,7 @@ def evaluate(
     # another data set numbers its labels differently
     labelled = settings.variant.generator.labels and name == settings.dataset
     device = colouriser.engine.device
-    evaluated = evaluation.evaluate(colouriser, dataset.split("test"), device, labelled=labelled)
+    evaluated = splits.evaluate(colouriser, dataset.split("test"), device, labelled=labelled)
     path = trained_run.folder / f"metrics-{name}.csv"
     evaluated.table.to_csv(path, index=False)
     say(f"{trained_run.name} on the test split of {name} ({len(evaluated.table)} images):")

@@ -16,7 +16,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
-from analysis import evaluation
+from analysis.evaluation import splits
 from analysis.people import preference
 from analysis.people.design import PROTOCOLS, Design
 from analysis.people.rates import judged_trials, kept
@@ -207,7 +207,7 @@ def _material(
     arms = {}
     for number, trial in trials.items():
         colouriser, _ = load_run(home.store.run(trial.user_attrs["mlflow_run"]))
-        batches = list(evaluation.colourised(colouriser, split, places, colouriser.engine.device))
+        batches = list(splits.colourised(colouriser, split, places, colouriser.engine.device))
         arms[_arm(number)] = {0: _photographs([made for _, made, _ in batches])}
         truth = _photographs([real for _, _, real in batches])
     entries = split.entries()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import evaluation
+from analysis.evaluation import splits
 from common.data.batches import Batches
 from common.data.shards import Dataset
 from common.errors import ColourbenchError, first_line
@@ -91,7 +91,7 @@ def _measure(folder: Path, config: RunConfig) -> Estimate:
     ]
     validation = dataset.split("validation")
     labelled = config.variant.generator.labels
-    evaluation.score(
+    splits.score(
         variant.colourise, validation, config.watch.validation_images, engine.device, labelled
     )
     with tempfile.TemporaryDirectory() as temporary_folder:

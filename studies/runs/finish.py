@@ -5,7 +5,7 @@ import json
 import numpy as np
 import torch
 
-from analysis.evaluation import Evaluation
+from analysis.evaluation.splits import Evaluation
 from analysis.metrics import conditions
 from common.data.shards import Dataset
 from common.loop import checkpoint

@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from analysis import evaluation
-from analysis.evaluation import Evaluation
+from analysis.evaluation import splits
+from analysis.evaluation.splits import Evaluation
 from common.config import as_json, parse
 from common.data.domain import Domain
 from common.data.shards import Dataset, Split
@@ -252,6 +252,4 @@ def evaluate(colouriser: Colouriser, split: Split, labelled: bool, samples: int 
         samples: how many of the coloured photographs are kept.
     """
     version = colouriser.sample if colouriser.is_noisy else None
-    return evaluation.evaluate(
-        colouriser, split, colouriser.engine.device, samples, labelled, version
-    )
+    return splits.evaluate(colouriser, split, colouriser.engine.device, samples, labelled, version)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import evaluation
+from analysis.evaluation import splits
 from common.data.overview import preview
 from common.data.shards import Split
 from common.loop import training
@@ -148,7 +148,7 @@ def _score(session: Session, progress: Progress) -> dict[str, float]:
     validation = session.dataset.split("validation")
     colouriser = session.variant.colourise
     calibration = colouriser.prepare()
-    metrics = evaluation.score(
+    metrics = splits.score(
         colouriser,
         validation,
         session.config.watch.validation_images,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from analysis import evaluation
+from analysis.evaluation import splits
 from analysis.statistics import differences
 from analysis.statistics.crossed import LEVEL
 from common.data.shards import Dataset
@@ -78,7 +78,7 @@ def _scores(run: Run, colouriser: Colouriser, dataset: Dataset) -> pd.DataFrame:
     try:
         return integrity.read_table(path, ("photograph", METRIC), "it is computed again")
     except integrity.Damaged:
-        table = evaluation.evaluate(
+        table = splits.evaluate(
             colouriser, dataset.split("validation"), colouriser.engine.device
         ).table
         table.to_parquet(path, index=False)

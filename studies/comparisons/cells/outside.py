@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from analysis.evaluation import BATCH, colourised
-from analysis.evaluation import grey as grey_ab
+from analysis.evaluation.splits import BATCH, colourised
+from analysis.evaluation.splits import grey as grey_ab
 from common.colour import lab
 from common.config import sha256
 from common.data.decoding.images import SUFFIXES, BadImage, decode
@@ -67,7 +67,7 @@ class Outside:
         ]
 
     def batches(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor, Tensor]]:
-        """Yields, as `evaluation.colourised`: input, coloured, truth; the coloured ab are joined with the photograph's own L.
+        """Yields, as `splits.colourised`: input, coloured, truth; the coloured ab are joined with the photograph's own L.
 
         Raises:
             ColourbenchError: a result cannot be decoded, or is not square.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from analysis import evaluation
-from analysis.evaluation import Batches, Evaluation
+from analysis.evaluation import splits
+from analysis.evaluation.splits import Batches, Evaluation
 from common.config import sha256
 from common.data.shards import Dataset, Split
 from common.system import integrity
@@ -79,18 +79,16 @@ def run_baseline(comparison: Comparison, name: str) -> None:
     _score_once(
         comparison,
         run,
-        lambda: evaluation.evaluate(
+        lambda: splits.evaluate(
             baseline(name, comparison.dataset), comparison.test, samples=SAMPLE_IMAGES
         ),
     )
 
 
-def baseline(name: str, dataset: Dataset) -> evaluation.Colourise:
+def baseline(name: str, dataset: Dataset) -> splits.Colourise:
     """Returns the colourising function of the baseline of that name."""
     return (
-        evaluation.grey
-        if name == "grey"
-        else evaluation.constant(evaluation.mean_ab(dataset.split("train")))
+        splits.grey if name == "grey" else splits.constant(splits.mean_ab(dataset.split("train")))
     )
 
 
@@ -113,7 +111,7 @@ def score_outside(comparison: Comparison, name: str, outside: Outside) -> list[s
     )
 
     def score() -> Evaluation:
-        scored = evaluation.measure(outside.batches(), comparison.test, SAMPLE_IMAGES)
+        scored = splits.measure(outside.batches(), comparison.test, SAMPLE_IMAGES)
         run.tag(**{REMARKS: "\n".join(outside.remarks)})
         return scored
 
@@ -149,11 +147,11 @@ def coloured(home: Home, run: Run, dataset: Dataset) -> Batches:
     if OUTSIDE in run.tags:
         return read_folder(Path(run.tags[OUTSIDE]), test).batches()
     if run.tags.get("baseline") == "yes":
-        return evaluation.colourised(baseline(run.tags["arm"], dataset), test, indices, "cpu")
+        return splits.colourised(baseline(run.tags["arm"], dataset), test, indices, "cpu")
     view = run.tags.get("view_of")
     colouriser, config = load_run(home.store.run(view) if view else run)
     labelled = config.variant.generator.labels and not view
-    return evaluation.colourised(colouriser, test, indices, colouriser.engine.device, labelled)
+    return splits.colourised(colouriser, test, indices, colouriser.engine.device, labelled)
 
 
 def _score_once(comparison: Comparison, run: Run, score: Callable[[], Evaluation]) -> None:

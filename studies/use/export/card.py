@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 from scipy import stats
 
-from analysis import evaluation
+from analysis.evaluation import splits
 from analysis.statistics.crossed import LEVEL
 from common.colour import lab
 from common.colour.metrics import HEADLINE, METRICS
@@ -92,7 +92,7 @@ def _metrics(model: Model, dataset: Dataset | None) -> list[Row]:
     if model.run is None or not (model.run.folder / PER_IMAGE).is_file():
         return []
     table = integrity.read_table(model.run.folder / PER_IMAGE, ("photograph", *HEADLINE), RETRAIN)
-    grey = evaluation.evaluate(evaluation.grey, dataset.split("test")).table if dataset else None
+    grey = splits.evaluate(splits.grey, dataset.split("test")).table if dataset else None
     return [_row(name, table, grey) for name in HEADLINE]
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from analysis import evaluation
+from analysis.evaluation import splits
 from common.data import preparation, sources
 from common.data.manifest import SPLITS, ShardConfig
 from common.data.preparation import prepare
@@ -208,7 +208,7 @@ def test_names_that_are_no_utf8_go_all_the_way(photo_folder: Path, tmp_path: Pat
             entry.photograph.startswith(("sea/r\\xe9", "field/r\\xe9"))
             and (root / from_text(entry.photograph)).is_file()
         )
-    table = evaluation.evaluate(evaluation.grey, dataset.split("test")).table
+    table = splits.evaluate(splits.grey, dataset.split("test")).table
     table.to_parquet(tmp_path / "t.parquet")
     assert list(pd.read_parquet(tmp_path / "t.parquet")["photograph"]) == list(table["photograph"])
 

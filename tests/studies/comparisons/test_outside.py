@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import evaluation
+from analysis.evaluation import splits
 from common.data.shards import Dataset, Split
 from common.errors import ColourbenchError
 from studies.comparisons.cells import outside
@@ -32,7 +32,7 @@ def folder(test_split: Split, tmp_path: Path) -> Path:
 
 def test_perfect_results_are_scored_as_perfect(folder: Path, test_split: Split) -> None:
     theirs = outside.read(folder, test_split)
-    table = evaluation.measure(theirs.batches(), test_split).table
+    table = splits.measure(theirs.batches(), test_split).table
     assert table["delta_e"].max() < 0.05 and theirs.remarks == []
     assert table["photograph"].tolist() == [entry.photograph for entry in test_split.entries()]
 

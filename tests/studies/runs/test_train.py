@@ -337,11 +337,11 @@ def test_budgets_in_other_units(unit: str, amount: float, store: Store, dataset:
 
 
 def test_a_loaded_run_colourises_as_it_did(store: Store, dataset: Dataset) -> None:
-    from analysis import evaluation
+    from analysis.evaluation import splits
 
     run = train_run(store, dataset, config("egan"), PLACE)
     colouriser, settings = load_run(run, "cpu")
-    table = evaluation.evaluate(colouriser, dataset.split("test")).table
+    table = splits.evaluate(colouriser, dataset.split("test")).table
     assert settings == config("egan")
     assert table["delta_e"].mean() == pytest.approx(
         store.run(run.id).metrics["test/delta_e"], abs=1e-5
