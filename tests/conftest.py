@@ -29,9 +29,10 @@ import pytest
 import torch
 from PIL import Image
 
-from common.data import preparation, sources
+from common.data import preparation
 from common.data.manifest import ShardConfig
 from common.data.shards import Dataset
+from common.data.sources.published import list_files
 from common.loop.engine import Engine, EngineConfig
 from common.tracking import Store
 
@@ -80,7 +81,7 @@ def dataset(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dat
     """Those photographs at 32 pixels, prepared in a home folder: its path is `dataset.folder.parents[1]`."""
     config = ShardConfig(size=32, margin=4, validation=0.2, test=0.2)
     folder = tmp_path_factory.mktemp("home") / "data" / "fields-32"
-    return preparation.prepare(sources.list_files("folder", photo_folder), folder, config)
+    return preparation.prepare(list_files("folder", photo_folder), folder, config)
 
 
 @pytest.fixture

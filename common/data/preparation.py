@@ -16,7 +16,7 @@ from common.data.decoding.examiners import Examiners
 from common.data.decoding.images import BadImage
 from common.data.manifest import SCHEMA, SPLITS, Entry, Removal, ShardConfig
 from common.data.shards import Dataset, ShardWriter
-from common.data.sources import SourceFile
+from common.data.sources.files import SourceFile
 from common.data.splits import assign_splits, tests_first
 from common.errors import ColourbenchError
 from common.system.atomic import sync_folder, write_atomically
@@ -121,7 +121,9 @@ def _examine_all(
 ) -> Iterator[Examined | Removal]:
     """Cuts the files on all cores and applies the filters, in order, with a bounded number in memory."""
     with Examiners(Cutting(config.tile, config.stored)) as examiners:
-        for file, result in zip(files, examiners.examine(file.path for file in files), strict=True):
+        for file, result in zip(
+            files, examiners.examine(file.content() for file in files), strict=True
+        ):
             yield _judged(file, result, config)
             seen(1)
 

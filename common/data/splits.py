@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from common.data.manifest import SPLITS, ShardConfig
-from common.data.sources import SourceFile
+from common.data.sources.files import SourceFile
 
 HASH_DIGITS = 16  # hexadecimal digits of a content hash that are read as a number
 

@@ -20,7 +20,12 @@ from studies.commands.options import (
 SizeOption = Annotated[
     int, typer.Option("--size", help="Side in pixels that networks see: 32, 64, 128, 256 or 512.")
 ]
-RootOption = Annotated[Path | None, typer.Option("--root", help="Folder that holds the source.")]
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root", help="Folder that holds the source; for `folder` also an archive or a CSV list."
+    ),
+]
 NewNameOption = Annotated[
     str | None,
     typer.Option(
@@ -35,7 +40,7 @@ def list_data(home: HomeOption = DEFAULT_HOME) -> None:
 
     Example: colourbench data list
     """
-    from common.data.sources import SOURCES
+    from common.data.sources.published import SOURCES
 
     say("Sources:")
     for name, source in SOURCES.items():
@@ -80,14 +85,16 @@ def prepare(
     """Filters a source's photographs and writes them as shards. Removed files are listed with their reasons.
 
     Example: colourbench data prepare folder --root ~/photos --size 128 --set validation=0.2
+
+    Example: colourbench data prepare folder --root ~/tiny-imagenet.zip --size 64
     """
     from rich.progress import Progress
 
     from common.config import override, parse
-    from common.data import sources
+    from common.data.sources import published
 
     _check_size(size)
-    files = sources.list_files(source, root, download)
+    files = published.list_files(source, root, download)
     from common.data import preparation  # imported after the checks that do not need torch
     from common.data.manifest import ShardConfig
     from common.data.overview import description
@@ -108,7 +115,7 @@ def prepare(
 
 
 def _source_name(source: str, root: Path | None) -> str:
-    return root.resolve().name if root and source == "folder" else source
+    return root.resolve().name.partition(".")[0] if root and source == "folder" else source
 
 
 def _ask_to_replace(name: str) -> None:

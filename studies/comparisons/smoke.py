@@ -3,9 +3,10 @@
 from typing import Any
 
 from common.config import as_json, merge, parse
-from common.data import preparation, sources
+from common.data import preparation
 from common.data.manifest import ShardConfig
 from common.data.shards import Dataset
+from common.data.sources import published
 from common.networks.unet import UNetConfig
 from studies.comparisons.cells.arms import arm_fields
 from studies.comparisons.study import Study
@@ -29,7 +30,7 @@ def packaged_dataset(home: Home) -> Dataset:
     if DATASET in home.datasets():
         return home.dataset(DATASET)
     return preparation.prepare(
-        sources.list_files("packaged", None), home.data / DATASET, SHARDS, source="packaged"
+        published.list_files("packaged", None), home.data / DATASET, SHARDS, source="packaged"
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from common.data.decoding.images import SUFFIXES as PHOTOGRAPHS
-from common.data.sources import images_below
+from common.data.sources.files import images_below
 from common.errors import ColourbenchError, first_line
 from common.system.names import DEBUG
 from studies.use import photographs, prediction

@@ -9,7 +9,7 @@ from PIL import Image
 from analysis import results
 from analysis.figures import galleries
 from common.data.decoding import images
-from common.data.sources import images_below
+from common.data.sources.files import images_below
 from common.errors import ColourbenchError
 from studies.home import Home
 from studies.runs.model import load_run

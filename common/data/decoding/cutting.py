@@ -39,13 +39,13 @@ class Cut:
     remarks: tuple[str, ...]
 
 
-def cut(path: Path, how: Cutting, most_pixels: int = images.MAX_PIXELS) -> Cut:
-    """Decodes and cuts a file.
+def cut(file: Path | bytes, how: Cutting, most_pixels: int = images.MAX_PIXELS) -> Cut:
+    """Decodes and cuts a file, or a file's content.
 
     Raises:
         BadImage: the file cannot be used as a photograph; the text gives the reason.
     """
-    photograph = images.decode(path, most_pixels)
+    photograph = images.decode(file, most_pixels)
     rgb = photograph.rgb
     squares = [_resized(square, how.side) for square in _squares(rgb, how.tile)]
     return Cut(

@@ -24,6 +24,12 @@ AT_HAND = 2  # files assigned to an examiner: one in work, and the next
 # files for each examiner that may be finished before it is their turn to be returned
 AHEAD = 16
 
+# a longer question is sent when the one before is answered: two ends that both send and do not read would wait for ever
+AHEAD_BYTES = 4096
+# how a question begins: the content of a file, or its path
+CONTENT = b"c"
+PATH = b"p"
+
 Result = Cut | BadImage
 
 
@@ -48,27 +54,35 @@ class Examiners:
         for examiner in self._team:
             examiner.process.close()
 
-    def examine(self, files: Iterable[Path]) -> Iterator[Result]:
-        """Yields the result for each file, in order, with a bounded number of results in memory.
+    def examine(self, files: Iterable[Path | bytes | BadImage]) -> Iterator[Result]:
+        """Yields the result for each file or content, in order, with a bounded number of results in memory.
+
+        What could not even be read comes as the reason, which is its result.
 
         Raises:
             ColourbenchError: a process cannot work at all.
         """
-        waiting = deque(enumerate(files))
+        waiting = enumerate(files)
         done = dict[int, Result]()
-        turn = 0
-        while waiting or done or any(examiner.files for examiner in self._team):
+        turn = 0  # of the next result
+        given = 0  # files so far
+        while True:
             for examiner in self._team:
-                while (
-                    waiting
-                    and len(examiner.files) < AT_HAND
-                    and waiting[0][0] < turn + AHEAD * len(self._team)
-                ):
-                    examiner.take(*waiting.popleft())
+                while len(examiner.files) < AT_HAND and given < turn + AHEAD * len(self._team):
+                    number, file = next(waiting, (-1, b""))
+                    if number < 0:
+                        break
+                    given += 1
+                    if isinstance(file, BadImage):
+                        done[number] = file
+                    else:
+                        examiner.take(number, file)
             done |= self._next_results()
             while turn in done:
                 yield done.pop(turn)
                 turn += 1
+            if turn == given and not any(examiner.files for examiner in self._team):
+                return
 
     def _next_results(self) -> dict[int, Result]:
         """Waits for the next results and returns them by file number; empty if no process has work."""
@@ -94,7 +108,9 @@ class _Examiner:
     waited: float  # seconds spent waiting for the file in work
 
     def __init__(self, how: Cutting, limits: Limits) -> None:
-        self.files: deque[tuple[int, Path]] = deque()  # the first is in work
+        self.files: deque[tuple[int, bytes]] = (
+            deque()
+        )  # numbers and questions; the first is in work
         self.process = ConfinedProcess(serve, limits, asdict(how))
         self.waited = 0.0
 
@@ -103,12 +119,14 @@ class _Examiner:
         """Whether the file in work has taken too much wall-clock time."""
         return self.waited > self.process.limits.wait
 
-    def take(self, number: int, path: Path) -> None:
+    def take(self, number: int, file: Path | bytes) -> None:
         """Assigns one more file to the process."""
         if not self.files:
             self.waited = 0.0
-        self.files.append((number, path))
-        self._tell(path)
+        question = CONTENT + file if isinstance(file, bytes) else PATH + os.fsencode(file)
+        self.files.append((number, question))
+        if len(self.files) == 1 or len(question) <= AHEAD_BYTES:
+            self._tell(question)
 
     def answer(self) -> tuple[int, Result]:
         """Reads the result for the file in work; call it when the connection has something to read."""
@@ -119,7 +137,10 @@ class _Examiner:
         except (EOFError, OSError):
             return self._replaced(self.process.why_it_ended())
         self.waited = 0.0
-        return self.files.popleft()[0], result
+        number, _ = self.files.popleft()
+        if self.files and len(self.files[0][1]) > AHEAD_BYTES:
+            self._tell(self.files[0][1])
+        return number, result
 
     def give_up(self) -> tuple[int, Result]:
         """Gives up the file in work, which takes too long, and replaces the process."""
@@ -130,14 +151,15 @@ class _Examiner:
         number, _ = self.files.popleft()
         self.process.restart()
         self.waited = 0.0
-        for _, path in self.files:
-            self._tell(path)
+        for place, (_, question) in enumerate(self.files):
+            if place == 0 or len(question) <= AHEAD_BYTES:
+                self._tell(question)
         return number, reason
 
-    def _tell(self, path: Path) -> None:
+    def _tell(self, question: bytes) -> None:
         # the process has ended, which shows when its answer is read
         with suppress(OSError):
-            self.process.ask(os.fsencode(path))
+            self.process.ask(question)
 
 
 def serve(descriptor: int) -> None:
@@ -145,8 +167,10 @@ def serve(descriptor: int) -> None:
     serve_confined(descriptor, _cut)
 
 
-def _cut(path: bytes, limits: Limits, settings: dict[str, Any]) -> Answer:
-    one = cut(Path(os.fsdecode(path)), Cutting(**settings), limits.pixels)
+def _cut(question: bytes, limits: Limits, settings: dict[str, Any]) -> Answer:
+    kind, told = question[:1], question[1:]
+    file = told if kind == CONTENT else Path(os.fsdecode(told))
+    one = cut(file, Cutting(**settings), limits.pixels)
     facts = {
         "width": one.width,
         "height": one.height,

@@ -18,10 +18,11 @@ from torchvision.datasets import ImageFolder
 
 from analysis.metrics import per_image
 from common.colour import lab
-from common.data import preparation, sources
+from common.data import preparation
 from common.data.batches import BatchConfig, Batches
 from common.data.manifest import ShardConfig
 from common.data.shards import Dataset
+from common.data.sources import published
 from studies.bench.result import Result, of_times
 from studies.bench.timing import alternate, timed
 
@@ -131,7 +132,7 @@ def write_photographs(folder: Path, size: int) -> Path:
 def prepared(photographs: Path, shards: Path, size: int, margin: int = 0) -> Dataset:
     """Prepares a folder of photographs as a data set."""
     config = ShardConfig(size=size, margin=margin, validation=0.05, test=0.05)
-    return preparation.prepare(sources.list_files("folder", photographs), shards, config)
+    return preparation.prepare(published.list_files("folder", photographs), shards, config)
 
 
 def fields(count: int, size: int) -> np.ndarray:

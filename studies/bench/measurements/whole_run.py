@@ -7,9 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from common.config import parse
-from common.data import preparation, sources
+from common.data import preparation
 from common.data.manifest import ShardConfig
 from common.data.shards import Dataset
+from common.data.sources import published
 from common.loop.engine import Engine
 from common.tracking import Store
 from studies.bench.measurements.photographs import fields
@@ -71,5 +72,5 @@ def _dataset(folder: Path, size: int) -> Dataset:
     for number, image in enumerate(fields(PHOTOGRAPHS, size)):
         Image.fromarray(image).save(photographs / f"{number:03d}.png")
     config = ShardConfig(size=size, margin=0, validation=0.4, test=0.05)
-    files = sources.list_files("folder", photographs.parent)
+    files = published.list_files("folder", photographs.parent)
     return preparation.prepare(files, folder / "shards", config)

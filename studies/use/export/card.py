@@ -17,7 +17,7 @@ from common.colour import lab
 from common.colour.metrics import HEADLINE, METRICS
 from common.config import explain_fields
 from common.data.shards import Dataset
-from common.data.sources import SOURCES
+from common.data.sources.published import SOURCES
 from common.errors import ColourbenchError
 from common.system import integrity
 from common.system.names import PER_IMAGE, SAMPLES

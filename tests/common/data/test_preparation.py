@@ -1,4 +1,3 @@
-import csv
 import json
 import os
 import shutil
@@ -9,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.io import savemat
 
 from analysis.evaluation import splits
-from common.data import preparation, sources
+from common.data import preparation
 from common.data.manifest import SPLITS, ShardConfig
 from common.data.preparation import prepare
 from common.data.shards import Dataset
-from common.data.sources import SourceFile
+from common.data.sources import published
+from common.data.sources.files import SourceFile
 from common.errors import ColourbenchError
 from common.system.text import from_text
 
@@ -24,7 +23,7 @@ CONFIG = ShardConfig(size=32, margin=4, validation=0.2, test=0.2)
 
 
 def files(root: Path) -> list[SourceFile]:
-    return sources.list_files("folder", root)
+    return published.list_files("folder", root)
 
 
 def test_whole_photographs_go_to_one_split_each(photo_folder: Path, tmp_path: Path) -> None:
@@ -211,94 +210,3 @@ def test_names_that_are_no_utf8_go_all_the_way(photo_folder: Path, tmp_path: Pat
     table = splits.evaluate(splits.grey, dataset.split("test")).table
     table.to_parquet(tmp_path / "t.parquet")
     assert list(pd.read_parquet(tmp_path / "t.parquet")["photograph"]) == list(table["photograph"])
-
-
-class TestSources:
-    def test_links_to_folders_are_followed_but_not_in_a_circle(
-        self, photo_folder: Path, tmp_path: Path
-    ) -> None:
-        (tmp_path / "in").symlink_to(photo_folder)
-        (tmp_path / "in again").mkdir()
-        (tmp_path / "in again" / "circle").symlink_to(tmp_path)
-        names = [file.name for file in sources.list_files("folder", tmp_path)]
-        assert len(names) == 24 and all(name.startswith("in/") for name in names)
-
-    def test_endings_in_capitals_and_rare_ones(self, tmp_path: Path) -> None:
-        for name in ("A.JPG", "b.JFIF", "c.Avif", "d.jp2", "e.HEIC", "f.txt"):
-            (tmp_path / name).touch()
-        assert [file.name for file in sources.list_files("folder", tmp_path)] == [
-            "A.JPG",
-            "b.JFIF",
-            "c.Avif",
-            "d.jp2",
-            "e.HEIC",
-        ]
-
-    def test_packaged_photographs_need_no_network(self) -> None:
-        names = [file.name for file in sources.list_files("packaged", None)]
-        assert "chelsea.png" in names and "china.jpg" in names and "grace_hopper.jpg" in names
-        assert "kitten-on-lawn.jpg" in names and len(set(names)) == len(names) == 40
-
-    def test_every_photograph_that_ships_has_its_evidence(self) -> None:
-        with (sources.PHOTOGRAPHS / "EVIDENCE.tsv").open() as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        shipped = {
-            path.relative_to(sources.PHOTOGRAPHS).as_posix(): path.stat().st_size
-            for path in sources.PHOTOGRAPHS.rglob("*.jpg")
-        }
-        assert {row["file"] for row in rows} == set(shipped) and all(
-            row["evidence"] for row in rows
-        )
-        assert sum(shipped.values()) < 1_000_000
-
-    def test_wrong_name_and_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(ColourbenchError, match="choose one of"):
-            sources.list_files("flickr", None)
-        with pytest.raises(ColourbenchError, match="--root"):
-            sources.list_files("folder", None)
-        with pytest.raises(ColourbenchError, match="there is no folder"):
-            sources.list_files("folder", tmp_path / "none")
-        with pytest.raises(ColourbenchError, match="holds no image files"):
-            sources.list_files("folder", tmp_path)
-
-    def test_oxford_pets(self, tmp_path: Path) -> None:
-        self._image(tmp_path / "oxford-iiit-pet" / "images" / "great_pyrenees_12.jpg")
-        assert [(f.name, f.label) for f in sources.list_files("oxford-pets", tmp_path)] == [
-            ("great_pyrenees_12.jpg", "great_pyrenees")
-        ]
-
-    def test_flowers102(self, tmp_path: Path) -> None:
-        for number in (1, 2):
-            self._image(tmp_path / "flowers-102" / "jpg" / f"image_{number:05d}.jpg")
-        savemat(tmp_path / "flowers-102" / "imagelabels.mat", {"labels": np.array([[77, 5]])})
-        assert [f.label for f in sources.list_files("flowers102", tmp_path)] == [
-            "class_077",
-            "class_005",
-        ]
-
-    def test_places365(self, tmp_path: Path) -> None:
-        self._image(tmp_path / "data_256_standard" / "a" / "airfield" / "1.jpg")
-        assert sources.list_files("places365", tmp_path)[0].label == "airfield"
-
-    def test_stanford_dogs(self, tmp_path: Path) -> None:
-        self._image(tmp_path / "Images" / "n02085620-Chihuahua" / "1.jpg")
-        assert sources.list_files("stanford-dogs", tmp_path)[0].label == "Chihuahua"
-
-    def test_coco(self, tmp_path: Path) -> None:
-        self._image(tmp_path / "val2017" / "000001.jpg")
-        self._image(tmp_path / "annotations" / "no.jpg")
-        assert [(f.name, f.label) for f in sources.list_files("coco", tmp_path)] == [
-            ("val2017/000001.jpg", None)
-        ]
-
-    @pytest.mark.parametrize(
-        "name", ["oxford-pets", "flowers102", "places365", "stanford-dogs", "coco"]
-    )
-    def test_a_missing_layout_says_what_to_do(self, name: str, tmp_path: Path) -> None:
-        with pytest.raises(ColourbenchError, match=r"download|unpack"):
-            sources.list_files(name, tmp_path)
-
-    @staticmethod
-    def _image(path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8)).save(path)

@@ -15,7 +15,9 @@ from common.data.decoding.copies import Copies
 from common.data.decoding.fingerprints import fingerprint
 from common.data.manifest import ShardConfig
 from common.data.preparation import prepare
-from common.data.sources import SourceFile, folder, list_files
+from common.data.sources.files import SourceFile
+from common.data.sources.folders import folder
+from common.data.sources.published import list_files
 from common.data.splits import assign_splits
 
 CASES = (

@@ -1,0 +1,1 @@
+"""Where photographs come from: published data sets, folders, archives, lists."""
