@@ -21,6 +21,7 @@ from common.loop import checkpoint
 from common.system.atomic import replacing, write_atomically
 from studies.runs.configuration import RunConfig
 from studies.runs.model import read_model, write_model
+from studies.use.export.anonymous import told_to_readers, without_stack_traces
 from studies.use.models import Model, is_file
 from variants.players.program import Program
 
@@ -192,11 +193,25 @@ def _onnx(model: Model, path: Path) -> Call:
             raise ColourbenchError(
                 f"{model.name} cannot be written as ONNX: {first_line(error)}"
             ) from None
-    write_atomically(path, program.model_proto.SerializeToString())  # type: ignore[union-attr]
+    proto = told_to_readers(program.model_proto, _about(model))  # type: ignore[union-attr]
+    write_atomically(path, proto.SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda inputs: torch.from_numpy(
         np.asarray(session.run(["ab"], {name: x.numpy() for name, x in inputs.items()})[0])
     )
+
+
+def _about(model: Model) -> dict[str, Any]:
+    """What an ONNX file says of its model beside scale and axes."""
+    return {
+        "title": model.name,
+        "method": model.config.variant.name,
+        "trained at": f"{model.colouriser.size} pixels",
+        "labels": model.labels,
+        "card": f"{CARD} beside this file",
+        "settings": as_json(published(model.config)),
+        "made with": "colourbench",
+    }
 
 
 def traced(model: Model) -> "torch.export.ExportedProgram":
@@ -207,7 +222,7 @@ def traced(model: Model) -> "torch.export.ExportedProgram":
     L = told.pop("L")
     with torch.no_grad(), _plain(), _sizes_stay_open():
         exported = torch.export.export(program, (L,), told, dynamic_shapes=dynamic, strict=False)
-    return _for_all_sizes(exported)
+    return cast("torch.export.ExportedProgram", without_stack_traces(_for_all_sizes(exported)))
 
 
 def _sizes_stay_open() -> AbstractContextManager[Any]:

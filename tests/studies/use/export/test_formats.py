@@ -27,26 +27,6 @@ from variants.registry import build
 Make = Callable[..., Model]
 
 
-@pytest.fixture
-def make_model(engine: Engine) -> Make:
-    def make(labels: tuple[str, ...] = (), **generator: Any) -> Model:
-        seed_everything(0)
-        variant = {
-            "name": "regression",
-            "generator": {"network": {"base_width": 4}, "labels": bool(labels), **generator},
-        }
-        config = parse(RunConfig, {"variant": variant, "dataset": "none"})
-        colouriser = build(config.variant, engine, Domain(32, len(labels))).colourise
-        with torch.no_grad():
-            for parameter in colouriser.network.parameters():
-                parameter.mul_(3)
-            # moves the batch statistics
-            colouriser.network.train()(torch.rand(4, colouriser.network.inputs, 32, 32))
-        return Model("m", colouriser, config, list(labels))
-
-    return make
-
-
 def independent(colouriser: Colouriser, inputs: dict[str, torch.Tensor]) -> np.ndarray:
     """The colours by the suite's own way of padding, with its fast convolutions."""
     height, width = inputs["L"].shape[2:]
