@@ -221,6 +221,8 @@ def _alike(trials: pd.DataFrame, test: TestName) -> float:
     if "other" in trials:
         shown.append("other")
     repeats = trials[trials["kind"] == "repeat"]
+    if repeats.empty:
+        return float("nan")
     first = trials[trials["kind"] == "test"].drop_duplicates(shown)
     earlier = (
         repeats[shown]

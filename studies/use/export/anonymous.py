@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from common.colour.lab import AB_RANGE, L_CENTRE
+
 AXES = {0: "batch", 2: "height", 3: "width"}
 # of a node: where in this machine's files it was traced
 PLACES = ("stack_trace", "source_fn_stack", "nn_module_stack", "from_node", "custom")
@@ -33,8 +35,8 @@ def told_to_readers(proto: Any, about: Mapping[str, Any]) -> Any:
         _forget(value)
         _name_axes(value)
     facts = {
-        "input L": "CIE L* / 50 - 1, in [-1, 1]; (batch, 1, height, width), any size",
-        "output ab": "CIE a* and b* / 110; (batch, 2, height, width)",
+        "input L": f"CIE L* / {L_CENTRE:g} - 1, in [-1, 1]; (batch, 1, height, width), any size",
+        "output ab": f"CIE a* and b* / {AB_RANGE:g}; (batch, 2, height, width)",
         **about,
     }
     for name, fact in facts.items():

@@ -22,6 +22,7 @@ from common.system.atomic import replacing, write_atomically
 from studies.runs.configuration import RunConfig
 from studies.runs.model import read_model, write_model
 from studies.use.export.anonymous import told_to_readers, without_stack_traces
+from studies.use.export.padding import with_fixed_padding
 from studies.use.models import Model, is_file
 from variants.players.program import Program
 
@@ -216,7 +217,7 @@ def _about(model: Model) -> dict[str, Any]:
 
 def traced(model: Model) -> "torch.export.ExportedProgram":
     """The generator as a graph for any number of images of any size."""
-    program = Program(model.colouriser.network).float().cpu()
+    program = with_fixed_padding(Program(model.colouriser.network).float().cpu())
     told = list(examples(model))[1]
     dynamic = {name: {0: torch.export.Dim.DYNAMIC, **_sides(x)} for name, x in told.items()}
     L = told.pop("L")
