@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-OTHER = {"left": "right", "right": "left"}
 COLUMNS = ["rater", "kind", "image", "arm", "side", "response"]
 
 
@@ -42,15 +41,14 @@ def simulated(
                 + effect * arm
             )
             fooled = draw.random() < 1 / (1 + np.exp(-logit))
-            side = ("left", "right")[image % 2]
             rows.append(
                 (
                     f"r{rater}",
                     "test",
                     f"i{image}",
                     f"arm{arm}",
-                    side,
-                    OTHER[side] if fooled else side,
+                    "left",
+                    "right" if fooled else "left",
                     seed,
                 )
             )

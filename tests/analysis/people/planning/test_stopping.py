@@ -1,6 +1,7 @@
 """Looking after every rater: the error rate stays below 5 %, and a real difference is seen with fewer raters."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,22 @@ from analysis.people.planning.stopping import (
 
 Simulate = Callable[..., pd.DataFrame]
 RATERS = 36
+OTHER_SIDE = {"left": "right", "right": "left"}
 STUDIES = 24
+
+
+@pytest.fixture
+def simulate(simulate: Simulate) -> Simulate:
+    """Simulated people who see the truth on the left as often as on the right: one answer throughout would be rejected."""
+
+    def mirrored(*args: Any, **options: Any) -> pd.DataFrame:
+        answers = simulate(*args, **options)
+        turned = answers["image"].str.removeprefix("i").astype(int) % 2 == 1
+        for column in ("side", "response"):
+            answers.loc[turned, column] = answers.loc[turned, column].map(OTHER_SIDE)
+        return answers
+
+    return mirrored
 
 
 def first_decision(
