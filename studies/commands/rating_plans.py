@@ -1,6 +1,8 @@
 """Verbs around a human study: how many raters it needs, and whether it may stop."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +43,17 @@ StudiesOption = Annotated[
     int, typer.Option(min=20, help="Simulated studies for each number of raters.")
 ]
 SeedOption = Annotated[int, typer.Option(help="Of the simulation.")]
+RejectedOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=0.9, help="Share of raters that the rules will reject, from experience."
+    ),
+]
+PayOption = Annotated[
+    float | None, typer.Option("--pay", min=0.0, help="What an hour costs, in your currency.")
+]
+TOO_MANY = "no realistic number of raters is enough: raise --seeds, --photographs or --difference"
+PRACTICE = 4  # trials with feedback before a rater's block on the page
 
 
 def plan(
@@ -54,11 +67,15 @@ def plan(
     pilot: PilotOption = None,
     studies: StudiesOption = 200,
     seed: SeedOption = 0,
+    rejected: RejectedOption = 0.1,
+    pay: PayOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Says how many raters see a difference: the share of simulated studies that find it at 5 %, by the number of raters.
+    """Says how many raters see a difference: the share of simulated studies that find it, by the number of raters.
 
-    Example: colourbench ratings plan --difference 5 --arms 4 --seeds 5
+    A study that was planned so decides at this number (`ratings serve --raters N`). Also says how long it takes and what it costs.
+
+    Example: colourbench ratings plan --difference 5 --arms 4 --seeds 5 --pay 12
 
     Example: colourbench ratings plan --difference 10 --pilot demo
     """
@@ -79,18 +96,43 @@ def plan(
     powers = power.raters_needed(design, *shape)
     if raters:
         powers = iter([(raters, power.power(design, *shape))])
-    reached = _say_powers(powers, trials)
+    costs = Costs(replace(design, practice=PRACTICE).minutes, rejected, pay)
+    reached = _say_powers(powers, trials, costs)
     if not raters and reached < power.ENOUGH:
-        say(
-            f"no realistic number of raters reaches {power.ENOUGH:.0%}: raise --seeds, --photographs or --difference"
+        say(TOO_MANY)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What raters cost: the minutes of one, the share that is rejected, and the price of an hour if it is known."""
+
+    minutes: int
+    rejected: float
+    pay: float | None
+
+    def invited(self, raters: int) -> int:
+        """How many are invited so that this many are kept."""
+        return math.ceil(raters / (1 - self.rejected) - 1e-9)
+
+    def in_words(self, raters: int) -> str:
+        """What it takes to have this many raters whose answers count."""
+        invited = self.invited(raters)
+        hours = invited * self.minutes / 60
+        price = f", {hours * self.pay:,.0f} at {self.pay:g} an hour" if self.pay is not None else ""
+        return (
+            f"for {raters} raters who count, invite {invited} ({self.rejected:.0%} rejected): "
+            f"{self.minutes} minutes each, {hours:.1f} hours in all{price}"
         )
 
 
-def _say_powers(powers: Iterator[tuple[int, float]], trials: int) -> float:
-    """Prints each number of raters with its power, and returns the last power."""
+def _say_powers(powers: Iterator[tuple[int, float]], trials: int, costs: Costs) -> float:
+    """Prints each number of raters with its power, and what the last number takes; returns the last power."""
+    raters = 0
     reached = 0.0
     for raters, reached in powers:
         say(f"{raters:4} raters x {trials} trials: found in {reached:.0%} of the studies")
+    if raters:
+        say(costs.in_words(raters))
     return reached
 
 
