@@ -21,6 +21,9 @@ class Protocol:
     answers: tuple[str, ...]
     labels: tuple[str, ...]  # of the answers, as raters read them
     two: bool = False  # two photographs side by side
+    # the same where the two stand one above the other, on a narrow screen
+    stacked_question: str = ""
+    stacked_labels: tuple[str, ...] = ()
     # how long the page shows a picture by default, 0 without limit; the answer itself is never limited
     exposure_ms: int = 0
 
@@ -32,6 +35,8 @@ PROTOCOLS: dict[TestName, Protocol] = {
         answers=("left", "right"),
         labels=("left", "right"),
         two=True,
+        stacked_question="One photograph has its real colours, the other was coloured by a computer. Which is real: top or bottom?",
+        stacked_labels=("top", "bottom"),
         exposure_ms=1000,
     ),
     # HYPE∞, Zhou et al. 2019
@@ -52,6 +57,8 @@ PROTOCOLS: dict[TestName, Protocol] = {
         answers=("left", "right", "equal"),
         labels=("left", "right", "no difference"),
         two=True,
+        stacked_question="Which photograph has the more natural colours: top, bottom, or neither?",
+        stacked_labels=("top", "bottom", "no difference"),
     ),
 }
 

@@ -35,6 +35,8 @@ TIDY = {
     "requested_ms": "how long the picture was to be shown; 0: without limit",
     "focus_lost": "whether the window lost the focus during the trial",
     "full_screen": "whether the page filled the screen",
+    "shown_px": "shorter side of a photograph on the screen, in CSS pixels",
+    "pixel_ratio": "the screen's own pixels a CSS pixel",
     "fetches": "how often the picture was fetched; more than 1: the page was reloaded",
     "consent": "SHA-256 of the text that the rater agreed to; the texts are in consents/",
     "age": "age band, if told",

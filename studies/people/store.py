@@ -68,6 +68,8 @@ ANSWERS = sql.Table(
     sql.Column("time", sql.Float),
     sql.Column("focus_lost", sql.Boolean),
     sql.Column("full_screen", sql.Boolean),
+    sql.Column("shown_px", sql.Float),  # shorter side of a photograph on the screen, in CSS pixels
+    sql.Column("pixel_ratio", sql.Float),  # of the screen's own pixels to CSS pixels
 )
 WITHDRAWN = sql.Table(  # who withdrew, as a keyed hash: a sheet that comes later must stay out
     "withdrawn",
@@ -91,6 +93,8 @@ class Answer:
     reaction_ms: float | None = None  # from the first frame to the answer
     focus_lost: bool | None = None
     full_screen: bool | None = None
+    shown_px: float | None = None
+    pixel_ratio: float | None = None
 
 
 class Contradiction(ColourbenchError):
@@ -231,12 +235,10 @@ class ResponseStore:
             return True
         except sql.exc.IntegrityError:
             with self._engine.connect() as connection:
-                kept = sql.select(ANSWERS).where(ANSWERS.c.code == answer.code)
-                there = connection.execute(kept).mappings().one()
-            if there["response"] != answer.response:
-                raise Contradiction(
-                    f"the trial has the answer {there['response']!r} already"
-                ) from None
+                kept = sql.select(ANSWERS.c.response).where(ANSWERS.c.code == answer.code)
+                given = connection.execute(kept).scalar_one()
+            if given != answer.response:
+                raise Contradiction(f"the trial has the answer {given!r} already") from None
             return False
 
     def correct(self, code: str, response: str) -> None:

@@ -17,6 +17,7 @@ from studies.people.store import Answer
 
 STATIC = Path(__file__).with_name("static")
 Milliseconds = Annotated[float, Field(ge=0, le=1e8, allow_inf_nan=False)]
+Pixels = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 OutsideId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,100}$")]
 
@@ -58,6 +59,8 @@ class Answered(Body):
     reaction_ms: Milliseconds
     focus_lost: bool
     full_screen: bool
+    shown_px: Pixels | None = None
+    pixel_ratio: Pixels | None = None
 
 
 class Comment(Body):

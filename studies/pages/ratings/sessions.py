@@ -3,6 +3,7 @@
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from analysis.people.design import PROTOCOLS, Trial
 from common.errors import ColourbenchError
 from studies.pages.ratings import plates
 from studies.pages.ratings.settings import PageSettings
+from studies.people.pictures import GAP
 from studies.people.store import Answer, Contradiction, ResponseStore, Withdrawn
 from studies.people.study import RatingStudy
 
@@ -252,10 +254,8 @@ class Sessions:
             "number": trial.trial if practice else position,
             "total": practised if practice else len(block) - practised,
             "question": self._protocol.question,
-            "answers": [
-                {"value": v, "label": t}
-                for v, t in zip(self._protocol.answers, self._protocol.labels, strict=True)
-            ],
+            "answers": _labelled(self._protocol.answers, self._protocol.labels),
+            "stacked": self._stacked,
             "exposure_ms": self.study.key.design.exposure_ms,
             "first": trial.trial == 1,
             "test_begins": position == 1 and practised > 0,
@@ -263,6 +263,18 @@ class Sessions:
             "withdrawal_code": self.study.key.withdrawal_code(trial.rater),
             # of a rater who has done what was asked for, and does more
             "completion_url": self._completion_url(trial.rater) if trial.block > 1 else None,
+        }
+
+    @property
+    def _stacked(self) -> dict[str, Any] | None:
+        """How two photographs are shown one above the other, where the screen is narrow; None where one is shown alone."""
+        protocol = self._protocol
+        if not protocol.two:
+            return None
+        return {
+            "gap": GAP,
+            "question": protocol.stacked_question,
+            "answers": _labelled(protocol.answers, protocol.stacked_labels),
         }
 
     def _end(self, rater: str) -> dict[str, Any]:
@@ -299,6 +311,12 @@ class Sessions:
     def comment(self, rater: str, text: str) -> None:
         """Keeps what a rater says about the study."""
         self.store.update_rater(rater, comment=text)
+
+
+def _labelled(values: Sequence[str], labels: Sequence[str]) -> list[dict[str, str]]:
+    """The answers that a page offers."""
+    pairs = zip(values, labels, strict=True)
+    return [{"value": value, "label": label} for value, label in pairs]
 
 
 def _pictures(waiting: list[Trial]) -> dict[str, Any]:

@@ -25,8 +25,15 @@ async function go() {
 
 function show(state) {
   keys = null;
+  state = asItFits(state);
   const screens = { consent, screen, trial: beforeTrial, end, leave };
   screens[state.stage](state);
+}
+
+// Two photographs side by side are too small on a narrow screen: there they stand one above the other, and answers say so.
+function asItFits(state) {
+  if (!state.stacked || window.innerWidth >= window.innerHeight) return state;
+  return { ...state, question: state.stacked.question, answers: state.stacked.answers, gap: state.stacked.gap };
 }
 
 // --- what the screens share
@@ -250,7 +257,8 @@ async function trial(state) {
   if (state.completion_url) find(".done").href = state.completion_url;
   find("h1").textContent = state.question;
   const buttons = answerButtons(state, find(".answers"));
-  const image = await ready(state.picture);
+  const picture = await ready(state.picture);
+  const image = state.gap ? stacked(picture, state.gap) : picture;
   image.className = "away";
   find(".stage").append(image);
   await pass(FIXATION_MS);
@@ -261,6 +269,7 @@ async function trial(state) {
   const response = await chosen(buttons);
   const reaction = performance.now() - began;
   const exposed = shown.stop();
+  const size = sizeOf(image, state);
   pictures.delete(state.picture);
   await send(state, {
     code: state.code,
@@ -272,7 +281,29 @@ async function trial(state) {
     reaction_ms: reaction,
     focus_lost: watch(),
     full_screen: document.fullscreenElement !== null,
+    shown_px: size,
+    pixel_ratio: window.devicePixelRatio,
   });
+}
+
+// The two halves of a picture, one above the other.
+function stacked(picture, gap) {
+  const width = (picture.naturalWidth - gap) / 2;
+  const height = picture.naturalHeight;
+  const canvas = Object.assign(document.createElement("canvas"), { width, height: 2 * height + gap });
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", picture.alt);
+  const draw = canvas.getContext("2d");
+  draw.drawImage(picture, 0, 0, width, height, 0, 0, width, height);
+  draw.drawImage(picture, width + gap, 0, width, height, 0, height + gap, width, height);
+  return canvas;
+}
+
+// The shorter side of one photograph on the screen, in CSS pixels.
+function sizeOf(image, state) {
+  const box = image.getBoundingClientRect();
+  if (state.gap) return Math.min(box.width, box.height / 2);
+  return Math.min(state.stacked ? box.width / 2 : box.width, box.height) || null;
 }
 
 function answerButtons(state, group) {
@@ -373,7 +404,8 @@ function feedback(state, response, right, next) {
   const find = open("feedback");
   const label = state.answers.find((answer) => answer.value === right).label;
   find(".verdict").textContent = response === right ? "Correct" : "Not correct";
-  find(".reason").textContent = ["left", "right"].includes(right) ? `The real photograph was on the ${label}.` : `The answer was: ${label}.`;
+  const side = state.gap ? `at the ${label}` : `on the ${label}`;
+  find(".reason").textContent = ["left", "right"].includes(right) ? `The real photograph was ${side}.` : `The answer was: ${label}.`;
   find(".main").addEventListener("click", () => show(next));
   find(".main").focus();
   if (next.stage === "trial") prepare(next.picture);

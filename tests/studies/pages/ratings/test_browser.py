@@ -1,6 +1,7 @@
 """The page in a real Chromium: whole sessions on a desk and on a phone, a reload in the middle, timing, keys and touch."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -117,6 +118,32 @@ def test_a_whole_session_with_a_reload_in_the_middle(
     )
     assert code == study.key.withdrawal_code(rater["rater"]) and width <= SIZES[size]["width"]
     assert person.asked == {f"127.0.0.1:{port}"} and person.problems == []
+
+
+def test_a_pair_is_stacked_on_a_phone_and_large_enough(
+    browser: "Browser", make_study: Callable[..., RatingStudy], server: Any, tmp_path: Path
+) -> None:
+    """256 CSS pixels a photograph, nothing to scroll, and answers that name what is seen; the size is kept with the answer."""
+    study, port = make_study(Design("pair", 0, 8, practice=1), sheets=False), server.free_port()
+    with server.served(study, port):
+        context = browser.new_context(viewport=SIZES["phone"], has_touch=True)  # type: ignore[arg-type]
+        page = context.new_page()
+        person = Person(page, f"http://127.0.0.1:{port}", touch=True)
+        person.begin()
+        person.step()
+        page.wait_for_selector(OPEN)
+        assert "top or bottom" in page.locator("h1").inner_text()
+        labels = [text.split("\n")[0] for text in page.locator(".answers button").all_inner_texts()]
+        assert labels == ["top", "bottom"]
+        canvas = page.locator(".stage canvas").bounding_box()
+        assert canvas is not None and canvas["width"] >= 256 and canvas["height"] >= 2 * 256
+        buttons = page.locator(".answers").bounding_box()
+        assert buttons is not None and buttons["y"] + buttons["height"] <= SIZES["phone"]["height"]
+        page.screenshot(path=str(tmp_path / "phone.png"))
+        person.to_the_end()
+        assert person.problems == []
+    answers = tidy(study, ResponseStore(study.database))
+    assert (answers["shown_px"] >= 256).all() and (answers["pixel_ratio"] == 1).all()
 
 
 def test_exposure_is_measured_and_right_to_a_frame(
