@@ -204,7 +204,10 @@ WithCriticOption = Annotated[
     typer.Option("--with-critic", help="Keep the critic too, for fine-tuning (safetensors)."),
 ]
 LicenceOption = Annotated[
-    str, typer.Option(help="The model's licence, as an SPDX name such as cc-by-4.0.")
+    str | None,
+    typer.Option(
+        help="The model's licence, as an SPDX name such as cc-by-4.0; kept when a file is exported again."
+    ),
 ]
 DataLicenceOption = Annotated[
     str, typer.Option(help="The photographs' licence; known for the sources that have one.")
@@ -220,7 +223,7 @@ def export(
     formats: FormatsOption = None,
     half: HalfOption = False,
     with_critic: WithCriticOption = False,
-    licence: LicenceOption = "other",
+    licence: LicenceOption = None,
     data_licence: DataLicenceOption = "",
     gallery: Annotated[bool, typer.Option(help="Show test photographs on the card.")] = True,
     force: ForceOption = False,
@@ -240,7 +243,9 @@ def export(
     from studies.use.models import open_model
 
     writers.check_free(out, wanted, run, force)
-    model = open_model(open_home(home), run, "cpu")
+    model = card.described(
+        open_home(home), open_model(open_home(home), run, "cpu"), licence, data_licence
+    )
     critic = writers.critic_of(model) if with_critic else {}
     written = {}
     for name in wanted:
@@ -250,8 +255,7 @@ def export(
         say(f"{path}: {megabytes:.1f} MB, differs by at most {difference:.1e} in ab")
     if critic:
         say(f"{writers.with_critic(model, out, critic)}: now with the critic")
-    about = card.About(written, data_licence, licence)
-    say(f"card: {card.write(open_home(home), model, out, about, gallery)}")
+    say(f"card: {card.write(open_home(home), model, out, card.About(written), gallery)}")
 
 
 def _formats(names: list[str]) -> list[str]:

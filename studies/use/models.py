@@ -1,7 +1,8 @@
 """A trained model by any of its names: a run's id, STUDY/RUN NAME, STUDY/ARM, `champion`, or a model file."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.config import as_json
@@ -22,6 +23,8 @@ from studies.runs.model import (
 )
 from variants.players.colouriser import Colouriser
 
+# what a model's file may say of it, so that a file written from it says the same
+TOLD = ("title", "licence", "data", "data_licence")
 STARTER_FILE = Path(__file__).parent / "starter" / "starter.safetensors"
 # a daguerreotype, in the public domain by age
 OLD_PHOTOGRAPH = STARTER_FILE.with_name("geography-lesson-1850.jpg")
@@ -37,6 +40,8 @@ class Model:
     labels: list[str]
     run: Run | None = None
     file: Path | None = None
+    # what its file says of it beside its settings: title, licence, data, data_licence
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -89,7 +94,10 @@ def open_model(home: Home, reference: str, device: str = "auto") -> Model:
     """
     if path := _path(reference):
         colouriser, config, labels = load_file(path, device)
-        return Model(path.stem, colouriser, config, labels, file=path)
+        header = read_model(path, "write it again with `colourbench export`").about
+        about = {name: header[name] for name in TOLD if name in header}
+        name = about.get("title", path.stem)
+        return Model(name, colouriser, config, labels, file=path, about=about)
     run = home.store.run(reference)
     colouriser, config = load_run(run, device)
     return Model(run.name, colouriser, config, labels_of(run), run)

@@ -1,6 +1,6 @@
 """The model card: what a model is, what it was trained on and under which licence, how good it is, and what its limits are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,6 @@ class About:
     """What a card says beside what the model knows of itself; `files` are those written, with their largest difference in ab."""
 
     files: dict[str, float]
-    data_licence: str = ""
-    licence: str = "other"
     remarks: list[str] = field(default_factory=list)
 
 
@@ -57,8 +55,7 @@ def write(
         "size": model.colouriser.size,
         "parameters": sum(weight.numel() for weight in model.colouriser.network.parameters()),
         "dataset": dataset,
-        "source": _source(dataset),
-        "licence": about.data_licence or _licence(dataset),
+        **_of_data(model),
         "metrics": rows,
         "worse_than_grey": [row.title for row in rows if row.is_worse_than_grey],
         "gallery": GALLERY if has_gallery else "",
@@ -66,7 +63,7 @@ def write(
         "about": about,
     }
     data = ModelCardData(
-        license=about.licence,
+        license=model.about.get("licence", "other"),
         library_name="colourbench",
         pipeline_tag="image-to-image",
         tags=["colorization", "colourisation", "gan", model.config.variant.name],
@@ -160,6 +157,26 @@ def _dataset(home: Home, model: Model) -> Dataset | None:
         return None
     is_same = model.run is not None and model.run.tags.get("dataset_sha256") == dataset.fingerprint
     return dataset if is_same else None
+
+
+def _of_data(model: Model) -> dict[str, str]:
+    """What the model's file says of its data."""
+    return {
+        "source": model.about.get("data", ""),
+        "licence": model.about.get("data_licence", ""),
+    }
+
+
+def described(home: Home, model: Model, licence: str | None, data_licence: str) -> Model:
+    """The model with what its files will say of it: as given now, else as its own file says, else as its data set's source says."""
+    dataset = _dataset(home, model)
+    told = {
+        "licence": licence or model.about.get("licence", "other"),
+        "data": model.about.get("data") or _source(dataset),
+        "data_licence": data_licence or model.about.get("data_licence") or _licence(dataset),
+    }
+    about = {**model.about, **{name: text for name, text in told.items() if text}}
+    return replace(model, about=about)
 
 
 def _source(dataset: Dataset | None) -> str:

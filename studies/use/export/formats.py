@@ -151,7 +151,9 @@ def _safetensors(
             name: weight.half() if weight.is_floating_point() else weight
             for name, weight in weights.items()
         }
-    write_model(path, weights, published(model.config), model.colouriser.size, model.labels, critic)
+    size = model.colouriser.size
+    told = {"title": model.name, **model.about}
+    write_model(path, weights, published(model.config), size, model.labels, critic, **told)
     from studies.runs.model import load_file
 
     again = Program(load_file(path, "cpu")[0].network)
@@ -206,6 +208,7 @@ def _about(model: Model) -> dict[str, Any]:
     """What an ONNX file says of its model beside scale and axes."""
     return {
         "title": model.name,
+        **model.about,
         "method": model.config.variant.name,
         "trained at": f"{model.colouriser.size} pixels",
         "labels": model.labels,

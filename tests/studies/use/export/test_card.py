@@ -47,10 +47,9 @@ def test_a_card_says_what_a_reader_must_know(
     trained: Model, home: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    written = {formats.write(trained, "safetensors", out)[0].name: 0.0}
-    path = card.write(
-        Home(home), trained, out, card.About(written, data_licence="CC0", licence="mit")
-    )
+    described = card.described(Home(home), trained, "mit", "CC0")
+    written = {formats.write(described, "safetensors", out)[0].name: 0.0}
+    path = card.write(Home(home), described, out, card.About(written))
     loaded = ModelCard.load(path)
     assert loaded.data.license == "mit" and "cgan" in (loaded.data.tags or [])
     text = loaded.text
@@ -83,6 +82,24 @@ def test_greys_figures_stand_beside_the_models(
     expected = color.deltaE_ciede2000(lab, lab * [1, 0, 0]).mean()
     assert grey == pytest.approx(expected, abs=0.2)
     assert (own > grey) == ("**Worse than grey** in" in text and "ΔE₀₀" in text.split("Worse")[1])
+
+
+def test_a_file_that_is_exported_again_keeps_name_and_licences(
+    trained: Model, home: Path, tmp_path: Path
+) -> None:
+    described = card.described(Home(home), trained, "mit", "CC0")
+    path, _ = formats.write(described, "safetensors", tmp_path / "first")
+    elsewhere = Home(tmp_path / "another home")
+    again = card.described(elsewhere, open_model(elsewhere, str(path), "cpu"), None, "")
+    assert again.name == trained.name
+    assert (again.about["licence"], again.about["data_licence"]) == ("mit", "CC0")
+    second, _ = formats.write(again, "safetensors", tmp_path / "second")
+    card_text = card.write(elsewhere, again, second.parent, card.About({})).read_text()
+    assert "license: mit" in card_text and "Licence of the photographs: CC0" in card_text
+    assert open_model(elsewhere, str(second), "cpu").about == again.about
+    # what is given wins
+    changed = card.described(elsewhere, again, "cc-by-4.0", "")
+    assert changed.about["licence"] == "cc-by-4.0"
 
 
 def test_a_model_without_its_run_says_so(trained: Model, home: Path, tmp_path: Path) -> None:
