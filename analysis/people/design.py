@@ -68,7 +68,7 @@ class Design:
     """The settings of a human study.
 
     Args:
-        raters: of the sheets; a page takes any number.
+        raters: of the sheets, or that are planned for a page, which takes any number; 0 where none are.
         trials: in a block, control trials included and practice not.
         seed: of the schedule.
         practice: trials with feedback before a rater's first block; they use photographs of their own.

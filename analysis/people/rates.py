@@ -180,9 +180,14 @@ def _reason(trials: pd.DataFrame, right: int, watched: int, chance: float) -> st
         return f"answers within {QUICK_MS:.0f} ms"
     if "fetches" in trials and (trials["fetches"] == 0).any() and not _is_of_a_sheet(trials):
         return "answers about pictures that were never fetched"
-    if "screen" in trials and (trials["screen"] == NOT_PASSED).any():
+    if "screen" in trials and any(_is_not_passed(checks) for checks in trials["screen"]):
         return "a check of colour vision or screen is not passed"
     return ""
+
+
+def _is_not_passed(checks: object) -> bool:
+    """Whether a check of the screen failed, told as text or as the store keeps it: by its parts."""
+    return checks == NOT_PASSED or (isinstance(checks, dict) and not all(checks.values()))
 
 
 def _is_of_a_sheet(trials: pd.DataFrame) -> bool:

@@ -118,8 +118,10 @@ class Run:
 
     def log_pictures(self, pictures: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None:
         """Shows pictures in MLflow's UI, under their names."""
-        for name, picture in pictures.items():
-            self._client.log_image(self.id, picture, key=name, step=0)
+        # an illustration: it must not fail a finished training, as where the home was moved and its old place cannot be written
+        with suppress(Exception):
+            for name, picture in pictures.items():
+                self._client.log_image(self.id, picture, key=name, step=0)
 
     @contextmanager
     def watch_machine(self) -> Iterator[None]:

@@ -86,7 +86,7 @@ def prepare(
 
     Example: colourbench data prepare folder --root ~/photos --size 128 --set validation=0.2
 
-    Example: colourbench data prepare folder --root ~/tiny-imagenet.zip --size 64
+    Example: colourbench data prepare folder --root ~/photos.zip --size 64 --name photos
     """
     from rich.progress import Progress
 
@@ -115,7 +115,15 @@ def prepare(
 
 
 def _source_name(source: str, root: Path | None) -> str:
-    return root.resolve().name.partition(".")[0] if root and source == "folder" else source
+    from common.data.sources.archives import ENDINGS
+
+    if not root or source != "folder":
+        return source
+    name = root.resolve().name
+    if root.is_dir():
+        return name
+    endings = (*ENDINGS, ".csv")
+    return next((name.removesuffix(ending) for ending in endings if name.endswith(ending)), name)
 
 
 def _ask_to_replace(name: str) -> None:

@@ -64,7 +64,20 @@ def raters(
 
 
 def _as_text(table: "pd.DataFrame") -> str:
-    return table.to_string(index=False) if len(table) else "nobody has begun yet"
+    """The table, and below it what raters said: anybody's text, so without what a terminal would obey."""
+    if not len(table):
+        return "nobody has begun yet"
+    said = [
+        f"{row['rater']}: {printable(row['comment'])}"
+        for row in table.to_dict("records")
+        if row["comment"]
+    ]
+    return "\n".join([table.drop(columns="comment").to_string(index=False), *said])
+
+
+def printable(text: str) -> str:
+    """A text whose control characters are spaces."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def withdraw(

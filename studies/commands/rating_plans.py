@@ -24,7 +24,7 @@ DifferenceOption = Annotated[
     typer.Option(help="The smallest difference that matters: points of a rate, or of a 1–5 score."),
 ]
 RatersOption = Annotated[
-    int | None, typer.Option(min=2, help="Only the power of this many raters.")
+    int | None, typer.Option(min=8, help="Only the power of this many raters.")
 ]
 TrialsOption = Annotated[
     int,
@@ -154,6 +154,7 @@ def status(
 
     opened = RatingStudy(folder or open_home(home).ratings(study))
     from studies.people.collection import tidy
+    from studies.people.results import plan_of
 
     test = opened.key.design.test
     given = tidy(opened, store_of(opened, answers))
@@ -162,9 +163,8 @@ def status(
             "status is for pair, single and opinion tests; use `ratings tables` once, at the planned end"
         )
     scale = points(test)
-    planned = opened.key.design.raters
-    looks = stopping.standings(given, test, difference / scale, planned)
-    say(_counts(given, test, planned))
+    looks = stopping.standings(given, test, difference / scale, plan_of(opened))
+    say(_counts(given, test, opened.key.design.raters))
     for look in looks:
         say(
             f"{look.first} - {look.second}: {look.difference * scale:+.2f} [{look.low * scale:+.2f}, {look.high * scale:+.2f}]: "

@@ -65,6 +65,10 @@ def evaluate(
     """
     if images or truth:
         check_folders(run, images, truth, as_)
+        if data:
+            raise ColourbenchError("--data is for a run; --images and --truth are two folders")
+        if out and not out.parent.is_dir():
+            raise ColourbenchError(f"--out: there is no folder {out.parent}")
         from studies.commands.folders import evaluate_folders
 
         evaluate_folders(cast(Path, images), cast(Path, truth), as_, resize, out)
@@ -73,6 +77,8 @@ def evaluate(
         raise ColourbenchError(
             "name a run (`colourbench runs` lists them), or two folders: --images and --truth"
         )
+    if as_ or resize or out:
+        raise ColourbenchError("--as, --resize and --out are for --images and --truth")
     evaluate_run(run, data, home)
 
 

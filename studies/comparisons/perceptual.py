@@ -18,6 +18,7 @@ from common.system.names import PERCEPTUAL, SET_DISTANCES
 from common.tracking import Run
 from studies.comparisons.cells.untrained import coloured
 from studies.home import Home
+from studies.runs.finish import AT_THE_END
 
 Say = Callable[[str], None]
 
@@ -64,12 +65,11 @@ def _named(networks: Networks) -> str:
 
 
 def _write(run: Run, measured: Measured, photographs: Sequence[str]) -> None:
-    images = int(run.metrics.get("images", 0))
     if measured.lpips is not None:
         with replacing(run.folder / PERCEPTUAL) as file:
             pd.DataFrame({"lpips": measured.lpips}).to_parquet(file, index=False)
         integrity.seal(run.folder, [PERCEPTUAL])
-        run.log({"test/lpips": float(measured.lpips.mean())}, images)
+        run.log({"test/lpips": float(measured.lpips.mean())}, AT_THE_END)
     sets = measured.sets(photographs)
     if sets:
         kept = _measured_sets(run) | {name: asdict(figures) for name, figures in sets.items()}
@@ -77,6 +77,7 @@ def _write(run: Run, measured: Measured, photographs: Sequence[str]) -> None:
         integrity.seal(run.folder, [SET_DISTANCES])
     for name, figures in sets.items():
         run.log(
-            {f"test/frechet_{name}": figures.frechet, f"test/kernel_{name}": figures.kernel}, images
+            {f"test/frechet_{name}": figures.frechet, f"test/kernel_{name}": figures.kernel},
+            AT_THE_END,
         )
     run.flush()

@@ -18,6 +18,7 @@ NEEDED: dict[TestName, tuple[str, ...]] = {
 }
 SCORED = ("reference", "image", "score")
 MOST_PROBLEMS = 20
+OURS = ("rejected", "fetches", "screen", "session", "consent")
 
 
 def read(
@@ -40,7 +41,7 @@ def read(
             f"{path} has no column for {', '.join(missing)}; it has {', '.join(map(str, table.columns))}: "
             f"name them with --column {missing[0]}=NAME"
         )
-    theirs = {name: columns.get(name, name) for name in TIDY}
+    theirs = _names_in(columns)
     there = {name: table[column] for name, column in theirs.items() if column in table}
     # columns that the file lacks are empty, whatever they will hold
     tidy = pd.DataFrame(there).reindex(columns=list(TIDY)).astype(object)
@@ -51,6 +52,12 @@ def read(
         tidy[name] = pd.to_numeric(tidy[name], errors="coerce")
     _check(tidy, test, path)
     return tidy
+
+
+def _names_in(columns: Mapping[str, str]) -> dict[str, str]:
+    """Our columns -> the file's; what only this suite notes means something else elsewhere, unless it is named."""
+    wanted = (name for name in TIDY if name in columns or name not in OURS)
+    return {name: columns.get(name, name) for name in wanted}
 
 
 def _filled(tidy: pd.DataFrame, has_sides: bool) -> dict[str, pd.Series]:

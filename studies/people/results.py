@@ -44,7 +44,7 @@ def write(
     frames = judge(answers, design.test, study.key.fixed)
     # a preference is judged by its p-values, once
     if design.test != "preference":
-        looks = stopping.standings(answers, design.test, difference, design.raters)
+        looks = stopping.standings(answers, design.test, difference, plan_of(study))
         frames["verdicts"] = stopping.as_table(looks)
     # a preference is about two photographs
     if compared and design.test != "preference":
@@ -55,6 +55,12 @@ def write(
     frames[RUNS] = study.key.shown_runs
     write_frames(frames, study.folder / "tables")
     return frames
+
+
+def plan_of(study: RatingStudy) -> stopping.Plan:
+    """When a study's last look is: at the planned number of raters, or when its sheets are collected."""
+    design = study.key.design
+    return stopping.Plan(design.raters, design.trials, is_last=bool(study.key.trials))
 
 
 def write_frames(frames: dict[str, pd.DataFrame], folder: Path) -> None:

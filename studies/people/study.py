@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from analysis.results import Results
 
-SCHEMA = 4
+SCHEMA = 5
 COMMITMENT = "commitment.txt"
 PICTURES = "pictures.npz"
 RESPONSES = "responses.db"

@@ -92,6 +92,7 @@ def score_later(run: Run, config: RunConfig, dataset: Dataset) -> None:
         return
     colouriser, _ = load_run(run, config.engine.device)
     integrity.seal(run.folder, score_under_conditions(run, config, dataset, colouriser))
+    run.flush()
 
 
 @torch.no_grad()

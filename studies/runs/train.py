@@ -166,8 +166,11 @@ def _train_and_finish(
         finish(session, options.test)
     except Pruned:
         # its last validation places it among the others
-        run.flush()
-        run.tag(outcome="pruned")
+        with suppress(
+            Exception
+        ):  # a store that is down must not turn a pruned trial into a failed one
+            run.flush()
+            run.tag(outcome="pruned")
         run.abandon("KILLED")
         raise
     except Interrupted:

@@ -228,13 +228,17 @@ def _take_over(study: optuna.Study, earlier: optuna.Study, space: Space) -> None
 
 
 def _defaults(sweep: Sweep) -> dict[str, Any]:
-    """The default settings of the sweep's variant and engine."""
+    """The default settings of the sweep's variant, schedule and engine."""
     config = parse(
         RunConfig,
         {"variant": {"name": sweep.base.variant.name}, "dataset": sweep.base.dataset},
         "defaults",
     )
-    return {name: value for name, value in as_json(config).items() if name in ("variant", "engine")}
+    return {
+        name: value
+        for name, value in as_json(config).items()
+        if name in ("variant", "schedule", "engine")
+    }
 
 
 def _first_difference(before: Any, now: Any) -> str:

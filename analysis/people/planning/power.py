@@ -15,7 +15,7 @@ from analysis.people.schedule import Schedule
 from analysis.statistics.differences import holm
 from common.errors import ColourbenchError
 
-RATERS = (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240)
+RATERS = (8, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240)
 ENOUGH = 0.80
 
 

@@ -5,6 +5,9 @@ fixed design would; all looks before it share the last one by intervals that hol
 soon as it is decided: a confidence sequence by the normal mixture (Robbins 1970; Howard et al. 2021, eq. 3.7; asymptotic as in
 Waudby-Smith et al. 2024). Without a plan every look is such a look, and they have all five. The variance is clustered by rater,
 photograph and seed; only raters count whom the rules keep.
+
+There is one look at the planned number: later raters do not change it, for looking again with all four per cent would be another
+chance of being wrong. Sheets are looked at once, when they are collected, however many came back.
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,7 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from analysis.people.clustered import CLUSTERED, fit
-from analysis.people.design import TestName
+from analysis.people.design import TRUTH, TestName
 from analysis.people.rates import judged_trials, kept, t_test
 from analysis.statistics.crossed import LEVEL
 from analysis.statistics.differences import holm
@@ -56,8 +59,26 @@ class _Contrast:
     df: float
 
 
+@dataclass(frozen=True)
+class Plan:
+    """When the last look is.
+
+    Args:
+        raters: the planned number; 0 where none was planned.
+        trials: of a block: a rater counts towards the number with so many answers.
+        is_last: whether this look is the last one anyway, as of sheets that were collected.
+    """
+
+    raters: int = 0
+    trials: int = 1
+    is_last: bool = False
+
+
+NO_PLAN = Plan()
+
+
 def standings(
-    answers: pd.DataFrame, test: TestName, difference: float, planned: int = 0
+    answers: pd.DataFrame, test: TestName, difference: float, plan: Plan = NO_PLAN
 ) -> list[Standing]:
     """Every pair of arms now; over all looks and all pairs together, a wrong decision has a probability of at most 5 %.
 
@@ -65,19 +86,37 @@ def standings(
 
     Args:
         difference: the smallest that matters; a pair is settled too when its interval lies within it on both sides.
-        planned: the number of raters that was planned; 0 where none was.
+        plan: when the last look is.
     """
     left = kept(answers, test)
-    if not (left["kind"] == "test").any():
-        return []
-    count = left["rater"].nunique()
-    if count < FEWEST_RATERS:
+    at_the_end = _at_the_planned_number(left, plan)
+    if at_the_end is not None:
+        left = at_the_end
+    if not (left["kind"] == "test").any() or left["rater"].nunique() < FEWEST_RATERS:
         return []
     contrasts, pairs = _contrasts(left, test)
-    if planned and count >= planned:
+    if at_the_end is not None:
         return _final(contrasts, pairs, difference)
-    level = (LEVEL - AT_THE_END if planned else LEVEL) / max(1, pairs)
+    level = (LEVEL - AT_THE_END if plan.raters else LEVEL) / max(1, pairs)
     return [_early(contrast, difference, level) for contrast in contrasts]
+
+
+def _at_the_planned_number(left: pd.DataFrame, plan: Plan) -> pd.DataFrame | None:
+    """The answers of the last look, which later raters and blocks do not change; None before it."""
+    if plan.is_last:
+        return left
+    if not plan.raters:
+        return None
+    first_block = left[left["block"] == 1] if "block" in left else left
+    asked = first_block[first_block["kind"] != "practice"]
+    counts = asked.groupby("rater", sort=False).size()
+    finished = list(counts[counts >= plan.trials].index)
+    if len(finished) < plan.raters:
+        return None
+    if "time" in asked:
+        ended = asked.groupby("rater")["time"].max()
+        finished.sort(key=lambda rater: ended[rater])
+    return first_block[first_block["rater"].isin(finished[: plan.raters])]
 
 
 def as_table(looks: Sequence[Standing]) -> pd.DataFrame:
@@ -95,9 +134,10 @@ def is_settled(looks: Sequence[Standing]) -> bool:
 def _contrasts(answers: pd.DataFrame, test: TestName) -> tuple[list[_Contrast], int]:
     """The pairs of arms whose difference can be estimated, and the number of all pairs."""
     table = judged_trials(answers, test)
-    arms = sorted(table["arm"].unique())
+    # the truth helps to know raters and photographs, and is no arm to be told apart
+    arms = sorted(table["arm"].unique(), key=lambda arm: (arm == TRUTH, arm))
     fitted = fit(table, arms, effects=True)
-    pairs = list(combinations(range(len(arms)), 2))
+    pairs = list(combinations([n for n, arm in enumerate(arms) if arm != TRUTH], 2))
     contrasts = []
     for i, j in pairs if fitted.method == CLUSTERED else ():
         contrast = np.eye(len(arms))[i] - np.eye(len(arms))[j]

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from multiprocessing import BufferTooShort
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from jaxtyping import UInt8
 
 from common.data.decoding import images
 from common.data.decoding.images import BadImage
-from common.errors import ColourbenchError
+from common.errors import ColourbenchError, first_line
 from common.system.processes import bare_process
 
+CHANNELS = 3
 LAST_SECONDS = 2.0  # between a process's last word and its end
 LONGEST_HEADER = 2**20  # bytes, beside the pixels
 GIGABYTE = 2**30
@@ -97,15 +99,32 @@ class ConfinedProcess:
 
         Raises:
             BadImage: the photograph cannot be used; the text gives the reason.
-            EOFError, OSError: the process has ended.
+            EOFError, OSError: the process has ended, or was ended because its answer made no sense.
+            ColourbenchError: its work failed for a reason that is no photograph's.
         """
-        header = json.loads(self.line.recv_bytes(LONGEST_HEADER))
-        if "error" in header:
-            raise BadImage(header["error"])
-        pictures = [np.empty(shape, np.uint8) for shape in header["shapes"]]
-        for picture in pictures:
-            self.line.recv_bytes_into(picture.data.cast("B"))
-        return Answer(header["facts"], pictures)
+        try:
+            header = json.loads(self.line.recv_bytes(LONGEST_HEADER))
+            if "error" in header:
+                raise BadImage(str(header["error"]))
+            if "fault" in header:
+                raise ColourbenchError(f"decoding failed: {header['fault']}")
+            pictures = [self._room_for(*shape) for shape in header["shapes"]]
+            for picture in pictures:
+                self.line.recv_bytes_into(picture.data.cast("B"))
+            return Answer(header["facts"], pictures)
+        except (ValueError, KeyError, TypeError, BufferTooShort):
+            self.end_now()
+            raise EOFError from None
+
+    def _room_for(self, height: int, width: int, channels: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Memory for a picture that a process says it has.
+
+        Raises:
+            ValueError: nobody asked for such a picture.
+        """
+        if channels != CHANNELS or not 0 < height * width <= self.limits.pixels:
+            raise ValueError(f"a picture of {height}x{width}x{channels}")
+        return np.empty((height, width, channels), np.uint8)
 
     def end_now(self) -> None:
         """Ends the process, which ends any wait for it too."""
@@ -191,6 +210,8 @@ def _within(
     except MemoryError:
         allowed = f"{limits.memory / GIGABYTE:.2g} GB of memory"
         return [json.dumps({"error": f"decoding it takes more than {allowed}"}).encode()]
+    except Exception as error:  # told, for this process has no output of its own
+        return [json.dumps({"fault": f"{type(error).__name__}: {first_line(error)}"}).encode()]
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return [header, *pictures]

@@ -66,11 +66,13 @@ class Examiners:
         done = dict[int, Result]()
         turn = 0  # of the next result
         given = 0  # files so far
+        is_exhausted = False
         while True:
             for examiner in self._team:
                 while len(examiner.files) < AT_HAND and given < turn + AHEAD * len(self._team):
                     number, file = next(waiting, (-1, b""))
                     if number < 0:
+                        is_exhausted = True
                         break
                     given += 1
                     if isinstance(file, BadImage):
@@ -81,7 +83,7 @@ class Examiners:
             while turn in done:
                 yield done.pop(turn)
                 turn += 1
-            if turn == given and not any(examiner.files for examiner in self._team):
+            if is_exhausted and turn == given:
                 return
 
     def _next_results(self) -> dict[int, Result]:

@@ -5,6 +5,7 @@ Nothing is unpacked, so no path of a member leads anywhere; links and members th
 
 import io
 import json
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from common.data.decoding.images import SUFFIXES, BadImage
 from common.errors import ColourbenchError, first_line
@@ -27,7 +28,16 @@ ENDINGS = (*ZIP, *TAR, *COMPRESSED_TAR, *PARQUET)
 # bytes of one member, unpacked: more is no photograph but a bomb
 LARGEST = 300_000_000
 # what zipfile, tarfile and their decompressors raise for broken archives
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError)
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+)
+BLOCK = 512  # bytes of a header in a tar file
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,9 @@ class TarArchive(Archive):
     @cached_property
     def _index(self) -> dict[str, tarfile.TarInfo]:
         with self._naming_it(), tarfile.open(self.path) as file:
-            return {info.name: info for info in file if info.isfile()}
+            index = {info.name: info for info in file if info.isfile()}
+            _check_end(file)
+        return index
 
     @cached_property
     def members(self) -> list[Member]:
@@ -177,8 +189,8 @@ class _Forward:
 class ParquetArchive(Archive):
     """A Parquet file with a column of images (bytes, or a struct of bytes and path) and perhaps a label, as data hubs have them."""
 
-    # the first row and the images of the group of rows that was read last
-    _group: tuple[int, Any] = (0, ())
+    # path, first row and images of the group of rows that was read last, of all files: a source may have hundreds
+    _group: ClassVar[tuple[Path, int, Any]] = (Path(), 0, ())
 
     @cached_property
     def _file(self) -> Any:
@@ -215,7 +227,7 @@ class ParquetArchive(Archive):
         return [
             Member(
                 f"{self.path.stem}-{row:07d}",
-                None if value is None else names.get(value, str(value)),
+                _class(value, names),
             )
             for row, value in enumerate(labels)
         ]
@@ -233,8 +245,8 @@ class ParquetArchive(Archive):
     def _content(self, name: str) -> bytes:
         row = int(name.rpartition("-")[2])
         while True:
-            first, images = self._group
-            if first <= row < first + len(images):
+            path, first, images = ParquetArchive._group
+            if path == self.path and first <= row < first + len(images):
                 value = images[row - first].as_py()
                 content = value.get("bytes") if isinstance(value, dict) else value
                 if not content:
@@ -256,7 +268,15 @@ class ParquetArchive(Archive):
         number = next(n for n, start in enumerate(self._starts[1:]) if row < start)
         column, _ = self._columns
         images = self._file.read_row_group(number, columns=[column]).column(column)
-        self._group = (self._starts[number], images)
+        ParquetArchive._group = (self.path, self._starts[number], images)
+
+
+def _check_end(file: tarfile.TarFile) -> None:
+    """Checks that a tar file ends where reading it ended: a damaged header ends the list without a word."""
+    opened: Any = file.fileobj
+    opened.seek(file.offset)
+    if opened.read(BLOCK).strip(b"\0"):
+        raise tarfile.ReadError(f"what follows byte {file.offset:,} cannot be read")
 
 
 def open_archive(path: Path) -> Archive:
@@ -284,6 +304,13 @@ def is_photograph(name: str) -> bool:
     """Whether a member is a photograph by its ending, and not a system's own file (`__MACOSX/._a.jpg`)."""
     path = PurePosixPath(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+
+
+def _class(value: Any, names: dict[Any, str]) -> str | None:
+    """A row's label; None where it has none, or several."""
+    if value is None or isinstance(value, list | dict):
+        return None
+    return names.get(value, str(value))
 
 
 def _key(name: str) -> str:

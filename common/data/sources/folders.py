@@ -80,13 +80,16 @@ def from_list(path: Path) -> list[SourceFile]:
     Raises:
         ColourbenchError: a column is missing, a file does not exist, or a split has another name; the message names them.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        text = path.read_text(encoding="cp1252", errors="replace")  # as spreadsheets save it
+    rows = list(csv.DictReader(text.splitlines()))
     if not rows or "path" not in rows[0]:
         raise ColourbenchError(
             f"{path} needs a first line with the column path (label and split are optional), and a line for each photograph"
         )
-    _check_files(path, [row["path"] for row in rows])
+    _check_files(path, [row["path"] or "(empty)" for row in rows])
     given = {row.get("split") or "" for row in rows}
     if unknown := sorted(given - {"", *SPLIT_FOLDERS}):
         raise ColourbenchError(
@@ -134,6 +137,6 @@ def _place(path: Path, splits: dict[str, str]) -> tuple[str | None, str | None]:
 def _without_common_folder(paths: list[Path]) -> list[Path]:
     """Paths below the one folder that an archive of folders was made of, if there is one."""
     tops = {path.parts[0] for path in paths}
-    if len(tops) > 1 or any(len(path.parts) < 3 for path in paths):
+    if len(tops) > 1 or any(len(path.parts) < 2 for path in paths):
         return paths
     return [Path(*path.parts[1:]) for path in paths]

@@ -113,7 +113,8 @@ def check_tuned(
 
 def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a sweep and its arm must share, by path."""
-    return flatten({name: settings[name] for name in ("variant", "batches", "start_from")})
+    shared = ("variant", "schedule", "batches", "start_from")
+    return flatten({name: settings[name] for name in shared if name in settings})
 
 
 def arm_settings(path: Path, arm: str, dataset: str | None, changes: list[str]) -> RunConfig:

@@ -144,7 +144,7 @@ class Sessions:
 
     def _is_screened_out(self, screen: dict[str, bool]) -> bool:
         """Whether a rater whose screen did not pass leaves now; without an address for that, the tables leave the rater out."""
-        return "screened_out" in self.settings.outcome_urls and not all(screen.values())
+        return bool(self.settings.outcome_urls.get("screened_out")) and not all(screen.values())
 
     def plate_number(self, rater: str, plate: int) -> str:
         """The number that a plate shows this rater."""

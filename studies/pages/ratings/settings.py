@@ -92,6 +92,9 @@ class PageSettings:
         kept = integrity.read_json(path, remedy) if path.is_file() else {}
         known = {name: value for name, value in kept.items() if name in KEPT}
         new = {name: value for name, value in given.items() if value is not None}
+        if "outcome_urls" in new:
+            urls = {**known.get("outcome_urls", {}), **new["outcome_urls"]}
+            new["outcome_urls"] = {outcome: url for outcome, url in urls.items() if url}
         return cls(**(known | new), hosts=hosts)
 
     def keep(self, folder: Path) -> None:

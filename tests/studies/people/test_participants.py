@@ -64,3 +64,12 @@ def test_who_is_paid_is_noted(study: RatingStudy, store: ResponseStore) -> None:
     assert list(participants.table(study, store)["paid"]) == ["", "yes"]
     with pytest.raises(ColourbenchError, match="there is no rater third"):
         participants.note(store, ["third"], paid=True)
+
+
+def test_a_failed_screen_is_shown_as_the_tables_see_it(
+    study: RatingStudy, store: ResponseStore
+) -> None:
+    store.update_rater("first", screen={"size": True, "brightness": True, "colour": False})
+    listed = participants.table(study, store).set_index("rater").loc["first", "rejected"]
+    [row] = rates.raters(tidy(study, store), "single").to_dict("records")
+    assert listed == row["rejected"] == "a check of colour vision or screen is not passed"

@@ -41,7 +41,8 @@ def judge(study: RatingStudy, prefer: int) -> None:
     for _ in range(3):
         rater = sessions.rater_of(sessions.begin(sessions.settings.consent_version, None, ""))
         assert rater
-        sessions.check_screen(rater, Screen(800, 600, ("", "", "", "")))
+        numbers = tuple(sessions.plate_number(rater, plate) for plate in range(4))
+        sessions.check_screen(rater, Screen(800, 600, numbers))
         for trial in sessions.store.trials(rater):
             preferred = f"trial {prefer:03d}"
             left = (

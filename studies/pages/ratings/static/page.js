@@ -165,7 +165,7 @@ function instructions(state) {
     ? `Each picture is shown for ${state.exposure_ms / 1000} s, after a cross. Take as long as you like to answer.`
     : "Look at each picture for as long as you like.";
   find(".practice").textContent = state.practice ? `First come ${state.total} pictures for practice.` : "";
-  find(".keys").textContent = `Tap a button, or use the keys: ${state.answers.map((answer, n) => `${keyOf(answer.value, n)} ${answer.label}`).join(", ")}.`;
+  find(".keys").textContent = `Tap a button, or use the keys: ${state.answers.map((answer, n) => `${keyOf(answer.value, n, Boolean(state.gap))} ${answer.label}`).join(", ")}.`;
   find(".code").textContent = state.withdrawal_code;
   find(".fullscreen").hidden = !document.documentElement.requestFullscreen;
   find(".fullscreen").addEventListener("click", () => document.documentElement.requestFullscreen().catch(() => {}));
@@ -218,12 +218,14 @@ function end(state) {
 
 // --- a trial
 
-function keyOf(value, position) {
-  return { left: "←", right: "→", equal: "↓" }[value] || (/^\d$/.test(value) ? value : value[0] || String(position + 1));
+function keyOf(value, position, isStacked) {
+  const arrows = isStacked ? { left: "↑", right: "↓", equal: "→" } : { left: "←", right: "→", equal: "↓" };
+  return arrows[value] || (/^\d$/.test(value) ? value : value[0] || String(position + 1));
 }
 
-function pressed(key) {
-  return { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "equal", r: "real", f: "fake" }[key] || key;
+function pressed(key, isStacked) {
+  const arrows = isStacked ? { ArrowUp: "left", ArrowDown: "right", ArrowRight: "equal" } : { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "equal" };
+  return { ...arrows, r: "real", f: "fake" }[key] || key;
 }
 
 // Fetches and decodes a picture before it is needed, so that the first frame shows all of it.
@@ -266,7 +268,7 @@ async function trial(state) {
   const began = await shown.began;
   if (state.next_picture) prepare(state.next_picture);
   const watch = focusWatch();
-  const response = await chosen(buttons);
+  const response = await chosen(buttons, Boolean(state.gap));
   const reaction = performance.now() - began;
   const exposed = shown.stop();
   const size = sizeOf(image, state);
@@ -309,7 +311,7 @@ function sizeOf(image, state) {
 function answerButtons(state, group) {
   return state.answers.map((answer, position) => {
     const button = Object.assign(document.createElement("button"), { type: "button", value: answer.value, textContent: answer.label, disabled: true });
-    button.append(Object.assign(document.createElement("kbd"), { textContent: keyOf(answer.value, position) }));
+    button.append(Object.assign(document.createElement("kbd"), { textContent: keyOf(answer.value, position, Boolean(state.gap)) }));
     group.append(button);
     return button;
   });
@@ -357,7 +359,7 @@ function focusWatch() {
   };
 }
 
-function chosen(buttons) {
+function chosen(buttons, isStacked) {
   return new Promise((done) => {
     const finish = (value) => {
       keys = null;
@@ -369,7 +371,7 @@ function chosen(buttons) {
       button.addEventListener("click", () => finish(button.value), { once: true });
     }
     keys = (key) => {
-      const button = buttons.find((one) => one.value === pressed(key));
+      const button = buttons.find((one) => one.value === pressed(key, isStacked));
       if (button && !button.disabled) finish(button.value);
       return Boolean(button);
     };

@@ -18,6 +18,10 @@ def _work(data: bytes, limits: Limits, settings: dict[str, Any]) -> Answer:
             file.write("content")
     if question == "refuse":
         raise BadImage("it is no photograph")
+    if question == "fail":
+        raise RuntimeError("a broken decoder")
+    if question == "boast":  # a picture that nobody asked for
+        return Answer({}, [np.zeros((1000, 1000, 3), np.uint8)])
     if question == "leave":
         os._exit(3)
     # every second pixel: not contiguous in memory

@@ -87,6 +87,17 @@ def test_an_examiner_that_is_killed_is_replaced(tmp_path: Path) -> None:
     )
 
 
+def test_many_that_could_not_be_read_in_a_row_end_nothing(tmp_path: Path) -> None:
+    """As in an encrypted archive: more of them than are worked ahead, and a photograph after them."""
+    files = photographs(tmp_path, 1)
+    unread = [BadImage(f"encrypted {number}") for number in range(70)]
+    with Examiners(HOW, count=2) as team:
+        results = list(team.examine([*unread, *files]))
+    assert results[:70] == unread and isinstance(results[70], Cut)
+    with Examiners(HOW, count=1) as team:
+        assert list(team.examine([])) == []
+
+
 def test_scans_are_limited_by_what_they_cost(tmp_path: Path) -> None:
     assert decode(progressive(200, 300)).rgb.shape == (200, 200, 3)
     with pytest.raises(BadImage, match="450 scans of 1000x1000 pixels would take too long"):

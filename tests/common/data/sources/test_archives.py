@@ -162,6 +162,35 @@ def test_a_truncated_archive_is_named_or_its_lost_photographs_are(
         folder(tmp_path / "half.tar.gz")
 
 
+def test_a_damaged_header_in_the_middle_is_no_end(photographs: Path) -> None:
+    """Python's tarfile stops there without a word, and half of a data set would be missing."""
+    path = as_tar(photographs, ".tar")
+    with tarfile.open(path) as file:
+        middle = file.getmembers()[10].offset
+    content = bytearray(path.read_bytes())
+    content[middle : middle + 100] = b"\xff" * 100
+    path.write_bytes(content)
+    with pytest.raises(ColourbenchError, match=r"pack.tar is damaged"):
+        folder(path)
+
+
+def test_a_damaged_xz_is_named(photographs: Path) -> None:
+    path = as_tar(photographs, ".tar.xz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ColourbenchError, match=r"pack.tar.xz is damaged"):
+        folder(path)
+
+
+def test_one_folder_of_photographs_has_no_label(tmp_path: Path, photo_folder: Path) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for one in sorted(photo_folder.rglob("*.png"))[:3]:
+            file.write(one, f"photos/{one.name}")
+    assert [file.label for file in folder(path)] == [None] * 3
+
+
 def test_links_and_climbing_paths_lead_nowhere(tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     Image.new("RGB", (8, 8), "red").save(secret)

@@ -34,12 +34,19 @@ def test_only_paths(photographs: Path) -> None:
     assert (file.name, file.label, file.split) == ("a.png", None, None)
 
 
+def test_a_list_that_a_spreadsheet_saved(photographs: Path) -> None:
+    path = photographs / "list.csv"
+    path.write_bytes("path,label\r\na.png,Bär\r\n".encode("cp1252"))
+    assert [file.label for file in folder(path)] == ["Bär"]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         ("", "needs a first line with the column path"),
         ("file\na.png\n", "needs a first line with the column path"),
         ("path\na.png\nx.png\ny.png\n", "names 2 files that are not there: x.png, y.png"),
+        ("label,path\ncat\n", "names 1 files that are not there: \\(empty\\)"),
         ("path,split\na.png,holdout\n", "has the split 'holdout'"),
     ],
 )

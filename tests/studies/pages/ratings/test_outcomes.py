@@ -166,3 +166,11 @@ def test_addresses_hold_after_a_restart(tmp_path: Path) -> None:
     first = PageSettings.of(tmp_path, ("h",), outcome_urls=URLS, most_blocks=3)
     first.keep(tmp_path)
     assert PageSettings.of(tmp_path, ("h",)) == first
+
+
+def test_one_address_can_be_changed_or_taken_back_alone(tmp_path: Path) -> None:
+    PageSettings.of(tmp_path, ("h",), outcome_urls=URLS).keep(tmp_path)
+    changed = PageSettings.of(tmp_path, ("h",), outcome_urls={"full": DONE, "screened_out": ""})
+    assert changed.outcome_urls["full"] == DONE
+    assert changed.outcome_urls["attention"] == URLS["attention"]
+    assert "screened_out" not in changed.outcome_urls
