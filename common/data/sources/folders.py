@@ -28,7 +28,7 @@ def folder(root: Path | None, download: bool = False) -> list[SourceFile]:
     """
     if root is None:
         raise ColourbenchError(
-            "the source folder needs --root: a folder of photographs, an archive, or a list of paths (CSV)"
+            "the source folder needs --root DIR, a folder of photographs; an archive or a list of paths (CSV) will do too"
         )
     if root.is_file() and root.suffix.lower() == ".csv":
         return from_list(root)
