@@ -64,9 +64,9 @@ def test_always_looking_calls_equal_arms_different_in_at_most_five_per_cent(
         first_decision(simulate(draw, RATERS, 40, 24, seeds=seeds), planned=planned)[1]
         for _ in range(STUDIES)
     ]
-    assert np.mean([state == "different" for state in states]) <= 0.05 + 1.6 * np.sqrt(
-        0.05 * 0.95 / STUDIES
-    )
+    # three standard errors of so few studies; looking again and again with a fixed design's p would make a quarter of them
+    limit = 0.05 + 3 * np.sqrt(0.05 * 0.95 / STUDIES)
+    assert np.mean([state == DIFFERENT for state in states]) <= limit
 
 
 @pytest.mark.integration
