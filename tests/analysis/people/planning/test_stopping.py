@@ -44,8 +44,8 @@ def simulate(simulate: Simulate) -> Simulate:
 def first_decision(
     answers: pd.DataFrame, difference: float = 0.1, planned: int = 0
 ) -> tuple[int, str]:
-    """The number of raters at the first look that decides, and what it says; looks are taken after every second rater."""
-    for raters in range(FEWEST_RATERS, RATERS + 1, 2):
+    """The number of raters at the first look that decides, and what it says; looks are taken after every fourth rater."""
+    for raters in range(FEWEST_RATERS, RATERS + 1, 4):
         seen = answers[answers["rater"].isin([f"r{k}" for k in range(raters)])]
         for look in standings(seen, "pair", difference, Plan(planned)):
             if look.state in (DIFFERENT, ALIKE):
