@@ -19,10 +19,11 @@ from analysis.statistics.crossed import LEVEL
 from common.colour import lab
 from common.colour.metrics import METRICS
 from common.data.decoding.images import SUFFIXES, BadImage, decode
+from common.data.sources.files import images_below
 from common.errors import ColourbenchError
+from common.system.text import some_of
 
 BATCH = 16
-SHOWN = 3  # names that a message lists
 JPEG = (".jpg", ".jpeg", ".jfif")
 
 
@@ -40,7 +41,7 @@ class Pairs:
         remarks = []
         if self.superfluous:
             remarks.append(
-                f"{len(self.superfluous)} pictures have no truth and are ignored: {_some(self.superfluous)}"
+                f"{len(self.superfluous)} pictures have no truth and are ignored: {some_of(self.superfluous)}"
             )
         compressed = [name for name, path in self.images.items() if path.suffix.lower() in JPEG]
         if compressed:
@@ -61,7 +62,7 @@ def pair(images: Path, truth: Path) -> Pairs:
     real = _files(truth)
     if missing := sorted(real.keys() - theirs.keys()):
         raise ColourbenchError(
-            f"{images} has no picture for {len(missing)} of {len(real)} photographs of {truth}: {_some(missing)}; "
+            f"{images} has no picture for {len(missing)} of {len(real)} photographs of {truth}: {some_of(missing)}; "
             "a mean over the others would compare with nothing"
         )
     names = sorted(real)
@@ -76,9 +77,7 @@ def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ColourbenchError(f"there is no folder {folder}")
     files: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or not path.is_file():
-            continue
+    for path in images_below(folder):
         name = str(path.relative_to(folder).with_suffix(""))
         if name in files:
             raise ColourbenchError(
@@ -270,8 +269,3 @@ def _title(name: str) -> str:
         return METRICS[name].arrow
     of_truth = name.removesuffix("_truth")
     return f"{METRICS[of_truth].label} of the truth" if of_truth in METRICS else name
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -1,7 +1,11 @@
-"""File names as text, whatever bytes they contain."""
+"""Names and files of people's machines as text, whatever bytes they contain."""
 
+import codecs
 import os
 import re
+from collections.abc import Sequence
+
+SHOWN = 3  # names that a message lists
 
 
 def as_text(name: str) -> str:
@@ -27,3 +31,19 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def decoded(content: bytes) -> str:
+    """The text of a file that a spreadsheet saved: UTF-8, UTF-16 by its mark, or else Windows-1252."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")

@@ -170,8 +170,8 @@ def serve(descriptor: int) -> None:
 
 
 def _cut(question: bytes, limits: Limits, settings: dict[str, Any]) -> Answer:
-    kind, told = question[:1], question[1:]
-    file = told if kind == CONTENT else Path(os.fsdecode(told))
+    told = question[1:]
+    file = told if question[:1] == CONTENT else Path(os.fsdecode(told))
     one = cut(file, Cutting(**settings), limits.pixels)
     facts = {
         "width": one.width,

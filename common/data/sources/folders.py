@@ -9,6 +9,7 @@ from common.data.decoding.images import SUFFIXES
 from common.data.sources.archives import is_archive, open_archive
 from common.data.sources.files import SourceFile, existing, images_below
 from common.errors import ColourbenchError
+from common.system.text import decoded, some_of
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -80,11 +81,7 @@ def from_list(path: Path) -> list[SourceFile]:
     Raises:
         ColourbenchError: a column is missing, a file does not exist, or a split has another name; the message names them.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        text = path.read_text(encoding="cp1252", errors="replace")  # as spreadsheets save it
-    rows = list(csv.DictReader(text.splitlines()))
+    rows = list(csv.DictReader(decoded(path.read_bytes()).splitlines()))
     if not rows or "path" not in rows[0]:
         raise ColourbenchError(
             f"{path} needs a first line with the column path (label and split are optional), and a line for each photograph"
@@ -109,9 +106,8 @@ def from_list(path: Path) -> list[SourceFile]:
 def _check_files(path: Path, listed: Sequence[str]) -> None:
     missing = [name for name in listed if not (path.parent / name).is_file()]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ColourbenchError(
-            f"{path} names {len(missing)} files that are not there: {', '.join(missing[:3])}{more}"
+            f"{path} names {len(missing)} files that are not there: {some_of(missing)}"
         )
 
 

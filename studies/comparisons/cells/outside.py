@@ -23,9 +23,8 @@ from common.data.decoding.images import SUFFIXES, BadImage, decode
 from common.data.shards import Dataset, Split
 from common.errors import ColourbenchError
 from common.system.integrity import file_sha256
-from common.system.text import as_text, from_text
+from common.system.text import as_text, from_text, some_of
 
-SHOWN = 3  # number of names that a message lists
 # mean |ΔL|, in units of L, that compression and another program's rounding may cause
 TOLERANCE = 3.0
 
@@ -61,7 +60,7 @@ class Outside:
             f"with another L, by more than {TOLERANCE:g} on average (another crop?), coloured on the true L": self.other_L,
         }
         return [
-            f"{self.folder.name}: {len(names)} file{'s' * (len(names) != 1)} {what}: {_some(names)}"
+            f"{self.folder.name}: {len(names)} file{'s' * (len(names) != 1)} {what}: {some_of(names)}"
             for what, names in groups.items()
             if names
         ]
@@ -119,12 +118,12 @@ def read(folder: Path, split: Split) -> Outside:
     wanted = names(split)
     if missing := [name for name in wanted if name not in files_by_name]:
         raise ColourbenchError(
-            f"{folder} has no result for {len(missing)} of {len(wanted)} test images: {_some(missing)}; "
+            f"{folder} has no result for {len(missing)} of {len(wanted)} test images: {some_of(missing)}; "
             f"`colourbench data export {split.dataset.name} --out DIR` writes what is to be coloured, under these names"
         )
     if twice := [name for name in wanted if len(files_by_name[name]) > 1]:
         raise ColourbenchError(
-            f"{folder} has several results for one test image: {_some(twice)}; keep one of each"
+            f"{folder} has several results for one test image: {some_of(twice)}; keep one of each"
         )
     files = [files_by_name[name][0] for name in wanted]
     others = files_by_name.keys() - set(wanted)
@@ -184,11 +183,6 @@ def export(dataset: Dataset, split: str, out: Path, grey: bool = True) -> int:
 def _key(path: str) -> str:
     stem, dot, ending = path.rpartition(".")
     return (stem if dot and f".{ending.lower()}" in SUFFIXES else path).replace("/", "__")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _tensor(images: np.ndarray) -> Tensor:

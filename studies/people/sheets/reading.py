@@ -1,6 +1,5 @@
 """Reads filled sheets: XLSX and ODS workbooks and CSV files. Each cell that cannot be used is named; the others count."""
 
-import codecs
 import csv
 import re
 import zipfile
@@ -13,6 +12,7 @@ from python_calamine import CalamineWorkbook
 
 from analysis.people.design import PROTOCOLS, Trial
 from common.errors import ColourbenchError, first_line
+from common.system.text import decoded
 from studies.people.sheets.workbook import SHEET
 from studies.people.study import Key
 
@@ -114,7 +114,7 @@ def _rows_of(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, str, str]]:
-    text = _decoded(path.read_bytes())
+    text = decoded(path.read_bytes())
     lines = text.splitlines()
     # Excel's own first line, by which it says how it separates
     skipped = 1 if lines and lines[0].lower().startswith("sep=") else 0
@@ -128,16 +128,6 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, str, str]]:
                 row[code].strip(),
                 row[answer].strip().lower() if len(row) > answer else "",
             )
-
-
-def _decoded(content: bytes) -> str:
-    """The text of a file that a spreadsheet saved: UTF-8, UTF-16 by its mark, or else Windows-1252."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
 
 
 def _delimiter(lines: Sequence[str]) -> str:
